@@ -1,0 +1,8 @@
+package flow
+
+// UF6xxx: command line.
+const ()
+
+func cliCodes() []Explanation {
+	return []Explanation{}
+}

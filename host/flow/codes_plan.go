@@ -1,0 +1,8 @@
+package flow
+
+// UF12xx: the sense of a manifest.
+const ()
+
+func planCodes() []Explanation {
+	return []Explanation{}
+}

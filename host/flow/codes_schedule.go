@@ -1,0 +1,8 @@
+package flow
+
+// UF13xx: schedules.
+const ()
+
+func scheduleCodes() []Explanation {
+	return []Explanation{}
+}

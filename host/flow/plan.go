@@ -1,0 +1,114 @@
+package flow
+
+import "encoding/json"
+
+// Plan is a checked, frozen pipeline: everything a runner needs, nothing left to look up. Its Digest is its version; it
+// covers what runs (steps, plugin bytes, bindings, conditions, limits, grants, context, params, retry, timeout) and
+// nothing else, so that a new owner, label or schedule is not a new version.
+type Plan struct {
+	Tenant   string `json:"tenant"`
+	Pipeline string `json:"pipeline"`
+	Project  string `json:"project,omitempty"`
+	About    string `json:"about,omitempty"`
+	Owner    string `json:"owner,omitempty"`
+	Runbook  string `json:"runbook,omitempty"`
+	Label    string `json:"label,omitempty"`
+	// Digest is the version.
+	Digest Digest `json:"digest"`
+	// When is the condition of the whole run, or empty.
+	When string `json:"when,omitempty"`
+	// Context is what a run receives that brings none: defaults of params, then the pipeline's own.
+	Context map[string]json.RawMessage `json:"context,omitempty"`
+	Params  map[string]Param           `json:"params,omitempty"`
+	// Steps in an order in which every step follows those that it needs; ties by name.
+	Steps []PlanStep `json:"steps"`
+	// Plugins by the name that steps use.
+	Plugins map[string]PlanPlugin `json:"plugins"`
+	Overlap Overlap               `json:"overlap"`
+	Timeout Duration              `json:"timeout"` // of the run
+	Keep    Keep                  `json:"keep"`
+	// Schedules of the pipeline, the manifest's own first, then by name.
+	Schedules []PlanSchedule `json:"schedules,omitempty"`
+}
+
+// ID returns the pipeline's id.
+func (p *Plan) ID() string { return ID(p.Tenant, p.Pipeline) }
+
+// Step returns the named step, or nil.
+func (p *Plan) Step(name string) *PlanStep {
+	for i := range p.Steps {
+		if p.Steps[i].Name == name {
+			return &p.Steps[i]
+		}
+	}
+	return nil
+}
+
+// PlanStep is a frozen step with its effective limits.
+type PlanStep struct {
+	Name     string                     `json:"name"`
+	Plugin   string                     `json:"plugin"`
+	Function string                     `json:"function,omitempty"`
+	With     map[string]json.RawMessage `json:"with,omitempty"`
+	When     string                     `json:"when,omitempty"`
+	Each     string                     `json:"each,omitempty"`
+	Parallel int                        `json:"parallel,omitempty"`
+	// Needs are the steps that come first, from references, needs and order together; sorted.
+	Needs   []string `json:"needs,omitempty"`
+	On      On       `json:"on"`
+	Retry   Retry    `json:"retry"`
+	Timeout Duration `json:"timeout"` // of one attempt
+	Limits  Limits   `json:"limits"`
+	Args    []string `json:"args,omitempty"`
+	Stdin   string   `json:"stdin,omitempty"`
+	Stdout  string   `json:"stdout,omitempty"`
+}
+
+// PluginKind says which runtime executes a plugin.
+type PluginKind string
+
+const (
+	KindWasm    PluginKind = "wasm"    // a module in a sandbox
+	KindProcess PluginKind = "process" // a go-plugin binary
+	KindFunc    PluginKind = "func"    // a Go function of the embedder
+)
+
+// PlanPlugin is a plugin whose bytes and effective grant are fixed.
+type PlanPlugin struct {
+	Name string     `json:"name"`
+	Kind PluginKind `json:"kind"`
+	// Path is where the bytes were found, an absolute path; it is not part of the version. For KindFunc it is the
+	// name of the function.
+	Path string `json:"path"`
+	// Digest of the bytes. For KindFunc it is empty: a function's code has no digest, and the plan's version then
+	// covers its name only.
+	Digest Digest `json:"digest,omitempty"`
+	// Grant is the effective grant; host paths in it are absolute.
+	Grant Grant `json:"grant,omitzero"`
+}
+
+// PlanSchedule is a frozen schedule.
+type PlanSchedule struct {
+	// Name is unique within the tenant; a pipeline's own schedule has the pipeline's name.
+	Name     string `json:"name"`
+	Pipeline string `json:"pipeline"`
+	// At is the canonical schedule text, Timezone an IANA name.
+	At       string                     `json:"at"`
+	Timezone string                     `json:"timezone"`
+	Context  map[string]json.RawMessage `json:"context,omitempty"`
+	// Enabled as written; the ledger may hold an override.
+	Enabled bool    `json:"enabled"`
+	Overlap Overlap `json:"overlap"`
+	Catchup Catchup `json:"catchup"`
+}
+
+// Resolved is what is known of a plugin's bytes before a plan is built.
+type Resolved struct {
+	// Path is absolute.
+	Path   string `json:"path"`
+	Digest Digest `json:"digest"`
+	// Functions are the entries that the bytes offer, where they can be known without running them; nil otherwise.
+	Functions []string `json:"functions,omitempty"`
+	// Outputs are the JSON Schemas of a function's outputs from the module's own descriptor, by function, by output.
+	Outputs map[string]map[string]json.RawMessage `json:"outputs,omitempty"`
+}
