@@ -63,6 +63,9 @@ type Offered struct {
 	Reason Reason      `json:"reason,omitempty"`
 	// Claim is set when Answer is OfferStarted.
 	Claim Claim `json:"claim,omitzero"`
+	// StartedAt and LastSuccessAt are those of Claimed, set when Answer is OfferStarted.
+	StartedAt     time.Time  `json:"started_at,omitzero"`
+	LastSuccessAt *time.Time `json:"last_success_at,omitempty"`
 	// Coalesced are waiting runs that ended because this one stands for them.
 	Coalesced []RunID `json:"coalesced,omitempty"`
 	// Replaces is the live run that must be cancelled so that this one can start (OverlapReplace).

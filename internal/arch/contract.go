@@ -32,6 +32,7 @@ func contractTables() []contractTable {
 		{heading: "Log levels", typed: "Level", columns: 2},
 		{heading: "Exit codes", prefix: "Exit", columns: 1},
 		{heading: "Environment", prefix: "Env", columns: 1},
+		{heading: "Limits", prefix: "Max", columns: 2},
 		{heading: "Exports of a module", prefix: "*Export", columns: 1},
 	}
 }
@@ -80,7 +81,7 @@ func (t contractTable) keys(consts []*types.Const) map[string]bool {
 			value = constant.StringVal(c.Val())
 		}
 		if t.columns == 2 {
-			value += " " + snake(strings.TrimPrefix(c.Name(), t.typed))
+			value += " " + snake(strings.TrimPrefix(strings.TrimPrefix(c.Name(), t.typed), t.prefix))
 		}
 		keys[value] = true
 	}
