@@ -163,14 +163,16 @@ func isRule(cell string) bool {
 
 func plain(cell string) string { return strings.Trim(strings.TrimSpace(cell), "`") }
 
-// snake spells a Go name as the contract does: TooLarge is too_large.
+// snake spells a Go name as the contract does: TooLarge is too_large, OK is ok.
 func snake(name string) string {
 	var out strings.Builder
-	for i, r := range name {
-		if unicode.IsUpper(r) && i > 0 {
+	before := 'A'
+	for _, r := range name {
+		if unicode.IsUpper(r) && unicode.IsLower(before) {
 			out.WriteByte('_')
 		}
 		out.WriteRune(unicode.ToLower(r))
+		before = r
 	}
 	return out.String()
 }
