@@ -1,0 +1,346 @@
+// Package dispatch carries runs to a runner on this machine and keeps their order: one live run per pipeline, waiting
+// runs in the order of the queue, one goroutine per live run.
+//
+// It owns no state that a crash could lose: the queue (a ledger) decides what starts, and holds what waits. It must
+// not know how a run is executed, what triggers it, or where the queue keeps its rows.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+// Queue is what the dispatcher needs of a ledger. All methods are durable when they return.
+type Queue interface {
+	// Offer takes a run, or answers why not; it is idempotent by run id.
+	Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error)
+	// ClaimNext makes the pipeline's oldest waiting run live and claims it; false when there is none, or one is live.
+	ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Claimed, bool, error)
+	// Finish ends a claimed run; flow.ErrStale when the claim is no longer good.
+	Finish(ctx context.Context, claim flow.Claim, ending flow.Ending, events ...flow.Event) error
+	// Cancel ends a waiting run at once and marks a live one; it returns the state that it found.
+	Cancel(ctx context.Context, id flow.RunID, ending flow.Ending) (flow.State, error)
+	// Run returns a run as recorded, or flow.ErrNotFound.
+	Run(ctx context.Context, id flow.RunID) (flow.RunRecord, error)
+	// Plan returns a recorded plan, or flow.ErrNotFound.
+	Plan(ctx context.Context, digest flow.Digest) (flow.Plan, error)
+}
+
+// Runner executes one claimed run and returns how it ended. It returns within a bounded time after ctx ends. The
+// error is flow.ErrStale when the claim was lost; then nothing more may be recorded.
+type Runner interface {
+	Run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed) (flow.Ending, error)
+}
+
+// Config wires a Dispatcher; all fields are needed.
+type Config struct {
+	Queue  Queue
+	Runner Runner
+	Logger *slog.Logger
+}
+
+// Dispatcher carries runs. It is safe for concurrent use.
+type Dispatcher struct {
+	queue  Queue
+	runner Runner
+	log    *slog.Logger
+
+	mu          sync.Mutex
+	stopped     bool
+	interrupted *flow.Fault // the cause for runs that start after the interrupt; nil before
+	live        map[flow.RunID]context.CancelCauseFunc
+	asked       map[flow.RunID]*flow.Fault // requests to end that came before the run was in live
+	waiters     map[flow.RunID]*waiter
+	running     sync.WaitGroup
+	// ends is done when the dispatcher gives up retrying to record endings.
+	ends   context.Context //nolint:containedctx // the dispatcher's own lifetime, not a caller's request
+	giveUp context.CancelFunc
+}
+
+// waiter tells callers of Wait how a run ended.
+type waiter struct {
+	done   chan struct{}
+	ending flow.Ending
+	users  int
+}
+
+// New returns a dispatcher that takes runs at once.
+func New(c Config) *Dispatcher {
+	ends, giveUp := context.WithCancel(context.Background())
+	return &Dispatcher{
+		queue: c.Queue, runner: c.Runner, log: c.Logger,
+		live: map[flow.RunID]context.CancelCauseFunc{}, asked: map[flow.RunID]*flow.Fault{}, waiters: map[flow.RunID]*waiter{},
+		ends: ends, giveUp: giveUp,
+	}
+}
+
+// ErrStopped says that the dispatcher takes no more runs.
+var ErrStopped = &flow.Error{Code: flow.CodeStopping, Message: "the host is stopping and takes no more runs", Hint: "ask again once it is back"}
+
+// Offer hands a run to the queue and starts it when its turn is now. A run that must give way to it (overlap
+// "replace") is asked to end.
+func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error) {
+	if !d.enter() {
+		return flow.Offered{}, ErrStopped
+	}
+	defer d.running.Done()
+	offered, err := d.queue.Offer(ctx, offer)
+	if err != nil {
+		return flow.Offered{}, fmt.Errorf("offer run %s: %w", offer.Run.ID, err)
+	}
+	for _, id := range offered.Coalesced {
+		d.tell(id, flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonReplaced, Message: "a newer slot took its place: run " + string(offer.Run.ID)})
+	}
+	if offered.Replaces != "" {
+		message := "run " + string(offer.Run.ID) + " took its place"
+		if err := d.Cancel(ctx, offered.Replaces, flow.ReasonReplaced, message); err != nil && !errors.Is(err, flow.ErrNotFound) {
+			return offered, fmt.Errorf("replace run %s: %w", offered.Replaces, err)
+		}
+	}
+	if offered.Answer == flow.OfferStarted {
+		d.start(flow.Claimed{Run: offer.Run, Claim: offered.Claim, StartedAt: offered.StartedAt, LastSuccessAt: offered.LastSuccessAt})
+	}
+	return offered, nil
+}
+
+// Wait returns how the run ended, or the cause of ctx. It knows runs that end here, and runs that have ended.
+func (d *Dispatcher) Wait(ctx context.Context, id flow.RunID) (flow.Ending, error) {
+	w := d.join(id)
+	defer d.leave(id, w)
+	record, err := d.queue.Run(ctx, id)
+	switch {
+	case errors.Is(err, flow.ErrNotFound):
+		// A coalesced run leaves no row; whoever coalesced it has told the waiter.
+		select {
+		case <-w.done:
+			return w.ending, nil
+		default:
+			return flow.Ending{}, fmt.Errorf("run %s: %w", id, err)
+		}
+	case err != nil:
+		return flow.Ending{}, fmt.Errorf("look up run %s: %w", id, err)
+	case record.State == flow.StateEnded:
+		return record.Ending, nil
+	}
+	select {
+	case <-w.done:
+		return w.ending, nil
+	case <-ctx.Done():
+		return flow.Ending{}, context.Cause(ctx)
+	}
+}
+
+// Cancel asks a run to end: a waiting one has ended when Cancel returns, a live one gets the request as the cause of
+// its context. A run that has ended is left as it is.
+func (d *Dispatcher) Cancel(ctx context.Context, id flow.RunID, reason flow.Reason, message string) error {
+	ending := flow.Ending{Outcome: flow.Cancelled, Reason: reason, Message: message}
+	state, err := d.queue.Cancel(ctx, id, ending)
+	if err != nil {
+		return fmt.Errorf("cancel run %s: %w", id, err)
+	}
+	switch state {
+	case flow.StateQueued:
+		d.tell(id, ending)
+	case flow.StateRunning:
+		d.ask(id, &flow.Fault{Reason: reason, Message: message})
+	case flow.StateEnded:
+	}
+	return nil
+}
+
+// Resume executes runs that another life of the host left live, under the claims that recovery gave.
+func (d *Dispatcher) Resume(claimed []flow.Claimed) {
+	if !d.enter() {
+		return
+	}
+	defer d.running.Done()
+	for _, c := range claimed {
+		d.start(c)
+	}
+}
+
+// Next starts the pipeline's oldest waiting run if none is live; the host calls it for what waited when it started.
+func (d *Dispatcher) Next(ctx context.Context, tenant, pipeline string) error {
+	if !d.enter() {
+		return ErrStopped
+	}
+	defer d.running.Done()
+	claimed, ok, err := d.queue.ClaimNext(ctx, tenant, pipeline)
+	if err != nil {
+		return fmt.Errorf("claim the next run of %s: %w", flow.ID(tenant, pipeline), err)
+	}
+	if ok {
+		d.start(claimed)
+	}
+	return nil
+}
+
+// Live returns the number of runs that are executing.
+func (d *Dispatcher) Live() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.live)
+}
+
+// Stop takes no more runs, lets live ones go on until ctx ends, asks the rest to end (reason stop), and returns when
+// all have ended. Waiting runs stay in the queue.
+func (d *Dispatcher) Stop(ctx context.Context) {
+	d.mu.Lock()
+	d.stopped = true
+	d.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		d.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		d.interrupt()
+		<-ended
+	}
+	d.giveUp()
+}
+
+// finishPatience bounds how long an ending that cannot be recorded delays a stop.
+const finishPatience = 10 * time.Second
+
+func (d *Dispatcher) interrupt() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.interrupted = &flow.Fault{Reason: flow.ReasonStop, Message: "the host stopped before the run had ended"}
+	for _, cancel := range d.live {
+		cancel(d.interrupted)
+	}
+	time.AfterFunc(finishPatience, d.giveUp)
+}
+
+// ask gives a live run the cause of its end. A run that the queue holds as live may not be in the map yet: it finds
+// the request when it starts.
+func (d *Dispatcher) ask(id flow.RunID, cause *flow.Fault) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if cancel := d.live[id]; cancel != nil {
+		cancel(cause)
+		return
+	}
+	d.asked[id] = cause
+}
+
+// enter counts a caller that may start runs, unless the dispatcher has stopped.
+func (d *Dispatcher) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopped {
+		return false
+	}
+	d.running.Add(1)
+	return true
+}
+
+// start executes a claimed run, and after it whatever waits for the pipeline. The caller is counted in running.
+func (d *Dispatcher) start(claimed flow.Claimed) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	d.mu.Lock()
+	d.live[claimed.Run.ID] = cancel
+	if cause := d.asked[claimed.Run.ID]; cause != nil {
+		cancel(cause)
+	}
+	if d.interrupted != nil {
+		cancel(d.interrupted)
+	}
+	d.mu.Unlock()
+	d.running.Go(func() {
+		defer cancel(nil)
+		ending, recorded := d.execute(ctx, claimed)
+		d.mu.Lock()
+		delete(d.live, claimed.Run.ID)
+		delete(d.asked, claimed.Run.ID)
+		d.mu.Unlock()
+		if !recorded {
+			return
+		}
+		d.tell(claimed.Run.ID, ending)
+		if err := d.Next(d.ends, claimed.Run.Tenant, claimed.Run.Pipeline); err != nil && !errors.Is(err, ErrStopped) {
+			d.log.Error("next run not started", slog.String("tenant", claimed.Run.Tenant), slog.String("pipeline", claimed.Run.Pipeline), slog.Any("err", err))
+		}
+	})
+}
+
+// execute runs and records the ending; false when the claim was lost or the ending could not be recorded.
+func (d *Dispatcher) execute(ctx context.Context, claimed flow.Claimed) (flow.Ending, bool) {
+	log := d.log.With(slog.String("tenant", claimed.Run.Tenant), slog.String("pipeline", claimed.Run.Pipeline), slog.String("run", string(claimed.Run.ID)))
+	plan, err := d.queue.Plan(d.ends, claimed.Run.Version)
+	var ending flow.Ending
+	if err != nil {
+		ending = flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonInternal, Message: fmt.Sprintf("the plan %s of this run could not be read: %v", claimed.Run.Version.Short(), err)}
+	} else if ending, err = d.runner.Run(ctx, &plan, claimed); err != nil {
+		if errors.Is(err, flow.ErrStale) {
+			log.Warn("run lost its claim")
+			return flow.Ending{}, false
+		}
+		ending = flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonInternal, Message: "the record of the run could not be written: " + err.Error()}
+	}
+	if !d.finish(claimed.Claim, ending, log) {
+		return ending, false
+	}
+	log.Info("run ended", slog.String("outcome", string(ending.Outcome)), slog.String("reason", string(ending.Reason)))
+	return ending, true
+}
+
+// finish records an ending, again and again until it is recorded, the claim is lost, or the dispatcher gives up: an
+// ending that is not recorded would leave the pipeline blocked by a run that is over.
+func (d *Dispatcher) finish(claim flow.Claim, ending flow.Ending, log *slog.Logger) bool {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		err := d.queue.Finish(d.ends, claim, ending)
+		switch {
+		case err == nil:
+			return true
+		case errors.Is(err, flow.ErrStale):
+			log.Warn("run lost its claim")
+			return false
+		}
+		log.Error("ending not recorded", slog.Any("err", err))
+		select {
+		case <-time.After(wait):
+		case <-d.ends.Done():
+			return false
+		}
+	}
+}
+
+func (d *Dispatcher) join(id flow.RunID) *waiter {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.waiters[id]
+	if w == nil {
+		w = &waiter{done: make(chan struct{})}
+		d.waiters[id] = w
+	}
+	w.users++
+	return w
+}
+
+func (d *Dispatcher) leave(id flow.RunID, w *waiter) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w.users--; w.users == 0 && d.waiters[id] == w {
+		delete(d.waiters, id)
+	}
+}
+
+func (d *Dispatcher) tell(id flow.RunID, ending flow.Ending) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w := d.waiters[id]; w != nil {
+		w.ending = ending
+		close(w.done)
+		delete(d.waiters, id)
+	}
+}
