@@ -1,8 +1,36 @@
 package flow
 
 // UF13xx: schedules.
-const ()
+const (
+	CodeScheduleText  Code = "UF1301"
+	CodeScheduleRange Code = "UF1302"
+	CodeScheduleZone  Code = "UF1303"
+	CodeScheduleNever Code = "UF1304"
+)
 
 func scheduleCodes() []Explanation {
-	return []Explanation{}
+	return []Explanation{
+		{CodeScheduleText, "the schedule text is not understood", `A schedule is one of:
+
+  daily 02:30                   every day at a wall time (seconds may follow: 02:30:15)
+  hourly :15                    every hour at a minute
+  every 30m                     an interval: 5s, 30m, 2h, 1d; counted from the Unix epoch,
+                                or from an instant: every 90m from 2026-01-01T00:00:00Z
+  weekly mon,thu 06:00          on weekdays; ranges as in mon-fri
+  monthly 1,15 06:00            on days of the month; monthly last 23:00 for the last one
+  cron 0 12 * * 1-5             five fields (minute, hour, day, month, weekday), or six with seconds first
+  once 2027-01-01T00:00:00Z     one instant
+
+Wall times have two digits for the hour and two for the minute, on a clock of 24 hours. The help line names the
+nearest text that is valid. ` + "`uniflow schedule next`" + ` shows when a schedule fires.`},
+		{CodeScheduleRange, "a value in the schedule is out of range", `A part of the schedule is well formed, but its value does not exist or is not allowed: hours are 00 to 23, minutes
+and seconds 00 to 59, days of a month 1 to 31, months 1 to 12, weekdays 0 to 7 (both 0 and 7 are Sunday), intervals
+1 second to 366 days. Midnight is 00:00, the start of a day; there is no 24:00. A range in a cron field runs from the
+smaller value to the larger one, and a step is at least 1.`},
+		{CodeScheduleZone, "the time zone is not known", `A zone is a name of the IANA tz database, in its own spelling: UTC, Europe/Berlin, America/Los_Angeles. The database
+is part of Uniflow, so a name that is good on one machine is good on all. Offsets such as +02:00 and abbreviations
+such as PST are refused, because they do not say when clocks change. The host's default is ` + "`timezone`" + ` in [host].`},
+		{CodeScheduleNever, "the schedule never fires", `Every part of the schedule is valid, but no date has them all: cron 0 0 30 2 * asks for 30 February. Mend the day or
+the month. For the last day of every month write: monthly last 23:00.`},
+	}
 }

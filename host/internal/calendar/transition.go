@@ -1,0 +1,131 @@
+package calendar
+
+import (
+	"fmt"
+	"time"
+)
+
+// Effect is what a clock change does to a schedule on the local day of the change.
+type Effect string
+
+// The effects of a clock change.
+const (
+	EffectNone    Effect = "none"    // no written time is touched
+	EffectMoved   Effect = "moved"   // the clock skips a written time; it runs at the first instant after the gap
+	EffectFirst   Effect = "first"   // the clock shows a written time twice; it runs at the first showing
+	EffectNoDay   Effect = "no_day"  // the local day does not exist; there is no slot
+	EffectElapsed Effect = "elapsed" // slots follow elapsed time
+)
+
+// maxOutlook bounds how far Transitions looks, in seconds: about 50 years.
+const maxOutlook = 50 * 366 * daySeconds
+
+// Transition is a local day on which clocks change and the schedule fires, or would have.
+type Transition struct {
+	// Day is the local date: 2026-03-08.
+	Day string
+	// At is the instant of the change, in the schedule's zone.
+	At time.Time
+	// Shift is how far clocks are set: positive for a gap, negative for a fold.
+	Shift time.Duration
+	// Effect is what the change does to the day's slots.
+	Effect Effect
+	// Wall is the first written time that is touched, such as 02:30:00; "" where none is.
+	Wall string
+	// Slot is when that time runs, in the schedule's zone; where none is touched, the first slot of the day; zero where
+	// the day does not exist.
+	Slot time.Time
+}
+
+// String says in one sentence what happens.
+func (t Transition) String() string {
+	head := fmt.Sprintf("%s: clocks go %s by %v at %s", t.Day, t.direction(), t.Shift.Abs(), t.At.Format("15:04:05 MST"))
+	run := t.Slot.Format("15:04:05 MST")
+	switch t.Effect {
+	case EffectMoved:
+		return fmt.Sprintf("%s; %s does not exist and runs at %s", head, t.Wall, run)
+	case EffectFirst:
+		return fmt.Sprintf("%s; %s comes twice and runs the first time, %s", head, t.Wall, run)
+	case EffectNoDay:
+		return fmt.Sprintf("%s; the day does not exist and has no slot", head)
+	case EffectElapsed:
+		return fmt.Sprintf("%s; slots follow elapsed time, the first is at %s", head, run)
+	}
+	return fmt.Sprintf("%s; no slot is touched, the first is at %s", head, run)
+}
+
+func (t Transition) direction() string {
+	if t.Shift < 0 {
+		return "back"
+	}
+	return "forward"
+}
+
+// Transitions returns the next n local days after an instant on which clocks change and the schedule has a slot still
+// to come, or has none because the day does not exist. It looks 50 years ahead and returns at most 10,000 days.
+func (s *Schedule) Transitions(after time.Time, n int) []Transition {
+	var found []Transition
+	sec := secondsAfter(after)
+	horizon := min(sec+maxOutlook, latest)
+	// A change of yesterday may lie on a local day that still has slots.
+	p := period(s.zone, max(sec-maxShift, earliest))
+	for len(found) < min(n, maxList) && p.end < horizon {
+		following := period(s.zone, p.end)
+		if following.offset != p.offset {
+			if t, ok := s.transition(p, following, sec); ok {
+				found = append(found, t)
+			}
+		}
+		p = following
+	}
+	return found
+}
+
+// transition describes the change between two periods; false if its day has no slot at or after sec.
+func (s *Schedule) transition(before, following steady, sec int64) (Transition, bool) {
+	change := following.start
+	day, _ := split(max(change+following.offset, change-1+before.offset))
+	t := Transition{
+		Day:    wallFormat(day*daySeconds, time.DateOnly),
+		At:     time.Unix(change, 0).In(s.zone),
+		Shift:  time.Duration(following.offset-before.offset) * time.Second,
+		Effect: EffectElapsed,
+	}
+	if w, ok := s.rule.(*wall); ok && !w.pattern.anyHour() {
+		var reading int64
+		t.Effect, reading = w.effect(change, change+following.offset)
+		switch t.Effect {
+		case EffectNoDay:
+			t.Day = wallFormat(reading, time.DateOnly)
+			return t, change >= sec
+		case EffectMoved, EffectFirst:
+			slot := reach(s.zone, reading)
+			t.Wall, t.Slot = wallFormat(reading, time.TimeOnly), time.Unix(slot, 0).In(s.zone)
+			return t, slot >= sec
+		}
+	}
+	slot, ok := s.rule.next(max(sec, reach(s.zone, day*daySeconds)))
+	t.Slot = time.Unix(slot, 0).In(s.zone)
+	return t, ok && slot < reach(s.zone, (day+1)*daySeconds)
+}
+
+// effect says what a change, after which clocks show a reading, does to a pattern of fixed hours, and to which of its
+// readings first.
+func (w *wall) effect(change, reading int64) (Effect, int64) {
+	shown := shown(w.zone, change)
+	touched, ok := w.pattern.next(min(shown, reading))
+	switch {
+	case !ok || touched >= max(shown, reading):
+		return EffectNone, 0
+	case reading < shown:
+		return EffectFirst, touched
+	case w.pattern.skipped(shown, reading):
+		return EffectMoved, touched
+	}
+	return EffectNoDay, touched
+}
+
+// wallFormat writes a reading.
+func wallFormat(reading int64, layout string) string {
+	return time.Unix(reading, 0).UTC().Format(layout)
+}
