@@ -9,7 +9,7 @@ import (
 
 func TestModuleKeepsItsShape(t *testing.T) {
 	t.Parallel()
-	tree, err := Load(filepath.Join("..", ".."))
+	tree, err := Load(os.DirFS(filepath.Join("..", "..")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,6 +123,7 @@ func constants(files []*File) []*types.Const {
 
 type noImports struct{}
 
+// Import refuses: what sdk/abi imports has no part in its constants.
 func (noImports) Import(string) (*types.Package, error) {
 	return nil, errors.New("imports are not followed")
 }

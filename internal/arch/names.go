@@ -5,7 +5,6 @@ import (
 	"go/ast"
 	"go/token"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 )
@@ -178,30 +177,4 @@ func exportedReceiver(fn *ast.FuncDecl) bool {
 			return false
 		}
 	}
-}
-
-// wordsFile is the one file that must spell the words it forbids.
-const wordsFile = "internal/arch/words.go"
-
-// CheckWords reports text that ties the project to one machine or one mirror.
-func CheckWords(tree *Tree) []Finding {
-	var found []Finding
-	for _, text := range tree.Texts {
-		if text.Path == wordsFile || path.Base(text.Path) == "go.sum" {
-			continue
-		}
-		number := 0
-		for line := range strings.Lines(text.Body) {
-			number++
-			for _, word := range words() {
-				if hit := word.pattern.FindString(line); hit != "" {
-					found = append(found, Finding{
-						fmt.Sprintf("%s:%d", text.Path, number),
-						fmt.Sprintf("says %q: %s", strings.TrimSpace(hit), word.why),
-					})
-				}
-			}
-		}
-	}
-	return found
 }

@@ -19,6 +19,7 @@ func Rules() []Rule {
 		{"packages are named after what they own", CheckNames},
 		{"init functions, the empty interface, math/rand and cgo are not used", CheckConstructs},
 		{"no file names a machine's path or a registry host", CheckWords},
+		{"links in documents lead to files of the project", CheckLinks},
 		{"docs/ABI.md and sdk/abi say the same", CheckContract},
 	}
 }

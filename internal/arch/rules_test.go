@@ -2,11 +2,10 @@ package arch
 
 import (
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 // example is a small module that breaks one rule, or shows where it ends.
@@ -20,8 +19,9 @@ type example struct {
 func (e example) run(t *testing.T) {
 	t.Helper()
 	t.Parallel()
-	tree := &Tree{}
+	tree := &Tree{Paths: map[string]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(e.files)) {
+		tree.Paths[name] = true
 		if err := tree.Add(name, []byte(e.files[name])); err != nil {
 			t.Fatal(err)
 		}
@@ -185,6 +185,20 @@ func TestWordRuleFindsMachinesAndRegistries(t *testing.T) {
 	}
 }
 
+func TestLinkRuleFindsLinksToNowhere(t *testing.T) {
+	t.Parallel()
+	good := "[a](../b.md#part) [here](#part) [web](https://example.com/x) `f[x](y)`\n```go\nf[x](y)\n```\n"
+	examples := []example{
+		{name: "links that lead somewhere", files: map[string]string{"docs/a.md": good, "b.md": ""}},
+		{name: "link to nowhere", files: one("docs/a.md", good), want: []string{"links to b.md"}},
+		{name: "code is no document", files: one("docs/a.go", "package a\n// [a](b.md)\n")},
+	}
+	for _, e := range examples {
+		e.check = CheckLinks
+		t.Run(e.name, e.run)
+	}
+}
+
 func TestContractRuleFindsEitherSideMissing(t *testing.T) {
 	t.Parallel()
 	source := `package abi
@@ -226,6 +240,9 @@ func TestEveryRuleIsProvedByAnExample(t *testing.T) {
 	tree := &Tree{}
 	body := "package util\nimport _ \"example.com/x\"\nvar Exported interface{}\n// cd /" + "work/main\n" +
 		strings.Repeat(function("f", maxFunc+1), enoughFuncs)
+	if err := tree.Add("a.md", []byte("[a](nowhere.md)")); err != nil {
+		t.Fatal(err)
+	}
 	if err := tree.Add("util/a.go", []byte(body)); err != nil {
 		t.Fatal(err)
 	}
@@ -238,20 +255,14 @@ func TestEveryRuleIsProvedByAnExample(t *testing.T) {
 
 func TestLoadSkipsWhatIsNotTheModule(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	files := fstest.MapFS{}
 	for _, name := range []string{
 		"go.mod", "a/a.go", "a/testdata/b.go", "bench/go.mod", "bench/b.go",
 		".git/c.go", "data/d.go", ".ci/run", "a/image.png",
 	} {
-		path := filepath.Join(root, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte("package p\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		files[name] = &fstest.MapFile{Data: []byte("package p\n")}
 	}
-	tree, err := Load(root)
+	tree, err := Load(files)
 	if err != nil {
 		t.Fatal(err)
 	}

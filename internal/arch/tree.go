@@ -7,9 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -51,50 +49,49 @@ type Text struct {
 type Tree struct {
 	Files []*File
 	Texts []Text
+	// Paths holds every file of the module, whatever is in it, and every folder.
+	Paths map[string]bool
 
 	fset *token.FileSet
 }
 
-// Load reads the module whose go.mod stands in root. Nested modules, testdata
-// (as Go code), build outputs and hidden folders other than .ci are left out.
-func Load(root string) (*Tree, error) {
-	tree := &Tree{}
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+// Load reads the module whose go.mod stands in the root of fsys. Nested
+// modules, testdata (as Go code), build outputs and hidden folders other than
+// .ci are left out.
+func Load(fsys fs.FS) (*Tree, error) {
+	tree := &Tree{Paths: map[string]bool{}}
+	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		rel = filepath.ToSlash(rel)
-		if entry.IsDir() {
-			return enter(name, rel)
-		}
-		if !entry.Type().IsRegular() || !isText(rel) {
+		tree.Paths[name] = true
+		switch {
+		case entry.IsDir():
+			return enter(fsys, name)
+		case !entry.Type().IsRegular() || !isText(name):
 			return nil
 		}
-		body, err := os.ReadFile(name)
+		body, err := fs.ReadFile(fsys, name)
 		if err != nil {
 			return err
 		}
-		return tree.Add(rel, body)
+		return tree.Add(name, body)
 	})
 	return tree, err
 }
 
 // enter decides whether the walk goes into a folder.
-func enter(name, rel string) error {
-	if rel == "." {
+func enter(fsys fs.FS, name string) error {
+	if name == "." {
 		return nil
 	}
-	base := path.Base(rel)
-	if slices.Contains([]string{"data", "bin", "dist"}, rel) ||
+	base := path.Base(name)
+	if slices.Contains([]string{"data", "bin", "dist"}, name) ||
 		base == "node_modules" || base == "target" ||
 		strings.HasPrefix(base, ".") && base != ".ci" {
 		return fs.SkipDir
 	}
-	if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
+	if _, err := fs.Stat(fsys, path.Join(name, "go.mod")); err == nil {
 		return fs.SkipDir
 	}
 	return nil

@@ -1,6 +1,14 @@
 package arch
 
-import "regexp"
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// wordsFile is this file, the one that must spell the words it forbids.
+const wordsFile = "internal/arch/words.go"
 
 // word is a piece of text that does not belong, with the reason.
 type word struct {
@@ -24,4 +32,47 @@ func words() []word {
 			"a setting of one machine; it belongs to the environment, not to the project",
 		},
 	}
+}
+
+// CheckWords reports text that ties the project to one machine or one mirror.
+func CheckWords(tree *Tree) []Finding {
+	var found []Finding
+	for _, text := range tree.Texts {
+		if text.Path == wordsFile || path.Base(text.Path) == "go.sum" {
+			continue
+		}
+		number := 0
+		for line := range strings.Lines(text.Body) {
+			number++
+			for _, word := range words() {
+				if hit := word.pattern.FindString(line); hit != "" {
+					found = append(found, Finding{
+						fmt.Sprintf("%s:%d", text.Path, number),
+						fmt.Sprintf("says %q: %s", strings.TrimSpace(hit), word.why),
+					})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// CheckLinks reports links of documents to files that are not there. Code in
+// a document is no link.
+func CheckLinks(tree *Tree) []Finding {
+	link := regexp.MustCompile(`\]\(([^)\s:#]+)(?:#[^)\s]*)?\)`)
+	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
+	var found []Finding
+	for _, text := range tree.Texts {
+		if path.Ext(text.Path) != ".md" {
+			continue
+		}
+		for _, hit := range link.FindAllStringSubmatch(code.ReplaceAllString(text.Body, ""), -1) {
+			target := path.Join(path.Dir(text.Path), hit[1])
+			if !tree.Paths[target] {
+				found = append(found, Finding{text.Path, fmt.Sprintf("links to %s, which is not there", target)})
+			}
+		}
+	}
+	return found
 }
