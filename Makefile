@@ -1,0 +1,86 @@
+# The one entry to building, testing and checking. `make` lists what it can do.
+
+GOLANGCI_LINT = v2.15.0
+GOFUMPT       = v0.12.0
+GOVULNCHECK   = v1.9.0
+
+TOOLS   ?= bin/tools
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# Where goroutines meet: these run under the race detector, which needs cgo.
+RACE = ./host ./host/internal/api/... ./host/internal/dispatch/... ./host/internal/process/... \
+       ./host/internal/run/... ./host/internal/schedule/... ./host/internal/store/... ./host/internal/wasm/...
+
+# Systems that are vetted, not run.
+CROSS = darwin/amd64 darwin/arm64 linux/arm64 windows/amd64 windows/arm64
+
+EXAMPLES = weather earthquakes
+
+export CGO_ENABLED = 0
+
+golangci-lint = $(TOOLS)/golangci-lint-$(GOLANGCI_LINT)/golangci-lint
+gofumpt       = $(TOOLS)/gofumpt-$(GOFUMPT)/gofumpt
+govulncheck   = $(TOOLS)/govulncheck-$(GOVULNCHECK)/govulncheck
+
+.DEFAULT_GOAL = help
+.PHONY: help fmt lint vuln test test-race test-all build size wasm examples bench docs cross clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+fmt: $(gofumpt) ## format the Go code
+	$(gofumpt) -l -w $$(git ls-files --cached --others --exclude-standard -- '*.go' ':!:*.pb.go')
+
+lint: $(golangci-lint) ## run all linters
+	$(golangci-lint) run ./...
+
+vuln: $(govulncheck) ## look for known faults in what we depend on (needs the network)
+	$(govulncheck) ./...
+
+test: ## run all tests
+	go test ./...
+
+test-race: ## run the tests of concurrent packages under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race $(RACE)
+
+test-all: ## run everything that can be checked on this machine
+	go vet ./...
+	CGO_ENABLED=1 go test -race ./...
+	$(MAKE) lint wasm examples size cross
+
+build: ## build bin/uniflow, static and stripped
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uniflow ./cmd/uniflow
+
+size: build ## check the size of the binary: 45 MB at most, 35 MB wanted
+	@bytes=$$(wc -c < bin/uniflow); \
+	echo "bin/uniflow: $$((bytes / 1000000)) MB (wanted: 35, at most: 45)"; \
+	test $$bytes -le 45000000
+
+wasm: ## rebuild the guests from source and compare (needs clang and lld)
+	.ci/guests.sh
+
+examples: build ## run the example pipelines
+	set -e; for name in $(EXAMPLES); do (cd examples/$$name && ../../bin/uniflow run $$name); done
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+docs: build ## write the manifest's schema and check the documents
+	bin/uniflow schema > uniflow.schema.json
+	go test ./internal/arch
+
+cross: ## vet the code for the systems that we do not test on
+	set -e; for target in $(CROSS); do echo "go vet for $$target"; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} go vet ./...; done
+
+clean: ## remove what was built
+	rm -rf bin dist
+
+$(golangci-lint):
+	GOBIN=$(abspath $(@D)) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+
+$(gofumpt):
+	GOBIN=$(abspath $(@D)) go install mvdan.cc/gofumpt@$(GOFUMPT)
+
+$(govulncheck):
+	GOBIN=$(abspath $(@D)) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
