@@ -1,0 +1,333 @@
+// Package schedule makes runs of slots. It keeps one gocron job per schedule as an alarm clock; what is due is derived
+// from the schedule's watermark each time, so that a lost, late or doubled alarm costs nothing.
+//
+// It owns overlap and catch-up as far as they concern the slots of one schedule; that no two runs of a pipeline are
+// live at once is the queue's promise, not this package's. It must not know how runs are executed or recorded.
+package schedule
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-co-op/gocron/v2"
+	"github.com/google/uuid"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/calendar"
+)
+
+// Queue takes the runs of slots.
+type Queue interface {
+	// Offer hands a run over, with the endings of older slots and the new watermark; durable when it returns.
+	Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error)
+	// Wait returns when the run has ended, or ctx has.
+	Wait(ctx context.Context, id flow.RunID) (flow.Ending, error)
+}
+
+// Ledger records the endings of slots that have no run.
+type Ledger interface {
+	SaveSlots(ctx context.Context, tenant, schedule string, watermark time.Time, records []flow.SlotRecord) error
+}
+
+// Config wires a Scheduler; Sweep may be left out.
+type Config struct {
+	Queue  Queue
+	Ledger Ledger
+	// NewRun makes the run of a slot, with an id that depends on the slot alone. An error leaves the slot due: it is
+	// tried again at the next sweep.
+	NewRun func(ctx context.Context, s flow.ScheduleRecord, t flow.Trigger) (flow.Run, error)
+	// Sweep is the time between looks at all schedules for slots that no alarm fired for. Defaults to 15 s.
+	Sweep  time.Duration
+	Logger *slog.Logger
+}
+
+// Scheduler fires the slots of a set of schedules. It is safe for concurrent use.
+type Scheduler struct {
+	config Config
+	clock  gocron.Scheduler
+	ctx    context.Context //nolint:containedctx // the scheduler's own lifetime, not a caller's request
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+
+	mu      sync.Mutex
+	entries map[key]*entry
+	started bool
+
+	// seen and down are wall clock times in nanoseconds: when the scheduler last looked at the clock, and the end of
+	// the last time in which it did not (the process was down, the machine slept, the clock was set forward).
+	seen, down atomic.Int64
+	rearmed    atomic.Int64
+}
+
+// key names a schedule.
+type key struct{ tenant, name string }
+
+// entry is one schedule.
+type entry struct {
+	job  uuid.UUID
+	busy sync.Mutex // held by the one goroutine that drains it
+
+	mu     sync.Mutex
+	record flow.ScheduleRecord
+	cal    *calendar.Schedule
+	// idle is when the schedule's last run ended.
+	idle time.Time
+}
+
+// New returns a scheduler that fires nothing before Start.
+func New(c Config) (*Scheduler, error) {
+	if c.Sweep == 0 {
+		c.Sweep = 15 * time.Second
+	}
+	s := &Scheduler{config: c, entries: map[key]*entry{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	var err error
+	s.clock, err = gocron.NewScheduler(
+		gocron.WithLocation(time.UTC), // calendars know their own zones
+		gocron.WithLogger(gocronLog{c.Logger}),
+		gocron.WithStopTimeout(stopTime),
+		gocron.WithGlobalJobOptions(
+			gocron.WithSingletonMode(gocron.LimitModeReschedule),
+			gocron.WithEventListeners(gocron.AfterJobRunsWithPanic(func(_ uuid.UUID, name string, p any) {
+				c.Logger.Error("panic in a schedule", slog.String("schedule", name), slog.Any("err", p))
+			})),
+		),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("create the alarm clock: %w", err)
+	}
+	return s, nil
+}
+
+// stopTime bounds how long gocron waits for its tasks at the end; they end when the scheduler's context does.
+const stopTime = 10 * time.Second
+
+// Apply makes the given schedules the whole set: new ones are armed, changed ones armed anew, others removed. A
+// schedule that is not active is kept, and fires nothing.
+func (s *Scheduler) Apply(records []flow.ScheduleRecord) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gone := make(map[key]*entry, len(s.entries))
+	for k, e := range s.entries {
+		gone[k] = e
+	}
+	for _, r := range records {
+		delete(gone, key{r.Tenant, r.Name})
+		if err := s.set(r); err != nil {
+			return err
+		}
+	}
+	for k, e := range gone {
+		e.retire()
+		if err := s.clock.RemoveJob(e.job); err != nil {
+			return fmt.Errorf("remove schedule %q: %w", k.name, err)
+		}
+		delete(s.entries, k)
+	}
+	return nil
+}
+
+// Set adds or replaces one schedule.
+func (s *Scheduler) Set(r flow.ScheduleRecord) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.set(r)
+}
+
+// Remove takes one schedule out; one that is not there is fine.
+func (s *Scheduler) Remove(tenant, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := key{tenant, name}
+	e := s.entries[k]
+	if e == nil {
+		return nil
+	}
+	delete(s.entries, k)
+	e.retire()
+	if err := s.clock.RemoveJob(e.job); err != nil {
+		return fmt.Errorf("remove schedule %q: %w", name, err)
+	}
+	return nil
+}
+
+func (s *Scheduler) set(r flow.ScheduleRecord) error {
+	cal, err := calendar.Parse(r.At, r.Timezone)
+	if err != nil {
+		return fmt.Errorf("schedule %q: %w", r.Name, err)
+	}
+	k := key{r.Tenant, r.Name}
+	id := flow.ID(r.Tenant, r.Name)
+	sum := sha256.Sum256([]byte("schedule\x00" + id))
+	e := s.entries[k]
+	fresh := e == nil
+	if fresh {
+		e = &entry{job: uuid.UUID(sum[:16])}
+	}
+	changed := e.update(r, cal)
+	options := []gocron.JobOption{gocron.WithName(id), gocron.WithIdentifier(e.job), gocron.WithCronImplementation(alarm{cal})}
+	task := gocron.NewTask(func() { s.fire(e) })
+	switch {
+	case fresh:
+		_, err = s.clock.NewJob(gocron.CronJob(r.At, false), task, options...)
+	case changed:
+		_, err = s.clock.Update(e.job, gocron.CronJob(r.At, false), task, options...)
+	}
+	if err != nil {
+		return fmt.Errorf("arm schedule %q: %w", r.Name, err)
+	}
+	s.entries[k] = e
+	return nil
+}
+
+// update takes a record over and reports whether its times changed. A watermark never goes back, unless the schedule
+// was edited and starts anew.
+func (e *entry) update(r flow.ScheduleRecord, cal *calendar.Schedule) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	changed := e.cal == nil || e.cal.Text() != cal.Text() || e.cal.Zone() != cal.Zone()
+	if !changed && e.record.Watermark.After(r.Watermark) {
+		r.Watermark = e.record.Watermark
+	}
+	e.record, e.cal = r, cal
+	return changed
+}
+
+// retire lets a drain that is under way find nothing more to do.
+func (e *entry) retire() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.record.Enabled, e.record.Override = false, nil
+}
+
+// Start arms the clock and looks once for slots that came due while the host was down.
+func (s *Scheduler) Start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started {
+		return
+	}
+	s.started = true
+	now := time.Now().UnixNano()
+	s.seen.Store(now)
+	s.down.Store(now)
+	s.clock.Start()
+	s.tasks.Go(s.sweep)
+}
+
+// Stop fires nothing more and returns when no goroutine of the scheduler is left. Runs that were made go on.
+func (s *Scheduler) Stop() error {
+	s.cancel()
+	err := s.clock.Shutdown()
+	s.tasks.Wait()
+	if err != nil {
+		return fmt.Errorf("stop the alarm clock: %w", err)
+	}
+	return nil
+}
+
+// Rearmed counts the times that a sweep found slots which no alarm had fired for.
+func (s *Scheduler) Rearmed() int64 { return s.rearmed.Load() }
+
+// fire is gocron's task.
+func (s *Scheduler) fire(e *entry) {
+	s.look(time.Now())
+	s.drain(e)
+}
+
+// sweep drains, until the scheduler stops, every schedule that has slots which are late. The first look, at the
+// start, is for the slots of the downtime and no fault of the clock.
+func (s *Scheduler) sweep() {
+	ticker := time.NewTicker(s.config.Sweep)
+	defer ticker.Stop()
+	for first := true; ; first = false {
+		now := time.Now()
+		s.look(now)
+		s.sweepOnce(now, first)
+		select {
+		case <-ticker.C:
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// lateness is what an alarm may take before a sweep does its work.
+const lateness = 2 * time.Second
+
+func (s *Scheduler) sweepOnce(now time.Time, first bool) {
+	s.mu.Lock()
+	var late []*entry
+	for _, e := range s.entries {
+		if e.late(now.Add(-lateness)) {
+			late = append(late, e)
+		}
+	}
+	s.mu.Unlock()
+	for _, e := range late {
+		s.tasks.Go(func() {
+			if s.drain(e) && !first {
+				s.rearmed.Add(1)
+			}
+		})
+	}
+}
+
+func (e *entry) late(at time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.record.Active() {
+		return false
+	}
+	next := e.cal.Next(e.record.Watermark)
+	return !next.IsZero() && next.Before(at)
+}
+
+// look notices a time in which nobody looked: the wall clock is much further on than the sweeper's rhythm allows.
+func (s *Scheduler) look(now time.Time) {
+	before := s.seen.Swap(now.UnixNano())
+	if gap := now.UnixNano() - before; before != 0 && gap > int64(4*s.config.Sweep) {
+		s.down.Store(now.UnixNano())
+		s.config.Logger.Warn("the clock went on without the scheduler", slog.Duration("gap", time.Duration(gap)))
+	}
+}
+
+// alarm adapts a calendar to gocron, which must never be answered with a time in the past: it would ask again and
+// again, in its only goroutine, until the answers reach the present.
+type alarm struct{ cal *calendar.Schedule }
+
+// IsValid implements gocron.Cron; the text was checked when the calendar was made.
+func (alarm) IsValid(string, *time.Location, time.Time) error { return nil }
+
+// Next implements gocron.Cron.
+func (a alarm) Next(last time.Time) time.Time {
+	if now := time.Now(); last.Before(now) {
+		last = now
+	}
+	if next := a.cal.Next(last); !next.IsZero() {
+		return next
+	}
+	return time.Now().Add(never)
+}
+
+// never is beyond the life of any process; gocron takes a zero time for a fault.
+const never = 100 * 365 * 24 * time.Hour
+
+// gocronLog passes gocron's own words on at debug level: what matters is logged by this package.
+type gocronLog struct{ log *slog.Logger }
+
+func (l gocronLog) Debug(string, ...any) {}
+func (l gocronLog) Info(msg string, args ...any) {
+	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
+}
+func (l gocronLog) Warn(msg string, args ...any) {
+	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
+}
+func (l gocronLog) Error(msg string, args ...any) {
+	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
+}
