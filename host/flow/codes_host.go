@@ -4,10 +4,40 @@ package flow
 const (
 	// CodeStopping: a request came while the host was stopping.
 	CodeStopping Code = "UF5101"
+	// CodeRunEnded: a run that has ended was to be changed.
+	CodeRunEnded Code = "UF5102"
+	// CodeNotFound: what was named does not exist.
+	CodeNotFound Code = "UF5103"
+	// CodeUnreachable: no host answers where one was expected.
+	CodeUnreachable Code = "UF5104"
+	// CodeNeedsToken: an address beyond this machine needs a token.
+	CodeNeedsToken Code = "UF5105"
+	// CodeListen: the API's address cannot be used.
+	CodeListen Code = "UF5106"
+	// CodeWritten: what the manifest says cannot be removed by hand.
+	CodeWritten Code = "UF5107"
+	// CodeExists: the name is taken.
+	CodeExists Code = "UF5108"
+	// CodeUnauthorized: the token is missing or wrong.
+	CodeUnauthorized Code = "UF5109"
+	// CodeRequest: a request is not well formed.
+	CodeRequest Code = "UF5110"
+	// CodeReadOnly: the host was opened for reading only.
+	CodeReadOnly Code = "UF5111"
 )
 
 func hostCodes() []Explanation {
 	return []Explanation{
 		{CodeStopping, "The host is stopping", "The host was asked to stop: it lets live runs end within the drain time and takes no new ones.\n\nAsk again once the host is back; schedules catch up by themselves as their catchup setting says."},
+		{CodeRunEnded, "The run has ended", "A run that has ended is history: its record is final and cannot be cancelled.\n\nStart a new run with `uniflow run PIPELINE`."},
+		{CodeNotFound, "Not found", "Nothing of that name is known to this host. Names are ids: `weather` in the default tenant, `acme/weather` in a tenant.\n\n`uniflow pipeline list`, `uniflow schedule list` and `uniflow runs list` show what there is."},
+		{CodeUnreachable, "No host answers", "The command needs a running host, and none answers at the socket in the data folder or at the given server.\n\nStart one with `uniflow serve`, or name another one with `--server URL`."},
+		{CodeNeedsToken, "An address beyond this machine needs a token", "The API listens on the loopback address without a token, for whoever can log in to the machine. Any other address would open it to the network, so a token is required there.\n\nSet UNIFLOW_TOKEN to a long random text, for the host and for its clients, or listen on 127.0.0.1."},
+		{CodeListen, "The address cannot be used", "The API could not listen on its address: another program uses the port, or the address does not belong to this machine.\n\nChoose another one with `listen` under [host], or `uniflow serve --listen 127.0.0.1:0` for any free port."},
+		{CodeWritten, "It is written in the manifest", "A schedule of the manifest is removed by editing the manifest. Removing it from the ledger would bring it back at the next start.\n\nTo stop it for now: `uniflow schedule disable NAME`; that survives restarts and shows as drift in `uniflow plan`."},
+		{CodeExists, "The name is taken", "Schedules have unique names within a tenant; a pipeline's own schedule has the name of the pipeline.\n\nChoose another name, or unschedule the one that has it."},
+		{CodeUnauthorized, "The token is missing or wrong", "The host asks for a token, and the request brought none or another one.\n\nSet UNIFLOW_TOKEN to the host's token."},
+		{CodeRequest, "The request is not well formed", "A part of the request is missing, of the wrong type, or out of range; the message names it.\n\nThe API's description stands at /openapi.json of the host."},
+		{CodeReadOnly, "Opened for reading only", "Another host uses the data folder, so this process may only read it.\n\nAsk the running host: commands find it by the socket in the data folder."},
 	}
 }

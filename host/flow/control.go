@@ -1,0 +1,148 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"time"
+)
+
+// Control is everything that a person or a program does to a host. The host itself implements it, and so does the
+// client of its API, so that a command need not know whether the host is in the same process. Names are ids: "weather",
+// or "acme/weather" in a tenant other than the default. What does not exist is an error that wraps ErrNotFound.
+type Control interface {
+	// Info tells about the host.
+	Info(ctx context.Context) (HostInfo, error)
+	// Pipelines lists all pipelines by id.
+	Pipelines(ctx context.Context) ([]PipelineInfo, error)
+	// Pipeline returns one, with its plan.
+	Pipeline(ctx context.Context, id string) (PipelineInfo, error)
+	// SaveVersion records the pipeline's present version with metadata.
+	SaveVersion(ctx context.Context, id string, metadata map[string]string) (VersionRecord, error)
+	// Versions lists saved versions, newest first.
+	Versions(ctx context.Context, id string) ([]VersionRecord, error)
+
+	// Schedules lists all schedules by name.
+	Schedules(ctx context.Context) ([]ScheduleInfo, error)
+	// Next returns the next n fires of a schedule after an instant.
+	Next(ctx context.Context, name string, after time.Time, n int) ([]time.Time, error)
+	// AddSchedule adds a schedule, which the ledger keeps.
+	AddSchedule(ctx context.Context, s Schedule) (ScheduleInfo, error)
+	// SetEnabled enables or disables a schedule, whatever its origin; it survives restarts.
+	SetEnabled(ctx context.Context, name string, enabled bool) (ScheduleInfo, error)
+	// Unschedule removes a schedule of origin api; one of the manifest is refused with its place.
+	Unschedule(ctx context.Context, name string) error
+	// Clear removes all schedules of origin api and says what stays.
+	Clear(ctx context.Context) (Cleared, error)
+	// Health judges every schedule.
+	Health(ctx context.Context) ([]ScheduleHealth, error)
+	// Slots returns what became of a schedule's slots, newest first.
+	Slots(ctx context.Context, q SlotQuery) ([]SlotRecord, error)
+
+	// StartRun asks for a run and returns once it is recorded; the run may wait its turn.
+	StartRun(ctx context.Context, r RunRequest) (RunRecord, error)
+	// Cancel asks a run to end. A run that has ended is an error with CodeRunEnded.
+	Cancel(ctx context.Context, id RunID) (RunRecord, error)
+	// Runs lists runs, newest first.
+	Runs(ctx context.Context, q RunQuery) ([]RunRecord, error)
+	// Run returns one run with its steps. The name is an id, the unambiguous beginning of one, or "@last".
+	Run(ctx context.Context, name string) (RunRecord, error)
+	// Logs returns lines of guests, oldest first.
+	Logs(ctx context.Context, q LogQuery) ([]LogLine, error)
+	// Events returns recorded changes, oldest first.
+	Events(ctx context.Context, q EventQuery) ([]Event, error)
+	// Follow calls yield with each event after q.After as it is recorded, until yield returns false, ctx ends, or the
+	// run of q has ended and its last event was seen.
+	Follow(ctx context.Context, q EventQuery, yield func(Event) bool) error
+	// Artifact opens bytes that a run put.
+	Artifact(ctx context.Context, id RunID, d Digest) (io.ReadCloser, error)
+}
+
+// HostInfo tells about a host.
+type HostInfo struct {
+	Version   string    `json:"version"`
+	PID       int       `json:"pid"`
+	StartedAt time.Time `json:"started_at"`
+	Manifest  string    `json:"manifest,omitempty"`
+	Data      string    `json:"data"`
+	Listen    string    `json:"listen,omitempty"`
+	Socket    string    `json:"socket,omitempty"`
+	// Serving is true while schedules fire.
+	Serving   bool `json:"serving"`
+	Pipelines int  `json:"pipelines"`
+	Schedules int  `json:"schedules"`
+	LiveRuns  int  `json:"live_runs"`
+	// Rearmed counts slots that a sweep found and no alarm had fired for.
+	Rearmed int64 `json:"rearmed"`
+}
+
+// PipelineInfo is a pipeline as a host knows it.
+type PipelineInfo struct {
+	ID      string `json:"id"`
+	Project string `json:"project,omitempty"`
+	About   string `json:"about,omitempty"`
+	Owner   string `json:"owner,omitempty"`
+	Label   string `json:"label,omitempty"`
+	Version Digest `json:"version"`
+	// Origin is manifest or api: api stands for one defined in code.
+	Origin    Origin     `json:"origin"`
+	Steps     []string   `json:"steps"`
+	Schedules []string   `json:"schedules,omitempty"`
+	LastRun   *RunRecord `json:"last_run,omitempty"`
+	// Plan is filled in by a query for one pipeline.
+	Plan *Plan `json:"plan,omitempty"`
+}
+
+// ScheduleInfo is a schedule as a host knows it.
+type ScheduleInfo struct {
+	Name     string `json:"name"`
+	Pipeline string `json:"pipeline"`
+	// Type is the kind: daily, hourly, every, weekly, monthly, cron, once. Value is the canonical text.
+	Type     string `json:"type"`
+	Value    string `json:"value"`
+	Words    string `json:"words"`
+	Timezone string `json:"timezone"`
+	Enabled  bool   `json:"enabled"`
+	// Drift is true when it was enabled or disabled by hand, against what is written.
+	Drift   bool                       `json:"drift,omitempty"`
+	Origin  Origin                     `json:"origin"`
+	Overlap Overlap                    `json:"overlap"`
+	Context map[string]json.RawMessage `json:"context,omitempty"`
+	NextRun *time.Time                 `json:"next_run,omitempty"`
+	LastRun *RunRecord                 `json:"last_run,omitempty"`
+}
+
+// Cleared says what clearing the schedules did.
+type Cleared struct {
+	Removed []string `json:"removed"`
+	// Kept are the schedules of the manifest.
+	Kept []string `json:"kept"`
+}
+
+// HealthStatus of a schedule.
+type HealthStatus string
+
+const (
+	HealthOK       HealthStatus = "ok"
+	HealthDisabled HealthStatus = "disabled" // it was disabled
+	HealthLate     HealthStatus = "late"     // a slot has been due for more than five minutes
+	HealthSilent   HealthStatus = "silent"   // no run for two days and two intervals, though slots came due
+	HealthFailing  HealthStatus = "failing"  // the last run failed
+)
+
+// ScheduleHealth is a judgement on one schedule.
+type ScheduleHealth struct {
+	Schedule string       `json:"schedule"`
+	Pipeline string       `json:"pipeline"`
+	Status   HealthStatus `json:"status"`
+	Detail   string       `json:"detail,omitempty"`
+}
+
+// RunRequest asks for a run.
+type RunRequest struct {
+	Pipeline string `json:"pipeline"`
+	// Context overrides the pipeline's own, key by key, and is checked against its params.
+	Context map[string]json.RawMessage `json:"context,omitempty"`
+	// ID makes the request idempotent: a known id is answered with its run. Empty for a fresh one.
+	ID RunID `json:"id,omitempty"`
+}
