@@ -1,0 +1,85 @@
+// Package supply finds the bytes of plugins: it reads files within the manifest's folder, knows their digests, keeps
+// the lock that pins them, and runs the commands that build them.
+//
+// It never looks inside a plugin; runtimes do that. Digests that a lock holds are the promise that what was checked is
+// what runs.
+package supply
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+// maxPlugin bounds the size of a plugin file; a larger one is refused before it is read.
+const maxPlugin = 512 << 20
+
+// Folder is the manifest's folder: plugin paths are relative to it and cannot leave it, not by symbolic links either.
+type Folder struct{ root *os.Root }
+
+// OpenFolder opens the folder of a manifest. The caller closes it.
+func OpenFolder(path string) (*Folder, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the manifest's folder: %w", err)
+	}
+	return &Folder{root}, nil
+}
+
+// Close releases the folder.
+func (f *Folder) Close() error { return f.root.Close() } //nolint:wrapcheck // nothing to add
+
+// Path returns the absolute path of a file in the folder.
+func (f *Folder) Path(name string) string {
+	abs, err := filepath.Abs(filepath.Join(f.root.Name(), filepath.FromSlash(name)))
+	if err != nil {
+		return filepath.Join(f.root.Name(), filepath.FromSlash(name))
+	}
+	return abs
+}
+
+// Resolve reads the named file once and returns where it is and its digest. A file that is not there is an error
+// that wraps fs.ErrNotExist; all other errors are *flow.Error.
+func (f *Folder) Resolve(name string) (flow.Resolved, error) {
+	file, err := f.root.Open(filepath.FromSlash(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return flow.Resolved{}, fmt.Errorf("plugin file %s: %w", name, fs.ErrNotExist)
+	case err != nil:
+		return flow.Resolved{}, unreadable(name, err)
+	}
+	defer file.Close() //nolint:errcheck // only read
+	info, err := file.Stat()
+	if err != nil {
+		return flow.Resolved{}, unreadable(name, err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxPlugin {
+		return flow.Resolved{}, &flow.Error{Code: flow.CodePluginFile, Op: "read plugin " + name, Message: fmt.Sprintf("expected a regular file of at most %s, found %s", flow.Size(maxPlugin), describe(info)), Hint: "point the plugin at its built file"}
+	}
+	h := sha256.New()
+	if n, err := io.Copy(h, io.LimitReader(file, maxPlugin)); err != nil || n != info.Size() {
+		return flow.Resolved{}, unreadable(name, errors.Join(err, io.ErrUnexpectedEOF))
+	}
+	return flow.Resolved{Path: f.Path(name), Digest: flow.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))}, nil
+}
+
+func describe(info fs.FileInfo) string {
+	if info.IsDir() {
+		return "a folder"
+	}
+	if !info.Mode().IsRegular() {
+		return "a " + info.Mode().Type().String() + " file"
+	}
+	return flow.Size(info.Size()).String()
+}
+
+func unreadable(name string, err error) error {
+	return &flow.Error{Code: flow.CodePluginFile, Op: "read plugin " + name, Message: "the file cannot be read", Hint: "check the path and its permissions; a path cannot leave the manifest's folder", Err: err}
+}

@@ -1,0 +1,135 @@
+package supply
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+func folder(t *testing.T) (*Folder, string) {
+	t.Helper()
+	dir := t.TempDir()
+	f, err := OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f, dir
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestResolveReadsWithinTheFolder(t *testing.T) {
+	t.Parallel()
+	f, dir := folder(t)
+	outside := filepath.Join(t.TempDir(), "outside")
+	write(t, outside, "secret")
+	write(t, filepath.Join(dir, "a.wasm"), "bytes")
+	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.Resolve("a.wasm")
+	if err != nil || got.Digest != flow.DigestOf([]byte("bytes")) || got.Path != filepath.Join(dir, "a.wasm") {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if _, err := f.Resolve("none.wasm"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: got %v", err)
+	}
+	for _, name := range []string{"link", "../outside", "sub", outside} {
+		if _, err := f.Resolve(name); flow.CodeOf(err) != flow.CodePluginFile {
+			t.Errorf("%s: got %v, want code %s", name, err, flow.CodePluginFile)
+		}
+	}
+}
+
+func TestLockPinsAndChecks(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "new", LockName)
+	lock, err := ReadLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := flow.DigestOf([]byte("1")), flow.DigestOf([]byte("2"))
+	if !lock.Pin("p/a.wasm", one) || lock.Pin("p/a.wasm", one) {
+		t.Error("Pin does not tell a change from none")
+	}
+	lock.Pin("p/gone.wasm", two)
+	if !lock.Retain([]string{"p/a.wasm"}) || lock.Retain([]string{"p/a.wasm"}) {
+		t.Error("Retain does not tell a change from none")
+	}
+	if err := lock.Write(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := ReadLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]flow.Code{"p/a.wasm": "", "p/gone.wasm": flow.CodeNotLocked} {
+		if got := flow.CodeOf(again.Check(name, one)); got != want {
+			t.Errorf("%s: got code %q, want %q", name, got, want)
+		}
+	}
+	if got := flow.CodeOf(again.Check("p/a.wasm", two)); got != flow.CodeDigest {
+		t.Errorf("changed bytes: got code %q, want %q", got, flow.CodeDigest)
+	}
+}
+
+func TestLockRefusesWhatIsNotALock(t *testing.T) {
+	t.Parallel()
+	hex := flow.DigestOf(nil).Hex()
+	for name, text := range map[string]string{
+		"one space": hex + " a.wasm\n", "short": hex[1:] + "  a.wasm\n", "upper case": strings.ToUpper(hex) + "  a.wasm\n",
+		"twice": hex + "  a\n" + hex + "  a\n", "no path": hex + "  \n", "garbage": "\x00\xff",
+	} {
+		path := filepath.Join(t.TempDir(), LockName)
+		write(t, path, text)
+		if _, err := ReadLock(path); flow.CodeOf(err) != flow.CodeLock {
+			t.Errorf("%s: got %v, want code %s", name, err, flow.CodeLock)
+		}
+	}
+	if _, err := ReadLock(t.TempDir()); flow.CodeOf(err) != flow.CodeLock {
+		t.Errorf("a folder: got %v, want code %s", err, flow.CodeLock)
+	}
+}
+
+func TestBuildRunsWordsWithoutAShell(t *testing.T) {
+	t.Parallel()
+	f, dir := folder(t)
+	write(t, filepath.Join(dir, "main.go"), `package main
+
+import ("fmt"; "os")
+
+func main() {
+	if err := os.WriteFile("made", []byte(os.Getenv("WORD")+os.Args[1]), 0o600); err != nil { panic(err) }
+	if len(os.Args) > 2 { fmt.Println("reason: " + os.Args[2]); os.Exit(3) }
+}
+`)
+	ctx := context.Background()
+	if err := f.Build(ctx, "p", []string{"WORD=it is ", "go", "run", "main.go", "$HOME; echo"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(filepath.Join(dir, "made")); string(got) != "it is $HOME; echo" {
+		t.Errorf("got %q", got)
+	}
+	err := f.Build(ctx, "p", []string{"go", "run", "main.go", "x", "no flour"})
+	if flow.CodeOf(err) != flow.CodeBuild || !strings.Contains(err.Error(), "reason: no flour") {
+		t.Errorf("got %v", err)
+	}
+	if err := f.Build(ctx, "p", []string{"A=b"}); flow.CodeOf(err) != flow.CodeBuild {
+		t.Errorf("no program: got %v", err)
+	}
+}
