@@ -152,6 +152,21 @@ type CallError struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
+// ExitCode returns the exit code by which a command ends with this kind.
+func (k Kind) ExitCode() uint32 {
+	switch k.known() {
+	case KindOK:
+		return ExitOK
+	case KindSkip:
+		return ExitSkip
+	case KindRetry:
+		return ExitRetry
+	case KindPermanent:
+		return ExitDataError
+	}
+	return 1
+}
+
 // Level is the severity of a log line.
 type Level int32
 

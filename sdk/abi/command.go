@@ -79,7 +79,7 @@ func textOutput(stdout []byte) (map[string]json.RawMessage, error) {
 // line of stderr is the message where there is one.
 func VerdictOfExit(code uint32, lastStderrLine string) Verdict {
 	_, message, _ := ParseStderrLine(lastStderrLine)
-	v := Verdict{Message: clip(message)}
+	v := Verdict{Message: ClipMessage(message)}
 	if v.Message == "" {
 		v.Message = fmt.Sprintf("exited with code %d", code)
 	}
@@ -163,10 +163,12 @@ func levelByName(name string) Level {
 	return LevelInfo
 }
 
-// clip shortens a valid message to MaxMessage bytes without cutting a character.
-func clip(s string) string {
-	if len(s) <= MaxMessage {
-		return s
+// ClipMessage returns message as valid UTF-8 of at most MaxMessage bytes,
+// without cutting a character.
+func ClipMessage(message string) string {
+	message = strings.ToValidUTF8(message, "\uFFFD")
+	if len(message) <= MaxMessage {
+		return message
 	}
-	return strings.ToValidUTF8(s[:MaxMessage], "")
+	return strings.ToValidUTF8(message[:MaxMessage], "")
 }

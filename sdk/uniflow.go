@@ -1,0 +1,152 @@
+// Package uniflow is the Go kit for steps that run as WebAssembly: a step is a
+// function of a Context, and this package connects it to the host.
+//
+// A command is an ordinary program, built with GOOS=wasip1 GOARCH=wasm:
+//
+//	func main() { uniflow.Main(step) }
+//
+// A reactor is a library with named entries, built with -buildmode=c-shared
+// too. It exports the marker of the contract and one function per entry:
+//
+//	//go:wasmexport uniflow_abi_v1
+//	func marker() {}
+//
+//	//go:wasmexport summarise
+//	func run() int32 { return uniflow.Handle(summarise) }
+//
+//	func main() {}
+//
+// On any other system the package compiles as well: a command then reads the
+// run context from stdin and prints its outputs, and package sdktest runs a
+// step inside a Go test. The package holds no state and starts no goroutines.
+package uniflow
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/uniflow-dev/uniflow/sdk/abi"
+)
+
+// Host is what a step reaches through its Context. The kit implements it for
+// the sandbox, package sdktest for tests; steps do not use it themselves.
+type Host interface {
+	// Output sets a named output to a JSON value. The error is an abi.Errno.
+	Output(name string, value []byte) error
+	// Log keeps a line; the host may drop lines over its limit.
+	Log(level abi.Level, message string)
+	// Fail records why the step does not succeed.
+	Fail(kind abi.Kind, message []byte)
+	// Progress says how far the step is, in thousandths, and reports whether
+	// the attempt is being cancelled.
+	Progress(permille int, message string) (cancelled bool)
+	// Call calls a service. body is the part of the request that is not JSON;
+	// it may be nil. The error wraps an abi.Errno.
+	Call(op string, request, body []byte) (response []byte, err error)
+}
+
+// Context is what a step knows and how it answers. It is valid until the step
+// returns and is not for concurrent use.
+type Context struct {
+	abi.RunContext
+	host Host
+}
+
+// DecodeContext stores what the caller gave the run in the value v points to,
+// as json.Unmarshal does.
+func (c *Context) DecodeContext(v any) error { return decode("context", c.RunContext.Context, v) }
+
+// DecodeWith stores the inputs of the step in the value v points to, as
+// json.Unmarshal does.
+func (c *Context) DecodeWith(v any) error { return decode("with", c.With, v) }
+
+// DecodeItem stores the element of a fan-out in the value v points to, as
+// json.Unmarshal does. Outside a fan-out it fails.
+func (c *Context) DecodeItem(v any) error {
+	if c.ItemIndex == nil {
+		return Permanent(fmt.Errorf("step %s has no item: it is not called with each", c.Step))
+	}
+	return decode("item", c.Item, v)
+}
+
+// decode fails permanently: the same input cannot fit better the next time.
+func decode(what string, doc json.RawMessage, v any) error {
+	if len(doc) == 0 {
+		doc = json.RawMessage("null")
+	}
+	if err := json.Unmarshal(doc, v); err != nil {
+		return Permanent(fmt.Errorf("%s does not have the expected shape: %w", what, err))
+	}
+	return nil
+}
+
+// Output sets a named output to v as JSON; the last one of a name wins. The
+// error wraps abi.TooLarge over the step's output limit and abi.Invalid for a
+// name or a value that is no text or no JSON.
+func (c *Context) Output(name string, v any) error {
+	value, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("output %q: %w", name, err)
+	}
+	if err := c.host.Output(name, value); err != nil {
+		return fmt.Errorf("output %q of %d bytes: %w", name, len(value), err)
+	}
+	return nil
+}
+
+// Debug logs a line that is formatted as by fmt.Sprintf.
+func (c *Context) Debug(format string, args ...any) { c.log(abi.LevelDebug, format, args) }
+
+// Info logs a line that is formatted as by fmt.Sprintf.
+func (c *Context) Info(format string, args ...any) { c.log(abi.LevelInfo, format, args) }
+
+// Warn logs a line that is formatted as by fmt.Sprintf.
+func (c *Context) Warn(format string, args ...any) { c.log(abi.LevelWarn, format, args) }
+
+// Error logs a line that is formatted as by fmt.Sprintf. It does not end the
+// step: return an error for that.
+func (c *Context) Error(format string, args ...any) { c.log(abi.LevelError, format, args) }
+
+func (c *Context) log(level abi.Level, format string, args []any) {
+	c.host.Log(level, abi.ClipMessage(fmt.Sprintf(format, args...)))
+}
+
+// Progress says how far the step is, from 0 to 1, and reports whether the
+// attempt is being cancelled. A long step calls it now and then, and returns
+// when it reports true.
+func (c *Context) Progress(done float64, message string) (cancelled bool) {
+	permille := 0
+	if done > 0 { // false for NaN
+		permille = int(min(done, 1) * 1000)
+	}
+	return c.host.Progress(permille, abi.ClipMessage(message))
+}
+
+// Call calls a service of the host with request as JSON and stores the
+// response in the value that response points to; a nil response is dropped.
+// The error wraps an abi.Errno: abi.Denied without a grant, abi.UnknownOp on a
+// host that does not offer the service.
+func (c *Context) Call(op string, request, response any) error {
+	doc, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	answer, err := c.CallBytes(op, doc, nil)
+	if err != nil || response == nil {
+		return err
+	}
+	if err := json.Unmarshal(answer, response); err != nil {
+		return fmt.Errorf("%s: response does not have the expected shape: %w", op, err)
+	}
+	return nil
+}
+
+// CallBytes calls a service whose request has a body beside its JSON, or whose
+// response is not JSON. The error wraps an abi.Errno.
+func (c *Context) CallBytes(op string, request, body []byte) ([]byte, error) {
+	answer, err := c.host.Call(op, request, body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	return answer, nil
+}
