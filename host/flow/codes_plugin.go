@@ -1,8 +1,55 @@
 package flow
 
 // UF2xxx: plugins that cannot be loaded; UF4xxx: grants and sandbox.
-const ()
+const (
+	CodeModuleFile   Code = "UF2001" // the plugin file cannot be read
+	CodeNotWasm      Code = "UF2002" // the file is not a Wasm module
+	CodeComponent    Code = "UF2003" // the file is a component, not a core module
+	CodeExtism       Code = "UF2004" // the module speaks the Extism profile
+	CodeMalformed    Code = "UF2005" // the module is malformed
+	CodeModuleLimit  Code = "UF2006" // the module is too large
+	CodeImports      Code = "UF2007" // the module imports what the host does not offer
+	CodeNoEntry      Code = "UF2008" // the module has no entry
+	CodeModuleDigest Code = "UF2009" // the plugin's bytes are not those of the plan
+	CodeCompile      Code = "UF2010" // the module does not compile
+	CodeModuleMemory Code = "UF2011" // the module needs more memory than its limit
+	CodeModuleCache  Code = "UF2012" // the cache of compiled modules cannot be used
+	CodeFuncUnknown  Code = "UF2020" // no Go function of that name is registered
+	CodeFuncRegister Code = "UF2021" // the Go function cannot be registered
+	CodeMount        Code = "UF4001" // a mounted folder cannot be opened
+)
 
 func pluginCodes() []Explanation {
-	return []Explanation{}
+	return []Explanation{
+		{CodeModuleFile, "the plugin file cannot be read", "The path of the plugin leads to nothing, to a folder, or to a file that the host may not read. Paths are relative to the manifest.\n\n" +
+			"Build the plugin (uniflow build) or correct the path, and see that the user of the host may read the file."},
+		{CodeNotWasm, "the file is not a Wasm module", "A module begins with the four bytes 00 61 73 6d. The file is empty, holds text, or is a program of another kind.\n\n" +
+			"A text module (.wat) must be translated first, for example by wat2wasm. A native program is a plugin of kind process: process = \"bin/name\"."},
+		{CodeComponent, "the file is a component, not a core module", "The component model wraps core modules in a format that this version does not execute.\n\n" +
+			"Build for the target wasip1 instead of wasip2, or take the core module out: wasm-tools component unbundle plugin.wasm --module-dir ."},
+		{CodeExtism, "the module speaks the Extism profile", "The module imports functions of extism:host/env. This version does not offer them.\n\n" +
+			"Build the plugin as a command (an ordinary program for wasip1) or as a reactor with a Uniflow kit."},
+		{CodeMalformed, "the module is malformed", "The bytes break a rule of the Wasm format at the offset that the message names. Such a file was cut short, changed on its way, or made by a faulty tool.\n\n" +
+			"Build it again, or download it again and compare the digest."},
+		{CodeModuleLimit, "the module is too large", "A module has at most 64 MiB, 50,000 functions, 50,000 locals a function, and further bounds that keep a hostile file from using up the host. The message names the bound and the offset.\n\n" +
+			"Strip debug information (wasm-strip, or the option of the compiler), or split the plugin."},
+		{CodeImports, "the module imports what the host does not offer", "A module can import the functions of uniflow and of wasi_snapshot_preview1 only. The message lists every other import with its signature. Services are no imports: they are reached by the function call of uniflow, so that an older host still loads a newer plugin.\n\n" +
+			"Build for wasip1 without the library that needs the import; for AssemblyScript add --use abort=."},
+		{CodeNoEntry, "the module has no entry", "The host calls _start of a command, or the function that a reactor exports beside the marker uniflow_abi_v1: no parameters, one result i32. A module that imports uniflow or exports an entry must export its memory as \"memory\".\n\n" +
+			"For Go: GOOS=wasip1 GOARCH=wasm go build for a command, -buildmode=c-shared and //go:wasmexport for a reactor."},
+		{CodeModuleDigest, "the plugin's bytes are not those of the plan", "A plan names the digest of each plugin. The file has changed since the plan was made, and nothing of it was executed.\n\n" +
+			"Apply the manifest again to take the new bytes over (uniflow apply), or restore the file."},
+		{CodeCompile, "the module does not compile", "The module passed the checks of its form but breaks a rule of validation, or uses a proposal that the host does not enable (threads, tail calls, exceptions, garbage collection).\n\n" +
+			"Build with the default features of the target wasip1."},
+		{CodeModuleMemory, "the module needs more memory than its limit", "The memory that the module declares at its start is larger than limits.memory of the step.\n\n" +
+			"Raise limits.memory of the step or plugin, or link with a smaller stack and initial memory."},
+		{CodeModuleCache, "the cache of compiled modules cannot be used", "The host keeps compiled modules in a folder of its own under its data folder, readable by its user only.\n\n" +
+			"See that the folder can be created and written, and that the disk is not full."},
+		{CodeFuncUnknown, "no Go function of that name is registered", "A step of kind func names a function that the embedding program has not registered on its host.\n\n" +
+			"Call Register with that name before the pipeline runs."},
+		{CodeFuncRegister, "the Go function cannot be registered", "A function needs a name and code, and a name is taken once.\n\n" +
+			"Register each function once, before the host starts."},
+		{CodeMount, "a mounted folder cannot be opened", "grant.mount maps a path of the guest to a folder or file of the host. That folder or file is missing or may not be read.\n\n" +
+			"Create it, or correct the path; it is relative to the manifest."},
+	}
 }

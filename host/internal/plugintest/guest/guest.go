@@ -64,18 +64,23 @@ func Behave(run abi.RunContext, host Host) error {
 
 //nolint:gochecknoglobals // a table of constants
 var behaviours = map[string]func(abi.RunContext, With, Host) error{
-	"context":     giveContext,
-	"echo":        func(_ abi.RunContext, w With, h Host) error { return h.Output("echo", w.Value) },
-	"log":         logLevels,
-	"log_flood":   logFlood,
-	"progress":    progress,
-	"patient":     patient,
-	"fail":        fail,
-	"exit":        exit,
-	"large":       func(_ abi.RunContext, w With, h Host) error { return refused(h, json.RawMessage(`"`+strings.Repeat("x", w.Size)+`"`)) },
-	"not_json":    func(_ abi.RunContext, _ With, h Host) error { return refused(h, json.RawMessage(`{oops`)) },
-	"panic":       doPanic,
-	"sleep":       func(_ abi.RunContext, w With, _ Host) error { time.Sleep(time.Duration(w.AfterMS) * time.Millisecond); return nil },
+	"context":   giveContext,
+	"echo":      func(_ abi.RunContext, w With, h Host) error { return h.Output("echo", w.Value) },
+	"log":       logLevels,
+	"log_flood": logFlood,
+	"progress":  progress,
+	"patient":   patient,
+	"fail":      fail,
+	"exit":      exit,
+	"large": func(_ abi.RunContext, w With, h Host) error {
+		return refused(h, json.RawMessage(`"`+strings.Repeat("x", w.Size)+`"`))
+	},
+	"not_json": func(_ abi.RunContext, _ With, h Host) error { return refused(h, json.RawMessage(`{oops`)) },
+	"panic":    doPanic,
+	"sleep": func(_ abi.RunContext, w With, _ Host) error {
+		time.Sleep(time.Duration(w.AfterMS) * time.Millisecond)
+		return nil
+	},
 	"spin":        func(abi.RunContext, With, Host) error { return spin() },
 	"print_flood": printFlood,
 	"host_info":   func(_ abi.RunContext, _ With, h Host) error { return callInto(h, "info", abi.OpHostInfo) },
