@@ -1,0 +1,210 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/uniflow-dev/uniflow/sdk/abi"
+	"github.com/uniflow-dev/uniflow/sdk/process/proto"
+)
+
+// artifactPiece is how much of a file travels in one message.
+const artifactPiece = 256 << 10
+
+// Call is one attempt: what a function knows and how it answers. It is valid
+// until the function returns, and safe for concurrent use until then.
+type Call struct {
+	abi.RunContext
+	id   string
+	host proto.HostClient
+
+	stop     <-chan struct{} // closed when the attempt is to stop
+	mu       sync.Mutex      // guards send and attempt
+	send     func(*proto.RunEvent) error
+	attempt  *abi.Attempt
+	artifact sync.Mutex // held while the pieces of one artifact are sent
+	fallback io.Writer  // of log lines after cancellation, when the stream is closed
+}
+
+// DecodeContext stores what the caller gave the run in the value v points to,
+// as json.Unmarshal does.
+func (c *Call) DecodeContext(v any) error { return decode("context", c.Context, v) }
+
+// DecodeWith stores the inputs of the step in the value v points to, as
+// json.Unmarshal does.
+func (c *Call) DecodeWith(v any) error { return decode("with", c.With, v) }
+
+// DecodeItem stores the element of a fan-out in the value v points to, as
+// json.Unmarshal does. Outside a fan-out it fails.
+func (c *Call) DecodeItem(v any) error {
+	if c.ItemIndex == nil {
+		return Permanent(fmt.Errorf("step %s has no item: it is not called with each", c.Step))
+	}
+	return decode("item", c.Item, v)
+}
+
+// decode fails permanently: the same input cannot fit better the next time.
+func decode(what string, doc json.RawMessage, v any) error {
+	if len(doc) == 0 {
+		doc = json.RawMessage("null")
+	}
+	if err := json.Unmarshal(doc, v); err != nil {
+		return Permanent(fmt.Errorf("%s does not have the expected shape: %w", what, err))
+	}
+	return nil
+}
+
+// Output sets a named output to v as JSON; the last one of a name wins. The
+// error wraps abi.TooLarge over the step's output limit and abi.Invalid for a
+// name or a value that is no text or no JSON. A value over 8 MiB must be an
+// artifact.
+func (c *Call) Output(name string, v any) error {
+	value, err := marshal(v)
+	if err != nil {
+		return fmt.Errorf("output %q: %w", name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(value) > abi.MaxContext {
+		return fmt.Errorf("output %q of %d bytes, at most %d: %w", name, len(value), abi.MaxContext, abi.TooLarge)
+	}
+	if e := c.attempt.Output(name, value); e != abi.OK {
+		return fmt.Errorf("output %q of %d bytes: %w", name, len(value), e)
+	}
+	return c.send(&proto.RunEvent{Event: &proto.RunEvent_Output{Output: &proto.Output{Name: name, ValueJson: value}}})
+}
+
+// marshal is json.Marshal without the escapes that only HTML needs.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Artifact stores what r yields, and sets the output of the same name to its
+// reference. mediaType may be empty. When the host cannot keep it, for want of
+// room in the limits, the attempt ends.
+func (c *Call) Artifact(name, mediaType string, r io.Reader) error {
+	c.artifact.Lock()
+	defer c.artifact.Unlock()
+	for end := false; !end; {
+		piece := make([]byte, artifactPiece)
+		n, err := io.ReadFull(r, piece)
+		end = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !end {
+			return fmt.Errorf("artifact %q: %w", name, err)
+		}
+		event := &proto.Artifact{Name: name, Type: mediaType, Data: piece[:n], End: end}
+		if err := c.event(&proto.RunEvent{Event: &proto.RunEvent_Artifact{Artifact: event}}); err != nil {
+			return fmt.Errorf("artifact %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// event sends an event; a stream is for one sender at a time.
+func (c *Call) event(e *proto.RunEvent) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.send(e)
+}
+
+// Debug logs a line that is formatted as by fmt.Sprintf.
+func (c *Call) Debug(format string, args ...any) { c.log(abi.LevelDebug, format, args) }
+
+// Info logs a line that is formatted as by fmt.Sprintf.
+func (c *Call) Info(format string, args ...any) { c.log(abi.LevelInfo, format, args) }
+
+// Warn logs a line that is formatted as by fmt.Sprintf.
+func (c *Call) Warn(format string, args ...any) { c.log(abi.LevelWarn, format, args) }
+
+// Error logs a line that is formatted as by fmt.Sprintf. It does not end the
+// step: return an error for that.
+func (c *Call) Error(format string, args ...any) { c.log(abi.LevelError, format, args) }
+
+// log sends a line. Once the attempt is cancelled nothing can be sent, and the
+// host still reads standard error until the grace is over.
+func (c *Call) log(level abi.Level, format string, args []any) {
+	message := abi.ClipMessage(fmt.Sprintf(format, args...))
+	if err := c.event(&proto.RunEvent{Event: &proto.RunEvent_Log{Log: &proto.Log{Level: int32(level), Message: message}}}); err != nil {
+		fmt.Fprintf(c.fallback, "%s: %s\n", max(level, abi.LevelDebug), message)
+	}
+}
+
+// Progress says how far the step is, from 0 to 1, and reports whether the
+// attempt is being cancelled, as the context of the function does.
+func (c *Call) Progress(done float64, message string) (cancelled bool) {
+	permille := int32(0)
+	if done > 0 { // false for NaN
+		permille = int32(min(done, 1) * 1000)
+	}
+	event := &proto.Progress{Permille: permille, Message: abi.ClipMessage(message)}
+	err := c.event(&proto.RunEvent{Event: &proto.RunEvent_Progress{Progress: event}})
+	select {
+	case <-c.stop:
+		return true
+	default:
+		return err != nil
+	}
+}
+
+// Call calls a service of the host with request as JSON and stores the
+// response in the value that response points to; a nil response is dropped.
+// The error wraps an abi.Errno: abi.Denied without a grant, abi.UnknownOp on a
+// host that does not offer the service, abi.Cancelled once the attempt is
+// being stopped.
+func (c *Call) Call(ctx context.Context, op string, request, response any) error {
+	doc, err := marshal(request)
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	answer, err := c.CallBytes(ctx, op, doc, nil)
+	if err != nil || response == nil {
+		return err
+	}
+	if err := json.Unmarshal(answer, response); err != nil {
+		return fmt.Errorf("%s: response does not have the expected shape: %w", op, err)
+	}
+	return nil
+}
+
+// CallBytes calls a service whose request has a body beside its JSON, or whose
+// response is not JSON. The error wraps an abi.Errno.
+func (c *Call) CallBytes(ctx context.Context, op string, request, body []byte) ([]byte, error) {
+	answer, err := c.host.Call(ctx, &proto.CallRequest{CallId: c.id, Op: op, Request: request, Body: body})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", op, errnoOf(ctx, err), status.Convert(err).Message())
+	}
+	if answer.GetErrno() != 0 {
+		return nil, fmt.Errorf("%s: %w", op, &Refusal{
+			Errno: abi.Errno(answer.GetErrno()), Code: answer.GetCode(), Message: answer.GetMessage(), Hint: answer.GetHint(),
+		})
+	}
+	return answer.GetResponse(), nil
+}
+
+// errnoOf reads the failure of a call that had no answer.
+func errnoOf(ctx context.Context, err error) abi.Errno {
+	switch status.Code(err) {
+	case codes.PermissionDenied:
+		return abi.Denied
+	case codes.ResourceExhausted:
+		return abi.TooLarge
+	}
+	if ctx.Err() != nil {
+		return abi.Cancelled
+	}
+	return abi.Unavailable
+}
