@@ -24,6 +24,8 @@ const (
 	CodeRequest Code = "UF5110"
 	// CodeReadOnly: the host was opened for reading only.
 	CodeReadOnly Code = "UF5111"
+	// CodeData: the data folder cannot be used.
+	CodeData Code = "UF5112"
 )
 
 func hostCodes() []Explanation {
@@ -39,5 +41,6 @@ func hostCodes() []Explanation {
 		{CodeUnauthorized, "The token is missing or wrong", "The host asks for a token, and the request brought none or another one.\n\nSet UNIFLOW_TOKEN to the host's token."},
 		{CodeRequest, "The request is not well formed", "A part of the request is missing, of the wrong type, or out of range; the message names it.\n\nThe API's description stands at /openapi.json of the host."},
 		{CodeReadOnly, "Opened for reading only", "Another host uses the data folder, so this process may only read it.\n\nAsk the running host: commands find it by the socket in the data folder."},
+		{CodeData, "The data folder cannot be used", "A host keeps its ledger, module cache and artifacts in one folder, `data` beside the manifest unless `data` under [host] says otherwise. It could not be found or made.\n\nCheck the path and its permissions; the folder must lie on a local disk."},
 	}
 }

@@ -44,6 +44,25 @@ func (p *Plan) Step(name string) *PlanStep {
 	return nil
 }
 
+// Ends returns the names of the steps that no other step needs, hooks aside, in order: their outputs are the run's.
+func (p *Plan) Ends() []string {
+	needed := map[string]bool{}
+	for i := range p.Steps {
+		if p.Steps[i].On == OnSuccess {
+			for _, name := range p.Steps[i].Needs {
+				needed[name] = true
+			}
+		}
+	}
+	var ends []string
+	for i := range p.Steps {
+		if p.Steps[i].On == OnSuccess && !needed[p.Steps[i].Name] {
+			ends = append(ends, p.Steps[i].Name)
+		}
+	}
+	return ends
+}
+
 // PlanStep is a frozen step with its effective limits.
 type PlanStep struct {
 	Name     string                     `json:"name"`

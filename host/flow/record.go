@@ -49,6 +49,18 @@ type StepRecord struct {
 	Attempts []AttemptRecord `json:"attempts,omitempty"`
 }
 
+// NamedOutputs are the outputs by name; the list of a step with each stands under "list".
+func (s *StepRecord) NamedOutputs() map[string]json.RawMessage {
+	if s.List == nil {
+		return s.Outputs
+	}
+	raw, err := json.Marshal(s.List)
+	if err != nil { // cannot be: the elements are valid JSON
+		return nil
+	}
+	return map[string]json.RawMessage{"list": raw}
+}
+
 // AttemptRecord is one try of a step, or of one element of a step with each.
 type AttemptRecord struct {
 	Item    *int  `json:"item,omitempty"`
