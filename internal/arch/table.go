@@ -70,7 +70,7 @@ func Table() []Row {
 		},
 		{
 			Folder: "host/internal/schedule", May: []string{"host/flow", "host/internal/calendar"},
-			Libs:  []string{"github.com/go-co-op/gocron", "github.com/oklog/ulid"},
+			Libs:  []string{"github.com/go-co-op/gocron", "github.com/google/uuid", "github.com/oklog/ulid"},
 			Never: []string{"host/internal/run", "host/internal/store/..."},
 			Why:   "it decides when; the seams in flow carry what is due to whoever runs it",
 		},
@@ -110,8 +110,12 @@ func Table() []Row {
 			Why: "Go functions of an embedder are one more runtime behind the same seam",
 		},
 		{
-			Folder: "host/internal/plugintest", May: []string{"host/flow", "sdk/abi"},
+			Folder: "host/internal/plugintest", May: []string{"host/flow", "sdk/abi", "host/internal/plugintest/guest"},
 			Why: "one conformance suite for all runtimes: it may know the contract, never a runtime",
+		},
+		{
+			Folder: "host/internal/plugintest/guest", May: []string{"sdk/abi"},
+			Why: "the plugin side of the suite runs inside sandboxes: contract only",
 		},
 		{
 			Folder: "host/internal/service", May: []string{"host/flow", "sdk/abi"},
@@ -198,17 +202,21 @@ func Table() []Row {
 func TestTable() []Row {
 	return []Row{
 		{Folder: "host/...", May: []string{"host/flow", "sdk/abi/abitest"}, Why: "tests speak the vocabulary and the golden vectors"},
+		{
+			Folder: "sdk", May: []string{"sdk/sdktest"},
+			Why: "the kit and the authors' harness are proved together",
+		},
 		{Folder: "sdk/...", May: []string{"sdk/abi/abitest"}, Why: "every kit passes the golden vectors"},
 		{
-			Folder: "host/internal/wasm", May: []string{"host/internal/plugintest"},
+			Folder: "host/internal/wasm", May: []string{"host/internal/plugintest/..."},
 			Why: "every runtime passes the conformance suite",
 		},
 		{
-			Folder: "host/internal/process", May: []string{"host/internal/plugintest"},
+			Folder: "host/internal/process", May: []string{"host/internal/plugintest/..."},
 			Why: "every runtime passes the conformance suite",
 		},
 		{
-			Folder: "host/internal/gofunc", May: []string{"host/internal/plugintest"},
+			Folder: "host/internal/gofunc", May: []string{"host/internal/plugintest/..."},
 			Why: "every runtime passes the conformance suite",
 		},
 		{
