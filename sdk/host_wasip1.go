@@ -74,28 +74,28 @@ func check(result int32) error {
 }
 
 func (sandbox) Output(name string, value []byte) error {
-	return check(importOutput(text(name), uint32(len(name)), bytes(value), uint32(len(value))))
+	return check(importOutput(start(name), uint32(len(name)), address(value), uint32(len(value))))
 }
 
 func (sandbox) Log(level abi.Level, message string) {
-	importLog(int32(level), text(message), uint32(len(message)))
+	importLog(int32(level), start(message), uint32(len(message)))
 }
 
 func (sandbox) Fail(kind abi.Kind, message []byte) {
-	importFail(int32(kind), bytes(message), uint32(len(message)))
+	importFail(int32(kind), address(message), uint32(len(message)))
 }
 
 func (sandbox) Progress(permille int, message string) bool {
-	return importProgress(int32(permille), text(message), uint32(len(message))) == 1
+	return importProgress(int32(permille), start(message), uint32(len(message))) == 1
 }
 
 func (sandbox) Call(op string, request, body []byte) ([]byte, error) {
 	if len(body) > 0 {
-		if err := check(importCallWrite(bytes(body), uint32(len(body)))); err != nil {
+		if err := check(importCallWrite(address(body), uint32(len(body)))); err != nil {
 			return nil, err
 		}
 	}
-	size := importCall(text(op), uint32(len(op)), bytes(request), uint32(len(request)))
+	size := importCall(start(op), uint32(len(op)), address(request), uint32(len(request)))
 	if err := check(size); err != nil {
 		return nil, explain(err)
 	}
@@ -118,5 +118,5 @@ func explain(err error) error {
 // finish returns the exit code; the host has heard everything else.
 func (sandbox) finish(kind abi.Kind) uint32 { return kind.ExitCode() }
 
-func text(s string) unsafe.Pointer  { return unsafe.Pointer(unsafe.StringData(s)) }
-func bytes(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
+func start(s string) unsafe.Pointer   { return unsafe.Pointer(unsafe.StringData(s)) }
+func address(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }

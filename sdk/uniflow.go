@@ -22,6 +22,7 @@
 package uniflow
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -84,7 +85,7 @@ func decode(what string, doc json.RawMessage, v any) error {
 // error wraps abi.TooLarge over the step's output limit and abi.Invalid for a
 // name or a value that is no text or no JSON.
 func (c *Context) Output(name string, v any) error {
-	value, err := json.Marshal(v)
+	value, err := marshal(v)
 	if err != nil {
 		return fmt.Errorf("output %q: %w", name, err)
 	}
@@ -92,6 +93,17 @@ func (c *Context) Output(name string, v any) error {
 		return fmt.Errorf("output %q of %d bytes: %w", name, len(value), err)
 	}
 	return nil
+}
+
+// marshal is json.Marshal without the escapes that only HTML needs.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Debug logs a line that is formatted as by fmt.Sprintf.
@@ -127,7 +139,7 @@ func (c *Context) Progress(done float64, message string) (cancelled bool) {
 // The error wraps an abi.Errno: abi.Denied without a grant, abi.UnknownOp on a
 // host that does not offer the service.
 func (c *Context) Call(op string, request, response any) error {
-	doc, err := json.Marshal(request)
+	doc, err := marshal(request)
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
