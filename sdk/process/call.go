@@ -69,7 +69,7 @@ func decode(what string, doc json.RawMessage, v any) error {
 func (c *Call) Output(name string, v any) error {
 	value, err := marshal(v)
 	if err != nil {
-		return fmt.Errorf("output %q: %w", name, err)
+		return fmt.Errorf("output %q: %w: %w", name, abi.Invalid, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -34,6 +34,9 @@ const (
 	MaxWireMessage  = abi.MaxContext + (64 << 10) // bytes of one gRPC message, in both directions
 )
 
+// StderrMark is the line that ends what an attempt prints to standard error.
+func StderrMark(callID string) string { return "uniflow:end:" + callID }
+
 // DefaultFunction is what a step calls that names no function, where the
 // plugin has more than one.
 const DefaultFunction = "run"

@@ -124,7 +124,7 @@ func TestErrorOfFunctionBecomesKind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := newKit(t, one(func(context.Context, *Call) error { return c.err })).run(t.Context(), t, abi.RunContext{}, 0).done(t)
-			got.StderrMark = ""
+			got.StderrMarked = false
 			if got.String() != c.want.String() {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
@@ -167,7 +167,7 @@ func TestPanicEndsAttemptAndStackGoesToStderr(t *testing.T) {
 	if !strings.Contains(stderr, "panic: boom\n") || !strings.Contains(stderr, "process_test.go") {
 		t.Errorf("stderr has no stack: %q", stderr)
 	}
-	if !strings.HasSuffix(stderr, "\n"+done.GetStderrMark()+"\n") {
+	if !strings.HasSuffix(stderr, "\n"+StderrMark("word")+"\n") {
 		t.Errorf("stderr does not end with the mark: %q", stderr)
 	}
 }

@@ -41,8 +41,8 @@ func (s *server) Run(req *proto.RunRequest, stream grpc.ServerStreamingServer[pr
 		attempt: abi.NewAttempt(abi.Limits{OutputBytes: int(req.GetOutputBytes())}),
 	}
 	done := s.attempt(ctx, call, req.GetContextJson())
-	done.StderrMark = "uniflow:end:" + call.id
-	fmt.Fprintf(s.stderr, "\n%s\n", done.GetStderrMark())
+	_, err = fmt.Fprintf(s.stderr, "\n%s\n", StderrMark(call.id))
+	done.StderrMarked = err == nil
 	if ctx.Err() != nil {
 		ended, cancel := context.WithTimeout(context.WithoutCancel(ctx), endedTimeout)
 		defer cancel()

@@ -569,9 +569,9 @@ type Done struct {
 	RetryAfterMs int64 `protobuf:"varint,4,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
 	// The function panicked; outputs are void, and the host replaces the process.
 	Panicked bool `protobuf:"varint,5,opt,name=panicked,proto3" json:"panicked,omitempty"`
-	// The text of the last line that the plugin has written to standard error in this run, if it marks its end so. The
-	// host reads up to that line, so that the log is complete, and does not keep the line itself.
-	StderrMark    string `protobuf:"bytes,6,opt,name=stderr_mark,json=stderrMark,proto3" json:"stderr_mark,omitempty"`
+	// The plugin has written the line "uniflow:end:" + call_id to standard error, after all that it printed in this run.
+	// The host reads up to that line, so that the log is complete, and does not keep the line itself.
+	StderrMarked  bool `protobuf:"varint,6,opt,name=stderr_marked,json=stderrMarked,proto3" json:"stderr_marked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -641,11 +641,11 @@ func (x *Done) GetPanicked() bool {
 	return false
 }
 
-func (x *Done) GetStderrMark() string {
+func (x *Done) GetStderrMarked() bool {
 	if x != nil {
-		return x.StderrMark
+		return x.StderrMarked
 	}
-	return ""
+	return false
 }
 
 type CallRequest struct {
@@ -910,15 +910,14 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x10\n" +
-	"\x03end\x18\x04 \x01(\bR\x03end\"\xab\x01\n" +
+	"\x03end\x18\x04 \x01(\bR\x03end\"\xaf\x01\n" +
 	"\x04Done\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\x05R\x04kind\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12$\n" +
 	"\x0eretry_after_ms\x18\x04 \x01(\x03R\fretryAfterMs\x12\x1a\n" +
-	"\bpanicked\x18\x05 \x01(\bR\bpanicked\x12\x1f\n" +
-	"\vstderr_mark\x18\x06 \x01(\tR\n" +
-	"stderrMark\"d\n" +
+	"\bpanicked\x18\x05 \x01(\bR\bpanicked\x12#\n" +
+	"\rstderr_marked\x18\x06 \x01(\bR\fstderrMarked\"d\n" +
 	"\vCallRequest\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\tR\x06callId\x12\x0e\n" +
 	"\x02op\x18\x02 \x01(\tR\x02op\x12\x18\n" +
