@@ -1,9 +1,9 @@
 // Package calendar turns a schedule text such as `daily 02:30` and a time zone into instants.
 //
 // It owns the texts, their canonical form, the time zone names, and the rule for days on which clocks change. It is
-// pure: it reads no clock, does no I/O beyond loading a zone of the tz database (which is embedded), and knows nothing
-// of timers, runs or stores. A slot is a function of the text, the zone and the tz database alone, so that every host
-// that looks at a schedule sees the same slots.
+// pure: it reads no clock, does no I/O but for loading a zone, and must know nothing of timers, runs or stores. A slot is
+// a function of the text, the zone and the tz database alone (the system's where it has one, else the embedded copy), so
+// that every host that looks at a schedule sees the same slots.
 //
 // # Days on which clocks change
 //

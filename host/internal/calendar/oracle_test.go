@@ -1,7 +1,13 @@
 package calendar
 
 import (
+	"archive/zip"
+	"encoding/binary"
+	"go/build"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +109,81 @@ func TestEveryZoneOfTheTableLoads(t *testing.T) {
 	for _, name := range zoneTable() {
 		if _, err := Parse("daily 02:30", name); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The table is the database of the Go release. After an upgrade that brings new zones, add their names to zones.txt.
+func TestTableHoldsTheEmbeddedDatabase(t *testing.T) {
+	t.Parallel()
+	database, err := zip.OpenReader(filepath.Join(build.Default.GOROOT, "lib", "time", "zoneinfo.zip"))
+	if err != nil {
+		t.Fatalf("the Go release has no tz database: %v", err)
+	}
+	defer database.Close()
+	var names []string
+	for _, file := range database.File {
+		if !strings.HasSuffix(file.Name, "/") && file.Name != "Factory" { // Factory stands for "not set"
+			names = append(names, file.Name)
+		}
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, zoneTable()) {
+		t.Errorf("zones.txt has %d names, the database %d; they must be the same", len(zoneTable()), len(names))
+	}
+}
+
+// crafted returns a zone of offsets from given instants on, in seconds; the first one holds before them too.
+func crafted(t *testing.T, offsets map[int64]int32) *time.Location {
+	t.Helper()
+	instants := slices.Sorted(maps.Keys(offsets))
+	n := uint32(len(instants))
+	data := append([]byte("TZif"), make([]byte, 16)...)
+	for _, count := range []uint32{0, 0, 0, n, n, 4} {
+		data = binary.BigEndian.AppendUint32(data, count)
+	}
+	for _, instant := range instants {
+		data = binary.BigEndian.AppendUint32(data, uint32(instant))
+	}
+	for i := range instants {
+		data = append(data, byte(i))
+	}
+	for _, instant := range instants {
+		data = binary.BigEndian.AppendUint32(data, uint32(offsets[instant]))
+		data = append(data, 0, 0)
+	}
+	zone, err := time.LoadLocationFromTZData("Crafted", append(data, "ZZZ\x00"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return zone
+}
+
+// Clock changes that follow one another within a day, which no zone has had yet, keep to the rule.
+func TestCloseClockChanges(t *testing.T) {
+	t.Parallel()
+	day := at(t, "2026-06-10T12:00:00Z")
+	after := func(d time.Duration) int64 { return day.Add(d).Unix() }
+	zones := map[string]map[int64]int32{
+		"back twice":          {0: 7200, after(0): 3600, after(30 * time.Minute): 0},
+		"back, then forward":  {0: 3600, after(0): 0, after(30 * time.Minute): 3600},
+		"forward, then back":  {0: 0, after(0): 7200, after(3 * time.Hour): 0},
+		"back, then no shift": {0: 3600, after(0): 0, after(10 * time.Minute): 0},
+		"forward twice":       {0: 0, after(0): 3600, after(30 * time.Minute): 7200},
+	}
+	for name, offsets := range zones {
+		zone := crafted(t, offsets)
+		matches := func(r time.Time) bool { return r.Minute()%15 == 0 && r.Hour() > 0 }
+		s := mustParse(t, "cron */15 1-23 * * *", "")
+		s.zone, s.rule = zone, &wall{s.rule.(*wall).pattern, zone}
+		from, to := day.Add(-24*time.Hour), day.Add(24*time.Hour)
+		got, want := slotsIn(s, from, to), oracle{zone, perDay, matches}.slots(from, to)
+		if !slices.EqualFunc(got, want, time.Time.Equal) {
+			t.Errorf("%s:\n got %q\nwant %q", name, shownAt(s, got), shownAt(s, want))
+		}
+		last, count := s.Due(from.Add(-1), to.Add(-1))
+		if count != int64(len(want)) || !last.Equal(want[len(want)-1]) {
+			t.Errorf("%s: Due gives %s and %d, want %s and %d", name, last, count, want[len(want)-1], len(want))
 		}
 	}
 }

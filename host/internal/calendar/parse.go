@@ -82,7 +82,9 @@ func forms() []form {
 // parse reads a text; the hint of its error is the expected form.
 func parse(text string) (*draft, *Error) {
 	if len(text) > maxText {
-		return nil, word{text, 0}.outside("the schedule has %d bytes, at most %d are allowed", len(text), maxText)
+		e := word{text, 0}.outside("the schedule has %d bytes, at most %d are allowed", len(text), maxText)
+		e.Hint = kindsHint()
+		return nil, e
 	}
 	words := fields(text)
 	if len(words) == 0 {

@@ -98,6 +98,11 @@ func TestMistakesAreNamedAndPlaced(t *testing.T) {
 		{"cron 0 12 * 13 *", "13", flow.CodeScheduleRange, "month 13 is out of range, expected 1 to 12"},
 		{"cron 0 12 * * 8", "8", flow.CodeScheduleRange, "weekday 8 is out of range, expected 0 to 7"},
 		{"cron 0 12 * * 1-", "", flow.CodeScheduleText, `"" is no weekday`},
+		{"cron 0 x-9 * * *", "x", flow.CodeScheduleText, `"x" is no hour`},
+		{"weekly mon-thx 06:00", "thx", flow.CodeScheduleText, `"thx" is no weekday`},
+		{"weekly mon 06:0", "06:0", flow.CodeScheduleText, `"06:0" is no time of day HH:MM`},
+		{"monthly 1", "", flow.CodeScheduleText, "the time of day is missing"},
+		{"at the", "at", flow.CodeScheduleText, `unknown kind of schedule "at"`},
 		{"cron 0 12 L * *", "L", flow.CodeScheduleText, `"L" is no day of the month`},
 		{"cron 0 17-9 * * *", "17-9", flow.CodeScheduleRange, `range "17-9" of the hour runs backwards`},
 		{"cron */0 * * * *", "0", flow.CodeScheduleRange, "step of the minute 0 is out of range, expected 1 to 59"},
@@ -123,8 +128,8 @@ func TestMistakesAreNamedAndPlaced(t *testing.T) {
 		if marked := test.text[e.Offset : e.Offset+e.Length]; marked != test.marked {
 			t.Errorf("%q: error marks %q, want %q", test.text, marked, test.marked)
 		}
-		if e.Hint == "" && len(test.text) <= maxText {
-			t.Errorf("%q: no hint", test.text)
+		if e.Hint == "" || err.Error() != e.Message {
+			t.Errorf("%q: hint %q, text %q", test.text, e.Hint, err)
 		}
 		if flow.CodeOf(err) != test.code {
 			t.Errorf("%q: flow.CodeOf gives %q, want %q", test.text, flow.CodeOf(err), test.code)
@@ -151,6 +156,7 @@ func TestNearestTextIsSuggested(t *testing.T) {
 		{"10m", "every 10m"},
 		{"hourly 15", "hourly :15"},
 		{"hourly at 5", "hourly :05"},
+		{"hourly *:05", "hourly :05"},
 		{"hourly", "hourly :00"},
 		{"weekly mondays,tues 06:00", "weekly mon,tue 06:00"},
 		{"weekly mon, thu 6:00", "weekly mon,thu 06:00"},

@@ -73,6 +73,9 @@ func TestSlotsAroundClockChanges(t *testing.T) {
 				if !slices.EqualFunc(got, want, time.Time.Equal) {
 					t.Fatalf("%s in %s around %s:\n got %q\nwant %q", test.text, name, change, shownAt(s, got), shownAt(s, want))
 				}
+				if _, count := s.Due(from.Add(-1), to.Add(-1)); count != int64(len(want)) {
+					t.Fatalf("%s in %s around %s: Due counts %d slots, want %d", test.text, name, change, count, len(want))
+				}
 			}
 		}
 	}
