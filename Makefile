@@ -46,7 +46,8 @@ test-race: ## run the tests of concurrent packages under the race detector (need
 test-all: ## run everything that can be checked on this machine
 	go vet ./...
 	CGO_ENABLED=1 go test -race ./...
-	$(MAKE) lint wasm examples size cross
+	.ci/guests.sh
+	$(MAKE) lint examples size cross
 
 build: ## build bin/uniflow, static and stripped
 	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uniflow ./cmd/uniflow
@@ -56,8 +57,8 @@ size: build ## check the size of the binary: 45 MB at most, 35 MB wanted
 	echo "bin/uniflow: $$((bytes / 1000000)) MB (wanted: 35, at most: 45)"; \
 	test $$bytes -le 45000000
 
-wasm: ## rebuild the guests from source and compare (needs clang and lld)
-	.ci/guests.sh
+wasm: ## rebuild the guests that are not Go from source (needs clang and lld)
+	.ci/guests.sh --write
 
 examples: build ## run the example pipelines
 	set -e; for name in $(EXAMPLES); do (cd examples/$$name && ../../bin/uniflow run $$name); done

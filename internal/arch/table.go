@@ -97,6 +97,10 @@ func Table() []Row {
 			Why:    "hostile bytes are judged before any engine sees them: pure bytes to bytes",
 		},
 		{
+			Folder: "host/internal/wasm/binary/binarytest",
+			Why:    "hostile and ordinary modules as bytes, for tests",
+		},
+		{
 			Folder: "host/internal/process", May: []string{"host/flow", "sdk/abi", "sdk/process/..."},
 			Libs: []string{
 				"github.com/hashicorp/go-plugin", "github.com/hashicorp/go-hclog",
@@ -210,6 +214,10 @@ func TestTable() []Row {
 		{
 			Folder: "host/internal/wasm", May: []string{"host/internal/plugintest/..."},
 			Why: "every runtime passes the conformance suite",
+		},
+		{
+			Folder: "host/internal/wasm/...", May: []string{"host/internal/wasm/binary/binarytest"},
+			Why: "the engine and the checker meet the same modules",
 		},
 		{
 			Folder: "host/internal/process", May: []string{"host/internal/plugintest/..."},

@@ -37,6 +37,7 @@ func words() []word {
 // CheckWords reports text that ties the project to one machine or one mirror.
 func CheckWords(tree *Tree) []Finding {
 	var found []Finding
+	forbidden := words()
 	for _, text := range tree.Texts {
 		if text.Path == wordsFile || path.Base(text.Path) == "go.sum" {
 			continue
@@ -44,7 +45,7 @@ func CheckWords(tree *Tree) []Finding {
 		number := 0
 		for line := range strings.Lines(text.Body) {
 			number++
-			for _, word := range words() {
+			for _, word := range forbidden {
 				if hit := word.pattern.FindString(line); hit != "" {
 					found = append(found, Finding{
 						fmt.Sprintf("%s:%d", text.Path, number),
