@@ -1,0 +1,289 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/api"
+)
+
+// fake is a Control of fixed answers; a verb that it lacks panics.
+type fake struct {
+	flow.Control
+	err    error
+	events []flow.Event
+	asked  []any
+}
+
+func (f *fake) note(v ...any) { f.asked = append(f.asked, v...) }
+
+func (f *fake) Pipeline(_ context.Context, id string) (flow.PipelineInfo, error) {
+	f.note(id)
+	return flow.PipelineInfo{ID: id, Steps: []string{"a"}, Plan: &flow.Plan{Pipeline: id, Timeout: flow.Duration(time.Hour)}}, f.err
+}
+
+func (f *fake) Runs(_ context.Context, q flow.RunQuery) ([]flow.RunRecord, error) {
+	f.note(q)
+	now := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+	return []flow.RunRecord{{
+		Run:   flow.Run{ID: "R", Context: map[string]json.RawMessage{"big": json.RawMessage("12345678901234567890")}},
+		State: flow.StateEnded, Ending: flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonTrap}, QueuedAt: now, StartedAt: &now,
+	}}, f.err
+}
+
+func (f *fake) StartRun(_ context.Context, r flow.RunRequest) (flow.RunRecord, error) {
+	f.note(r)
+	return flow.RunRecord{State: flow.StateQueued}, f.err
+}
+
+func (f *fake) Next(_ context.Context, name string, after time.Time, n int) ([]time.Time, error) {
+	f.note(name, after, n)
+	return []time.Time{after.Add(time.Hour)}, f.err
+}
+
+func (f *fake) Unschedule(_ context.Context, name string) error {
+	f.note(name)
+	return f.err
+}
+
+func (f *fake) Follow(_ context.Context, q flow.EventQuery, yield func(flow.Event) bool) error {
+	f.note(q)
+	for _, e := range f.events {
+		if e.Seq > q.After && !yield(e) {
+			return nil
+		}
+	}
+	return f.err
+}
+
+func (f *fake) Artifact(_ context.Context, id flow.RunID, d flow.Digest) (io.ReadCloser, error) {
+	f.note(id, d)
+	return io.NopCloser(strings.NewReader("<script>")), f.err
+}
+
+func serve(t *testing.T, c api.Config) (*api.Client, string) {
+	t.Helper()
+	c.Logger = slog.New(slog.DiscardHandler)
+	server := httptest.NewServer(api.NewServer(c).Handler)
+	t.Cleanup(server.Close)
+	return api.NewClient(server.URL, c.Token), server.URL
+}
+
+func TestClientAndServerCarryEverything(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	client, _ := serve(t, api.Config{Control: f})
+	ctx := t.Context()
+	info, err := client.Pipeline(ctx, "acme/weather")
+	if err != nil || info.ID != "acme/weather" || info.Plan.Timeout != flow.Duration(time.Hour) {
+		t.Errorf("got %+v, %v", info, err)
+	}
+	runs, err := client.Runs(ctx, flow.RunQuery{Pipeline: "acme/weather", State: flow.StateEnded, Outcome: flow.Failed, Limit: 3, Before: "X"})
+	if err != nil || len(runs) != 1 || runs[0].Reason != flow.ReasonTrap || string(runs[0].Context["big"]) != "12345678901234567890" || runs[0].StartedAt.Nanosecond() != 6000 {
+		t.Errorf("got %+v, %v", runs, err)
+	}
+	if _, err := client.StartRun(ctx, flow.RunRequest{Pipeline: "p", Context: map[string]json.RawMessage{"year": json.RawMessage("2013")}}); err != nil {
+		t.Error(err)
+	}
+	after := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	next, err := client.Next(ctx, "s", after, 2)
+	if err != nil || len(next) != 1 || !next[0].Equal(after.Add(time.Hour)) {
+		t.Errorf("got %v, %v", next, err)
+	}
+	if err := client.Unschedule(ctx, "s"); err != nil {
+		t.Error(err)
+	}
+	want := []any{"acme/weather", flow.RunQuery{Pipeline: "acme/weather", State: flow.StateEnded, Outcome: flow.Failed, Limit: 3, Before: "X"}}
+	for i := range want {
+		if f.asked[i] != want[i] {
+			t.Errorf("argument %d: got %+v, want %+v", i, f.asked[i], want[i])
+		}
+	}
+	if r, ok := f.asked[2].(flow.RunRequest); !ok || string(r.Context["year"]) != "2013" {
+		t.Errorf("got %+v", f.asked[2])
+	}
+}
+
+func TestErrorsKeepCodeHintAndKind(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err    error
+		status int
+		code   flow.Code
+	}{
+		{&flow.Error{Code: flow.CodeNotFound, Message: "no run", Hint: "list them", Err: flow.ErrNotFound}, 404, flow.CodeNotFound},
+		{&flow.Error{Code: flow.CodeWritten, Message: "written", Hint: "edit"}, 409, flow.CodeWritten},
+		{&flow.Error{Code: flow.CodeRefused, Message: "full", Hint: "wait"}, 429, flow.CodeRefused},
+		{flow.Problems{{Code: "UF1234", Message: "bad year"}}, 422, "UF1234"},
+		{errors.New("secret detail of the host"), 500, flow.CodeRequest},
+	} {
+		f := &fake{err: c.err}
+		client, url := serve(t, api.Config{Control: f})
+		err := client.Unschedule(t.Context(), "s")
+		if flow.CodeOf(err) != c.code || errors.Is(err, flow.ErrNotFound) != (c.status == 404) {
+			t.Errorf("%v: got %v with code %q", c.err, err, flow.CodeOf(err))
+		}
+		if strings.Contains(err.Error(), "secret") {
+			t.Errorf("an unknown error is shown: %v", err)
+		}
+		request, _ := http.NewRequestWithContext(t.Context(), http.MethodDelete, url+"/v1/schedules/s", nil)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != c.status || response.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%v: got %s, %s", c.err, response.Status, response.Header.Get("Content-Type"))
+		}
+	}
+}
+
+func TestUnreachableHost(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	for _, c := range []*api.Client{api.NewClient("http://"+l.Addr().String(), ""), api.NewSocketClient(filepath.Join(t.TempDir(), "none")), api.NewClient("::", "")} {
+		if _, err := c.Info(t.Context()); flow.CodeOf(err) != flow.CodeUnreachable {
+			t.Errorf("got %v", err)
+		}
+	}
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	if _, err := api.NewClient(other.URL, "").Info(t.Context()); flow.CodeOf(err) != flow.CodeUnreachable {
+		t.Errorf("another server: got %v", err)
+	}
+}
+
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t, api.Config{Control: &fake{}, Token: "0123456789"})
+	for _, c := range []struct {
+		name, method, path string
+		header             map[string]string
+		want               int
+	}{
+		{"no token", "GET", "/v1/pipelines/p", nil, 401},
+		{"wrong token", "GET", "/v1/pipelines/p", map[string]string{"Authorization": "Bearer 012345678"}, 401},
+		{"token", "GET", "/v1/pipelines/p", map[string]string{"Authorization": "Bearer 0123456789"}, 200},
+		{"health without token", "GET", "/healthz", nil, 200},
+		{"foreign name", "GET", "/healthz", map[string]string{"Host": "evil.example"}, 421},
+		{"local name", "GET", "/healthz", map[string]string{"Host": "localhost:1"}, 200},
+		{"page of another site", "DELETE", "/v1/schedules/s", map[string]string{"Authorization": "Bearer 0123456789", "Origin": "https://evil.example"}, 403},
+		{"unknown query", "GET", "/v1/runs?limits=3", map[string]string{"Authorization": "Bearer 0123456789"}, 422},
+		{"limit too large", "GET", "/v1/runs?limit=100000", map[string]string{"Authorization": "Bearer 0123456789"}, 422},
+		{"unknown path", "GET", "/v2", map[string]string{"Authorization": "Bearer 0123456789"}, 404},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range c.header {
+			request.Header.Set(k, v)
+		}
+		request.Host = c.header["Host"]
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != c.want {
+			t.Errorf("%s: got %d, want %d", c.name, response.StatusCode, c.want)
+		}
+	}
+}
+
+func TestFollowResumesAndEndsWithTheRun(t *testing.T) {
+	t.Parallel()
+	f := &fake{events: []flow.Event{{Seq: 1, Kind: flow.RunStarted, Run: "R"}, {Seq: 2, Kind: flow.StepEnded, Run: "R"}, {Seq: 3, Kind: flow.RunEnded, Run: "R"}}}
+	client, _ := serve(t, api.Config{Control: f})
+	var seen []int64
+	if err := client.Follow(t.Context(), flow.EventQuery{Run: "R", After: 1}, func(e flow.Event) bool {
+		seen = append(seen, e.Seq)
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(seen, []int64{2, 3}) {
+		t.Errorf("got %v", seen)
+	}
+	f.events = f.events[:1]
+	err := client.Follow(t.Context(), flow.EventQuery{Run: "R"}, func(flow.Event) bool { return true })
+	if flow.CodeOf(err) != flow.CodeUnreachable {
+		t.Errorf("a broken stream: got %v", err)
+	}
+}
+
+func TestArtifactCannotActAsAPage(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t, api.Config{Control: &fake{}})
+	response, err := http.Get(url + "/v1/runs/R/artifacts/" + string(flow.DigestOf(nil))) //nolint:noctx // a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	raw, _ := io.ReadAll(response.Body)
+	if string(raw) != "<script>" || response.Header.Get("Content-Type") != "application/octet-stream" ||
+		!strings.Contains(response.Header.Get("Content-Security-Policy"), "sandbox") || response.Header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("got %q, %v", raw, response.Header)
+	}
+}
+
+func TestDescriptionIsCompleteAndSelfContained(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t, api.Config{Control: &fake{}, Version: "1.2.3"})
+	response, err := http.Get(url + "/openapi.json") //nolint:noctx // a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var doc struct {
+		OpenAPI string                    `json:"openapi"`
+		Paths   map[string]map[string]any `json:"paths"`
+	}
+	raw, _ := io.ReadAll(response.Body)
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, verbs := range doc.Paths {
+		n += len(verbs)
+	}
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") || n != 22 {
+		t.Errorf("got version %s with %d operations", doc.OpenAPI, n)
+	}
+	if strings.Contains(string(raw), "unpkg") || strings.Contains(string(raw), "cdn") {
+		t.Error("the description refers to scripts of others")
+	}
+	page, err := http.Get(url + "/docs") //nolint:noctx // a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = page.Body.Close()
+	if page.StatusCode != http.StatusNotFound {
+		t.Errorf("a page is served at /docs: %s", page.Status)
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{"127.0.0.1:1": true, "[::1]:1": true, "localhost:0": true, "0.0.0.0:1": false, ":80": false, "[::]:1": false, "10.0.0.1:1": false, "x": false, "example.com:80": false} {
+		if got := api.Loopback(address); got != want {
+			t.Errorf("%s: got %v", address, got)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+// Problem is an error as a body, application/problem+json (RFC 9457), with the code and the next action of flow.Error,
+// and the mistakes of a manifest or context where there are any.
+type Problem struct {
+	Type     string         `json:"type"`
+	Title    string         `json:"title"`
+	Status   int            `json:"status"`
+	Detail   string         `json:"detail"`
+	Code     flow.Code      `json:"code,omitempty"`
+	Hint     string         `json:"hint,omitempty"`
+	Problems []flow.Problem `json:"problems,omitempty"`
+}
+
+// Error returns the detail.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus gives huma the status.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType gives huma the media type.
+func (*Problem) ContentType(string) string { return "application/problem+json" }
+
+// problem turns an error of flow.Control into a body. What is not known to be for people is not shown.
+func (r routes) problem(err error) error {
+	if err == nil {
+		return nil
+	}
+	p := newProblem(err, statusOf(err))
+	if p.Status == http.StatusInternalServerError {
+		r.log.Error("request failed", "err", err)
+	}
+	return p
+}
+
+func newProblem(err error, status int) *Problem {
+	p := &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: err.Error(), Code: flow.CodeOf(err)}
+	if e, ok := errors.AsType[*flow.Error](err); ok {
+		p.Hint = e.Hint
+	}
+	if list, ok := errors.AsType[flow.Problems](err); ok {
+		p.Detail, p.Problems = "the input has mistakes", list
+	}
+	if p.Code == "" && status == http.StatusInternalServerError {
+		p.Detail = "a fault of the host; its log holds the details"
+	}
+	return p
+}
+
+func statusOf(err error) int {
+	if errors.Is(err, flow.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return http.StatusNotFound
+	}
+	if _, ok := errors.AsType[flow.Problems](err); ok {
+		return http.StatusUnprocessableEntity
+	}
+	switch flow.CodeOf(err) {
+	case flow.CodeExists, flow.CodeRunEnded, flow.CodeWritten, flow.CodeReadOnly:
+		return http.StatusConflict
+	case flow.CodeRefused:
+		return http.StatusTooManyRequests
+	case flow.CodeStopping:
+		return http.StatusServiceUnavailable
+	case "":
+	default:
+		if code := flow.CodeOf(err); code < "UF2" || code == flow.CodeRequest {
+			return http.StatusUnprocessableEntity
+		}
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// writeError answers outside of huma.
+func writeError(w http.ResponseWriter, err error, status int) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(newProblem(err, status))
+}

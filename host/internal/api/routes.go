@@ -1,0 +1,204 @@
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/sse"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+// routes are the operations of the API.
+type routes struct {
+	control flow.Control
+	log     *slog.Logger
+}
+
+// body is an answer with a JSON body.
+type body[T any] struct{ Body T }
+
+// byName addresses a pipeline, schedule or run; a "/" in an id is sent as %2F.
+type byName struct {
+	ID string `path:"id" maxLength:"200" doc:"Name or id"`
+}
+
+func (r routes) register(a huma.API) {
+	r.registerPipelines(a)
+	r.registerSchedules(a)
+	r.registerRuns(a)
+	r.registerEvents(a)
+	get(a, "info", "/v1/info", "Tell about the host", func(ctx context.Context, _ *struct{}) (*body[flow.HostInfo], error) {
+		return answer(r, ctx, r.control.Info)
+	})
+	get(a, "health", "/v1/health", "Judge every schedule", func(ctx context.Context, _ *struct{}) (*body[[]flow.ScheduleHealth], error) {
+		return answer(r, ctx, r.control.Health)
+	})
+}
+
+// answer makes a body of what a verb without arguments returns.
+func answer[T any](r routes, ctx context.Context, verb func(context.Context) (T, error)) (*body[T], error) { //nolint:revive // ctx second: the first argument stands for a receiver
+	v, err := verb(ctx)
+	if err != nil {
+		return nil, r.problem(err)
+	}
+	return &body[T]{v}, nil
+}
+
+// answerOne is answer for a verb with one argument.
+func answerOne[A, T any](r routes, ctx context.Context, verb func(context.Context, A) (T, error), arg A) (*body[T], error) { //nolint:revive // see answer
+	return answer(r, ctx, func(ctx context.Context) (T, error) { return verb(ctx, arg) })
+}
+
+func get[I, O any](a huma.API, id, path, summary string, handler func(context.Context, *I) (*O, error)) {
+	register(a, http.MethodGet, id, path, summary, handler)
+}
+
+func post[I, O any](a huma.API, id, path, summary string, handler func(context.Context, *I) (*O, error)) {
+	register(a, http.MethodPost, id, path, summary, handler)
+}
+
+func register[I, O any](a huma.API, method, id, path, summary string, handler func(context.Context, *I) (*O, error)) {
+	huma.Register(a, huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody}, handler)
+}
+
+func (r routes) registerPipelines(a huma.API) {
+	get(a, "list-pipelines", "/v1/pipelines", "List pipelines", func(ctx context.Context, _ *struct{}) (*body[[]flow.PipelineInfo], error) {
+		return answer(r, ctx, r.control.Pipelines)
+	})
+	get(a, "show-pipeline", "/v1/pipelines/{id}", "Show a pipeline with its plan", func(ctx context.Context, in *byName) (*body[flow.PipelineInfo], error) {
+		return answerOne(r, ctx, r.control.Pipeline, in.ID)
+	})
+	get(a, "list-versions", "/v1/pipelines/{id}/versions", "List saved versions", func(ctx context.Context, in *byName) (*body[[]flow.VersionRecord], error) {
+		return answerOne(r, ctx, r.control.Versions, in.ID)
+	})
+	type save struct {
+		byName
+		Body struct {
+			Metadata map[string]string `json:"metadata,omitempty"`
+		}
+	}
+	post(a, "save-version", "/v1/pipelines/{id}/versions", "Save the present version", func(ctx context.Context, in *save) (*body[flow.VersionRecord], error) {
+		return answer(r, ctx, func(ctx context.Context) (flow.VersionRecord, error) {
+			return r.control.SaveVersion(ctx, in.ID, in.Body.Metadata)
+		})
+	})
+}
+
+func (r routes) registerSchedules(a huma.API) {
+	get(a, "list-schedules", "/v1/schedules", "List schedules", func(ctx context.Context, _ *struct{}) (*body[[]flow.ScheduleInfo], error) {
+		return answer(r, ctx, r.control.Schedules)
+	})
+	post(a, "add-schedule", "/v1/schedules", "Add a schedule", func(ctx context.Context, in *struct{ Body flow.Schedule }) (*body[flow.ScheduleInfo], error) {
+		return answerOne(r, ctx, r.control.AddSchedule, in.Body)
+	})
+	register(a, http.MethodDelete, "clear-schedules", "/v1/schedules", "Remove all schedules that do not stand in the manifest", func(ctx context.Context, _ *struct{}) (*body[flow.Cleared], error) {
+		return answer(r, ctx, r.control.Clear)
+	})
+	register(a, http.MethodDelete, "unschedule", "/v1/schedules/{id}", "Remove a schedule that does not stand in the manifest", func(ctx context.Context, in *byName) (*struct{}, error) {
+		return nil, r.problem(r.control.Unschedule(ctx, in.ID))
+	})
+	for verb, enabled := range map[string]bool{"enable": true, "disable": false} {
+		post(a, verb+"-schedule", "/v1/schedules/{id}/"+verb, "Let a schedule fire, or not; survives restarts", func(ctx context.Context, in *byName) (*body[flow.ScheduleInfo], error) {
+			return answer(r, ctx, func(ctx context.Context) (flow.ScheduleInfo, error) { return r.control.SetEnabled(ctx, in.ID, enabled) })
+		})
+	}
+	type next struct {
+		byName
+		After time.Time `query:"after" doc:"Fires strictly after this instant; now by default"`
+		N     int       `query:"n" default:"10" minimum:"1" maximum:"1000"`
+	}
+	get(a, "next-fires", "/v1/schedules/{id}/next", "The next fires", func(ctx context.Context, in *next) (*body[[]time.Time], error) {
+		if in.After.IsZero() {
+			in.After = time.Now()
+		}
+		return answer(r, ctx, func(ctx context.Context) ([]time.Time, error) { return r.control.Next(ctx, in.ID, in.After, in.N) })
+	})
+	type slots struct {
+		byName
+		Since time.Time `query:"since"`
+		Limit int       `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	}
+	get(a, "list-slots", "/v1/schedules/{id}/slots", "What became of the slots, newest first", func(ctx context.Context, in *slots) (*body[[]flow.SlotRecord], error) {
+		return answerOne(r, ctx, r.control.Slots, flow.SlotQuery{Schedule: in.ID, Since: in.Since, Limit: in.Limit})
+	})
+}
+
+func (r routes) registerRuns(a huma.API) {
+	type list struct {
+		Pipeline string       `query:"pipeline"`
+		Project  string       `query:"project"`
+		Schedule string       `query:"schedule"`
+		State    flow.State   `query:"state" enum:"queued,running,ended"`
+		Outcome  flow.Outcome `query:"outcome" enum:"succeeded,failed,skipped,cancelled"`
+		Before   flow.RunID   `query:"before" doc:"The id of the last run of the page before"`
+		Limit    int          `query:"limit" default:"50" minimum:"1" maximum:"1000"`
+	}
+	get(a, "list-runs", "/v1/runs", "List runs, newest first", func(ctx context.Context, in *list) (*body[[]flow.RunRecord], error) {
+		return answerOne(r, ctx, r.control.Runs, flow.RunQuery{Pipeline: in.Pipeline, Project: in.Project, Schedule: in.Schedule, State: in.State, Outcome: in.Outcome, Before: in.Before, Limit: in.Limit})
+	})
+	huma.Register(a, huma.Operation{OperationID: "start-run", Method: http.MethodPost, Path: "/v1/runs", Summary: "Ask for a run", DefaultStatus: http.StatusAccepted, MaxBodyBytes: maxBody},
+		func(ctx context.Context, in *struct{ Body flow.RunRequest }) (*body[flow.RunRecord], error) {
+			return answerOne(r, ctx, r.control.StartRun, in.Body)
+		})
+	get(a, "show-run", "/v1/runs/{id}", "Show a run with its steps", func(ctx context.Context, in *byName) (*body[flow.RunRecord], error) {
+		return answerOne(r, ctx, r.control.Run, in.ID)
+	})
+	post(a, "cancel-run", "/v1/runs/{id}/cancel", "Ask a run to end", func(ctx context.Context, in *byName) (*body[flow.RunRecord], error) {
+		return answerOne(r, ctx, r.control.Cancel, flow.RunID(in.ID))
+	})
+	type logs struct {
+		byName
+		Step  string `query:"step"`
+		After int64  `query:"after" minimum:"0"`
+		Limit int    `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
+	}
+	get(a, "list-logs", "/v1/runs/{id}/logs", "Lines of guests, oldest first", func(ctx context.Context, in *logs) (*body[[]flow.LogLine], error) {
+		return answerOne(r, ctx, r.control.Logs, flow.LogQuery{Run: flow.RunID(in.ID), Step: in.Step, After: in.After, Limit: in.Limit})
+	})
+	type artifact struct {
+		byName
+		Digest flow.Digest `path:"digest" pattern:"^sha256:[0-9a-f]{64}$"`
+	}
+	get(a, "get-artifact", "/v1/runs/{id}/artifacts/{digest}", "Bytes that a run put", func(ctx context.Context, in *artifact) (*huma.StreamResponse, error) {
+		content, err := r.control.Artifact(ctx, flow.RunID(in.ID), in.Digest)
+		if err != nil {
+			return nil, r.problem(err)
+		}
+		return &huma.StreamResponse{Body: func(c huma.Context) {
+			defer content.Close() //nolint:errcheck // only read
+			c.SetHeader("Content-Type", "application/octet-stream")
+			if _, err := io.Copy(c.BodyWriter(), content); err != nil {
+				r.log.Warn("artifact not sent whole", "err", err)
+			}
+		}}, nil
+	})
+}
+
+func (r routes) registerEvents(a huma.API) {
+	type list struct {
+		Run   flow.RunID `query:"run"`
+		After int64      `query:"after" minimum:"0"`
+		Limit int        `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
+	}
+	get(a, "list-events", "/v1/events", "Recorded changes, oldest first", func(ctx context.Context, in *list) (*body[[]flow.Event], error) {
+		return answerOne(r, ctx, r.control.Events, flow.EventQuery{Run: in.Run, After: in.After, Limit: in.Limit})
+	})
+	type follow struct {
+		Run   flow.RunID `query:"run" doc:"Only this run; the stream ends with it"`
+		After int64      `query:"after" minimum:"0"`
+		Last  int64      `header:"Last-Event-ID" doc:"As After, for a client that comes back"`
+	}
+	sse.Register(a, huma.Operation{OperationID: "follow-events", Method: http.MethodGet, Path: "/v1/events/stream", Summary: "Changes as they are recorded"},
+		map[string]any{"event": flow.Event{}}, func(ctx context.Context, in *follow, send sse.Sender) {
+			q := flow.EventQuery{Run: in.Run, After: max(in.After, in.Last)}
+			err := r.control.Follow(ctx, q, func(e flow.Event) bool { return send(sse.Message{ID: int(e.Seq), Data: e}) == nil })
+			if err != nil && ctx.Err() == nil {
+				r.log.Warn("event stream ended", "err", err)
+			}
+		})
+}
