@@ -1,0 +1,126 @@
+package flow
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// CheckReport is the answer of `uniflow check`.
+type CheckReport struct {
+	Manifest string `json:"manifest"`
+	// OK is true when no problem is an error.
+	OK        bool     `json:"ok"`
+	Problems  Problems `json:"problems"`
+	Pipelines int      `json:"pipelines"`
+	Steps     int      `json:"steps"`
+	Plugins   int      `json:"plugins"`
+	Schedules int      `json:"schedules"`
+}
+
+// PlanReport is the answer of `uniflow plan`: what a host would run, and how that differs from what one runs.
+type PlanReport struct {
+	Manifest string `json:"manifest"`
+	Plans    []Plan `json:"plans"`
+	// Fires are the next instants of each schedule, by name.
+	Fires map[string][]time.Time `json:"fires"`
+	// Changes against the running host, or against what was recorded last; in words.
+	Changes  []PlanChange `json:"changes"`
+	Problems Problems     `json:"problems"`
+}
+
+// PlanChange is one difference between two sets of plans.
+type PlanChange struct {
+	Pipeline string `json:"pipeline"`
+	// Kind is added, removed, changed or drift.
+	Kind string   `json:"kind"`
+	What []string `json:"what,omitempty"`
+}
+
+// BuildReport is the answer of `uniflow build`.
+type BuildReport struct {
+	Plugins []BuiltPlugin `json:"plugins"`
+}
+
+// BuiltPlugin is a plugin whose bytes were built or found, and pinned.
+type BuiltPlugin struct {
+	Name   string `json:"name"`
+	Path   string `json:"path"`
+	Digest Digest `json:"digest"`
+	// Built is true when a build command ran; Changed when the digest was not the pinned one.
+	Built   bool `json:"built"`
+	Changed bool `json:"changed"`
+	// Lock is the file that pins it.
+	Lock string `json:"lock"`
+}
+
+// PluginInfo is the answer of `uniflow plugin inspect`: what a plugin's bytes say about themselves, read without
+// running them.
+type PluginInfo struct {
+	Path   string     `json:"path"`
+	Kind   PluginKind `json:"kind"`
+	Digest Digest     `json:"digest"`
+	Size   Size       `json:"size"`
+	// Profile of a module: command or reactor.
+	Profile string `json:"profile,omitempty"`
+	// Functions that a step can name.
+	Functions []string `json:"functions,omitempty"`
+	Imports   []Import `json:"imports,omitempty"`
+	Exports   []string `json:"exports,omitempty"`
+	// MemoryMin and MemoryMax are what the module declares; max 0 is none.
+	MemoryMin Size `json:"memory_min,omitempty"`
+	MemoryMax Size `json:"memory_max,omitempty"`
+	// Producers are the tools that made the module, as it says itself.
+	Producers []string `json:"producers,omitempty"`
+	// Descriptor is the module's own "uniflow.plugin" section, as it stands.
+	Descriptor json.RawMessage `json:"descriptor,omitempty"`
+}
+
+// Import is something that a module needs from the host.
+type Import struct {
+	Module string `json:"module"`
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	// Known is false when the host has no such function: the module cannot be loaded.
+	Known bool `json:"known"`
+}
+
+// PluginRun is the answer of `uniflow plugin run`.
+type PluginRun struct {
+	Ending
+	Outputs  map[string]json.RawMessage `json:"outputs,omitempty"`
+	Logs     []LogLine                  `json:"logs,omitempty"`
+	Usage    Usage                      `json:"usage"`
+	Duration Duration                   `json:"duration"`
+}
+
+// RunReport is the answer of `uniflow run`: the run with its steps, and the files of its artifacts.
+type RunReport struct {
+	Run RunRecord `json:"run"`
+	// Outputs are those of the steps that no other step needs, by step and name.
+	Outputs map[string]map[string]json.RawMessage `json:"outputs"`
+	// Artifacts are files on this machine, by step and output; none when the host is another machine.
+	Artifacts map[string]string `json:"artifacts,omitempty"`
+}
+
+// DoctorReport is the answer of `uniflow doctor`.
+type DoctorReport struct {
+	OK     bool          `json:"ok"`
+	Checks []DoctorCheck `json:"checks"`
+}
+
+// DoctorCheck is one thing that a host needs or can use.
+type DoctorCheck struct {
+	Name string `json:"name"`
+	// Status is ok, warning or error.
+	Status string `json:"status"`
+	Detail string `json:"detail"`
+	Help   string `json:"help,omitempty"`
+}
+
+// VersionInfo is the answer of `uniflow version`.
+type VersionInfo struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+	System  string `json:"system"`
+	ABI     string `json:"abi"`
+}
