@@ -94,9 +94,11 @@ func (s *Schedule) transition(before, following steady, sec int64) (Transition, 
 	if w, ok := s.rule.(*wall); ok && !w.pattern.anyHour() {
 		var reading int64
 		t.Effect, reading = w.effect(change, change+following.offset)
+		if t.Effect != EffectNone {
+			t.Day = wallFormat(reading, time.DateOnly)
+		}
 		switch t.Effect {
 		case EffectNoDay:
-			t.Day = wallFormat(reading, time.DateOnly)
 			return t, change >= sec
 		case EffectMoved, EffectFirst:
 			slot := reach(s.zone, reading)

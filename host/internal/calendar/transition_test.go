@@ -29,6 +29,9 @@ func TestTransitionsSayWhatHappens(t *testing.T) {
 		{"daily 09:00", "Pacific/Apia", "2011-12-01T00:00:00Z", 1, []string{
 			"no_day 2011-12-30: clocks go forward by 24h0m0s at 00:00:00 +14; the day does not exist and has no slot",
 		}},
+		{"daily 23:30", "America/Nuuk", "2026-01-01T00:00:00Z", 1, []string{
+			"moved 2026-03-28: clocks go forward by 1h0m0s at 00:00:00 -01; 23:30:00 does not exist and runs at 00:00:00 -01",
+		}},
 		{"hourly :15", "Australia/Lord_Howe", "2026-01-01T00:00:00Z", 2, []string{
 			"elapsed 2026-04-05: clocks go back by 30m0s at 01:30:00 +1030; slots follow elapsed time, the first is at 00:15:00 +11",
 			"elapsed 2026-10-04: clocks go forward by 30m0s at 02:30:00 +11; slots follow elapsed time, the first is at 00:15:00 +1030",
