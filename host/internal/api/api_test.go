@@ -231,7 +231,7 @@ func TestFollowResumesAndEndsWithTheRun(t *testing.T) {
 func TestArtifactCannotActAsAPage(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t, api.Config{Control: &fake{}})
-	response, err := http.Get(url + "/v1/runs/R/artifacts/" + string(flow.DigestOf(nil))) //nolint:noctx // a test
+	response, err := http.Get(url + "/v1/runs/R/artifacts/" + string(flow.DigestOf(nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestArtifactCannotActAsAPage(t *testing.T) {
 func TestDescriptionIsCompleteAndSelfContained(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t, api.Config{Control: &fake{}, Version: "1.2.3"})
-	response, err := http.Get(url + "/openapi.json") //nolint:noctx // a test
+	response, err := http.Get(url + "/openapi.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +269,7 @@ func TestDescriptionIsCompleteAndSelfContained(t *testing.T) {
 	if strings.Contains(string(raw), "unpkg") || strings.Contains(string(raw), "cdn") {
 		t.Error("the description refers to scripts of others")
 	}
-	page, err := http.Get(url + "/docs") //nolint:noctx // a test
+	page, err := http.Get(url + "/docs")
 	if err != nil {
 		t.Fatal(err)
 	}

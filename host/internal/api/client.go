@@ -49,7 +49,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close()
 	if out == nil {
 		return nil
 	}
@@ -93,7 +93,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if response.StatusCode < 300 {
 		return response, nil
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close()
 	return nil, remoteError(response)
 }
 
@@ -252,7 +252,7 @@ func (c *Client) Follow(ctx context.Context, q flow.EventQuery, yield func(flow.
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close()
 	lines := bufio.NewReaderSize(response.Body, 64<<10)
 	for {
 		line, err := lines.ReadBytes('\n')

@@ -87,5 +87,5 @@ func statusOf(err error) int {
 func writeError(w http.ResponseWriter, err error, status int) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(newProblem(err, status))
+	_ = json.NewEncoder(w).Encode(newProblem(err, status)) //nolint:errchkjson // a client that is gone
 }

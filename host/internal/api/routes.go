@@ -170,7 +170,7 @@ func (r routes) registerRuns(a huma.API) {
 			return nil, r.problem(err)
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
-			defer content.Close() //nolint:errcheck // only read
+			defer content.Close()
 			c.SetHeader("Content-Type", "application/octet-stream")
 			if _, err := io.Copy(c.BodyWriter(), content); err != nil {
 				r.log.Warn("artifact not sent whole", "err", err)

@@ -28,7 +28,7 @@ func (f *Folder) Build(ctx context.Context, plugin string, words []string) error
 	}
 	ctx, cancel := context.WithTimeout(ctx, buildTime)
 	defer cancel()
-	command := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // the developer's own command
+	command := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	command.Dir = f.root.Name()
 	command.Env = append(os.Environ(), settings...)
 	command.WaitDelay = 5 * time.Second

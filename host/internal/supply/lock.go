@@ -99,7 +99,7 @@ func (l *Lock) Write() error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(l.path), err)
 	}
-	defer os.Remove(temp.Name()) //nolint:errcheck // gone after the rename
+	defer os.Remove(temp.Name())
 	_, err = temp.Write(b.Bytes())
 	err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close())
 	if err == nil {

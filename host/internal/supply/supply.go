@@ -55,7 +55,7 @@ func (f *Folder) Resolve(name string) (flow.Resolved, error) {
 	case err != nil:
 		return flow.Resolved{}, unreadable(name, err)
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return flow.Resolved{}, unreadable(name, err)
