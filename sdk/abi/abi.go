@@ -8,7 +8,10 @@
 // The package uses the standard library only and does no I/O.
 package abi
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Version is the value of the field "abi" of every run context.
 const Version = "uniflow.run/1"
@@ -129,6 +132,19 @@ func (e Errno) Err() error {
 		return nil
 	}
 	return e
+}
+
+// refusal is an error whose text stands alone and which is an Errno.
+type refusal struct {
+	errno Errno
+	text  string
+}
+
+func (r *refusal) Error() string { return r.text }
+func (r *refusal) Unwrap() error { return r.errno }
+
+func refuse(e Errno, format string, args ...any) error {
+	return &refusal{e, fmt.Sprintf(format, args...)}
 }
 
 // Result returns what a host call hands to the guest: the number negated.

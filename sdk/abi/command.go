@@ -54,15 +54,15 @@ func OutputsOfStdout(stdout []byte, mode StdoutMode) (map[string]json.RawMessage
 	case !json.Valid(doc) && mode == StdoutAuto:
 		return textOutput(stdout)
 	case !json.Valid(doc):
-		return nil, fmt.Errorf("stdout is not JSON: %w", Invalid)
+		return nil, refuse(Invalid, "stdout is not JSON")
 	case CheckJSON(doc) != OK:
-		return nil, fmt.Errorf("stdout is JSON nested deeper than %d: %w", MaxDepth, Invalid)
+		return nil, refuse(Invalid, "stdout is JSON nested deeper than %d", MaxDepth)
 	case doc[0] != '{':
 		return map[string]json.RawMessage{OutputResult: bytes.Clone(doc)}, nil
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(doc, &members); err != nil {
-		return nil, fmt.Errorf("stdout: %w: %w", Invalid, err)
+		return nil, refuse(Invalid, "stdout: %v", err)
 	}
 	return members, nil
 }

@@ -60,7 +60,7 @@ func (r RunContext) Encode() ([]byte, error) {
 	}
 	doc := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	if len(doc) > MaxContext {
-		return nil, fmt.Errorf("run context of %d bytes, at most %d: %w", len(doc), MaxContext, TooLarge)
+		return nil, refuse(TooLarge, "run context of %d bytes, at most %d", len(doc), MaxContext)
 	}
 	return doc, nil
 }
@@ -71,13 +71,13 @@ func (r RunContext) Encode() ([]byte, error) {
 func DecodeRunContext(doc []byte) (RunContext, error) {
 	var r RunContext
 	if len(doc) > MaxContext {
-		return r, fmt.Errorf("run context of %d bytes, at most %d: %w", len(doc), MaxContext, TooLarge)
+		return r, refuse(TooLarge, "run context of %d bytes, at most %d", len(doc), MaxContext)
 	}
 	if err := json.Unmarshal(doc, &r); err != nil {
-		return RunContext{}, fmt.Errorf("decode run context: %w: %w", Invalid, err)
+		return RunContext{}, refuse(Invalid, "decode run context: %v", err)
 	}
 	if r.ABI != Version {
-		return RunContext{}, fmt.Errorf("run context of version %q, want %q: %w", r.ABI, Version, Invalid)
+		return RunContext{}, refuse(Invalid, "run context of version %q, want %q", r.ABI, Version)
 	}
 	return r, nil
 }

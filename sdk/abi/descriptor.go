@@ -41,13 +41,13 @@ type Wants struct {
 func DecodeDescriptor(doc []byte) (Descriptor, error) {
 	var d Descriptor
 	if len(doc) > MaxDescriptor {
-		return d, fmt.Errorf("descriptor of %d bytes, at most %d: %w", len(doc), MaxDescriptor, TooLarge)
+		return d, refuse(TooLarge, "descriptor of %d bytes, at most %d", len(doc), MaxDescriptor)
 	}
 	if e := CheckJSON(doc); e != OK {
 		return d, fmt.Errorf("descriptor: %w", e)
 	}
 	if err := json.Unmarshal(doc, &d); err != nil {
-		return Descriptor{}, fmt.Errorf("descriptor: %w: %w", Invalid, err)
+		return Descriptor{}, refuse(Invalid, "descriptor: %v", err)
 	}
 	return d, nil
 }
