@@ -18,8 +18,11 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-// maxPlugin bounds the size of a plugin file; a larger one is refused before it is read.
-const maxPlugin = 512 << 20
+// The sizes of plugin files; a larger one is refused before it is read.
+const (
+	maxPlugin = 512 << 20
+	maxModule = 64 << 20
+)
 
 // Folder is the manifest's folder: plugin paths are relative to it and cannot leave it, not by symbolic links either.
 type Folder struct{ root *os.Root }
@@ -48,26 +51,51 @@ func (f *Folder) Path(name string) string {
 // Resolve reads the named file once and returns where it is and its digest. A file that is not there is an error
 // that wraps fs.ErrNotExist; all other errors are *flow.Error.
 func (f *Folder) Resolve(name string) (flow.Resolved, error) {
-	file, err := f.root.Open(filepath.FromSlash(name))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return flow.Resolved{}, fmt.Errorf("plugin file %s: %w", name, fs.ErrNotExist)
-	case err != nil:
-		return flow.Resolved{}, unreadable(name, err)
+	file, size, err := f.open(name, maxPlugin)
+	if err != nil {
+		return flow.Resolved{}, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return flow.Resolved{}, unreadable(name, err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxPlugin {
-		return flow.Resolved{}, &flow.Error{Code: flow.CodePluginFile, Op: "read plugin " + name, Message: fmt.Sprintf("expected a regular file of at most %s, found %s", flow.Size(maxPlugin), describe(info)), Hint: "point the plugin at its built file"}
-	}
 	h := sha256.New()
-	if n, err := io.Copy(h, io.LimitReader(file, maxPlugin)); err != nil || n != info.Size() {
+	if n, err := io.Copy(h, io.LimitReader(file, maxPlugin)); err != nil || n != size {
 		return flow.Resolved{}, unreadable(name, errors.Join(err, io.ErrUnexpectedEOF))
 	}
 	return flow.Resolved{Path: f.Path(name), Digest: flow.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))}, nil
+}
+
+// Read is Resolve for a module, with its bytes; it may have 64 MiB.
+func (f *Folder) Read(name string) ([]byte, flow.Resolved, error) {
+	file, size, err := f.open(name, maxModule)
+	if err != nil {
+		return nil, flow.Resolved{}, err
+	}
+	defer file.Close()
+	b := make([]byte, size)
+	if _, err := io.ReadFull(file, b); err != nil {
+		return nil, flow.Resolved{}, unreadable(name, err)
+	}
+	return b, flow.Resolved{Path: f.Path(name), Digest: flow.DigestOf(b)}, nil
+}
+
+// open opens a regular file of at most limit bytes.
+func (f *Folder) open(name string, limit int64) (*os.File, int64, error) {
+	file, err := f.root.Open(filepath.FromSlash(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, 0, fmt.Errorf("plugin file %s: %w", name, fs.ErrNotExist)
+	case err != nil:
+		return nil, 0, unreadable(name, err)
+	}
+	info, err := file.Stat()
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > limit) {
+		err = &flow.Error{Code: flow.CodePluginFile, Op: "read plugin " + name, Message: fmt.Sprintf("expected a regular file of at most %s, found %s", flow.Size(limit), describe(info)), Hint: "point the plugin at its built file"}
+	} else if err != nil {
+		err = unreadable(name, err)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	return file, info.Size(), nil
 }
 
 func describe(info fs.FileInfo) string {

@@ -46,6 +46,10 @@ func TestResolveReadsWithinTheFolder(t *testing.T) {
 	if err != nil || got.Digest != flow.DigestOf([]byte("bytes")) || got.Path != filepath.Join(dir, "a.wasm") {
 		t.Fatalf("got %+v, %v", got, err)
 	}
+	b, read, err := f.Read("a.wasm")
+	if err != nil || string(b) != "bytes" || read.Digest != got.Digest {
+		t.Errorf("got %q, %+v, %v", b, read, err)
+	}
 	if _, err := f.Resolve("none.wasm"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing file: got %v", err)
 	}
