@@ -2,21 +2,28 @@ package flow
 
 // UF2xxx: plugins that cannot be loaded; UF4xxx: grants and sandbox.
 const (
-	CodeModuleFile   Code = "UF2001" // the plugin file cannot be read
-	CodeNotWasm      Code = "UF2002" // the file is not a Wasm module
-	CodeComponent    Code = "UF2003" // the file is a component, not a core module
-	CodeExtism       Code = "UF2004" // the module speaks the Extism profile
-	CodeMalformed    Code = "UF2005" // the module is malformed
-	CodeModuleLimit  Code = "UF2006" // the module is too large
-	CodeImports      Code = "UF2007" // the module imports what the host does not offer
-	CodeNoEntry      Code = "UF2008" // the module has no entry
-	CodeModuleDigest Code = "UF2009" // the plugin's bytes are not those of the plan
-	CodeCompile      Code = "UF2010" // the module does not compile
-	CodeModuleMemory Code = "UF2011" // the module needs more memory than its limit
-	CodeModuleCache  Code = "UF2012" // the cache of compiled modules cannot be used
-	CodeFuncUnknown  Code = "UF2020" // no Go function of that name is registered
-	CodeFuncRegister Code = "UF2021" // the Go function cannot be registered
-	CodeMount        Code = "UF4001" // a mounted folder cannot be opened
+	CodeModuleFile       Code = "UF2001" // the plugin file cannot be read
+	CodeNotWasm          Code = "UF2002" // the file is not a Wasm module
+	CodeComponent        Code = "UF2003" // the file is a component, not a core module
+	CodeExtism           Code = "UF2004" // the module speaks the Extism profile
+	CodeMalformed        Code = "UF2005" // the module is malformed
+	CodeModuleLimit      Code = "UF2006" // the module is too large
+	CodeImports          Code = "UF2007" // the module imports what the host does not offer
+	CodeNoEntry          Code = "UF2008" // the module has no entry
+	CodeModuleDigest     Code = "UF2009" // the plugin's bytes are not those of the plan
+	CodeCompile          Code = "UF2010" // the module does not compile
+	CodeModuleMemory     Code = "UF2011" // the module needs more memory than its limit
+	CodeModuleCache      Code = "UF2012" // the cache of compiled modules cannot be used
+	CodeFuncUnknown      Code = "UF2020" // no Go function of that name is registered
+	CodeFuncRegister     Code = "UF2021" // the Go function cannot be registered
+	CodeProcessFile      Code = "UF2101" // the program of the plugin cannot be used
+	CodeProcessDigest    Code = "UF2102" // the program's bytes are not those of the plan
+	CodeProcessFormat    Code = "UF2103" // the program is not for this machine
+	CodeProcessHandshake Code = "UF2104" // the program is not a plugin
+	CodeProcessVersion   Code = "UF2105" // the plugin speaks another version of the protocol
+	CodeProcessStart     Code = "UF2106" // the plugin did not start in time
+	CodeProcessHost      Code = "UF2107" // the host cannot run processes of plugins
+	CodeMount            Code = "UF4001" // a mounted folder cannot be opened
 )
 
 func pluginCodes() []Explanation {
@@ -49,6 +56,20 @@ func pluginCodes() []Explanation {
 			"Call Register with that name before the pipeline runs."},
 		{CodeFuncRegister, "the Go function cannot be registered", "A function needs a name and code, and a name is taken once.\n\n" +
 			"Register each function once, before the host starts."},
+		{CodeProcessFile, "the program of the plugin cannot be used", "The path of a process plugin leads to nothing, to a folder, or to a file that the host may not read or that is not executable. Paths are relative to the manifest.\n\n" +
+			"Build the plugin (uniflow build) or correct the path; chmod +x makes a file executable."},
+		{CodeProcessDigest, "the program's bytes are not those of the plan", "A plan names the digest of each plugin. The file has changed since the plan was made, and nothing of it was executed: the host executes a copy of the very bytes that it has checked.\n\n" +
+			"Apply the manifest again to take the new bytes over (uniflow apply), or restore the file."},
+		{CodeProcessFormat, "the program is not for this machine", "The operating system refused to execute the file: it was built for another system or processor, it is a script without a first line that names its interpreter, or the interpreter or loader that it names is missing.\n\n" +
+			"Build for the system that the message names, for example GOOS=linux GOARCH=amd64 go build, and link statically where you can (CGO_ENABLED=0)."},
+		{CodeProcessHandshake, "the program is not a plugin", "A process plugin says hello on standard output in the form of go-plugin, before anything else, and then answers over gRPC with TLS. The program printed something else, ended, or does not answer.\n\n" +
+			"Call process.Serve of the Go kit in main and print nothing before it. An ordinary program is no process plugin; compiled for wasip1 it can be a Wasm plugin."},
+		{CodeProcessVersion, "the plugin speaks another version of the protocol", "Host and plugin agree on a protocol version when the plugin starts. This host does not speak the plugin's.\n\n" +
+			"Build the plugin with a kit of the host's version, or update the host."},
+		{CodeProcessStart, "the plugin did not start in time", "A process plugin must answer within 10 seconds after its start. It has no standard input, an empty working folder, and only the environment that grant.env gives it.\n\n" +
+			"Do slow work in the function and not before process.Serve. The message quotes what the program printed."},
+		{CodeProcessHost, "the host cannot run processes of plugins", "The host keeps checked copies of programs in a folder of its own under its data folder and executes them there. The folder cannot be written, the disk is full, the file system does not allow programs (noexec), or the system refuses new processes.\n\n" +
+			"The message names the cause. uniflow doctor shows what the machine offers."},
 		{CodeMount, "a mounted folder cannot be opened", "grant.mount maps a path of the guest to a folder or file of the host. That folder or file is missing or may not be read.\n\n" +
 			"Create it, or correct the path; it is relative to the manifest."},
 	}

@@ -104,6 +104,8 @@ func (c *Call) Artifact(name, mediaType string, r io.Reader) error {
 		n, err := io.ReadFull(r, piece)
 		end = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 		if err != nil && !end {
+			abort := &proto.Artifact{Name: name, Abort: true}
+			_ = c.event(&proto.RunEvent{Event: &proto.RunEvent_Artifact{Artifact: abort}}) // what counts is err
 			return fmt.Errorf("artifact %q: %w", name, err)
 		}
 		event := &proto.Artifact{Name: name, Type: mediaType, Data: piece[:n], End: end}

@@ -34,7 +34,8 @@ const (
 	MaxWireMessage  = abi.MaxContext + (64 << 10) // bytes of one gRPC message, in both directions
 )
 
-// StderrMark is the line that ends what an attempt prints to standard error.
+// StderrMark is the line on standard error that says that an attempt has ended,
+// and that all it printed stands before.
 func StderrMark(callID string) string { return "uniflow:end:" + callID }
 
 // DefaultFunction is what a step calls that names no function, where the

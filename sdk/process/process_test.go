@@ -44,19 +44,13 @@ func (s *stream) done(t *testing.T) *proto.Done {
 	return s.events[len(s.events)-1].GetDone()
 }
 
-// host answers calls from a table and counts the ends it heard of.
+// host answers calls by a function.
 type host struct {
-	call  func(*proto.CallRequest) (*proto.CallResponse, error)
-	ended []string
+	call func(*proto.CallRequest) (*proto.CallResponse, error)
 }
 
 func (h *host) Call(_ context.Context, req *proto.CallRequest, _ ...grpc.CallOption) (*proto.CallResponse, error) {
 	return h.call(req)
-}
-
-func (h *host) Ended(_ context.Context, req *proto.EndedRequest, _ ...grpc.CallOption) (*proto.EndedResponse, error) {
-	h.ended = append(h.ended, req.GetCallId())
-	return &proto.EndedResponse{}, nil
 }
 
 // kit is a plugin under test, without a process around it.
@@ -249,7 +243,7 @@ func TestRefusalOfHostIsAnErrno(t *testing.T) {
 	}
 }
 
-func TestCancelledRunTellsTheHostThatItEnded(t *testing.T) {
+func TestCancelledRunHasLastWords(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	k := newKit(t, one(func(ctx context.Context, c *Call) error {
@@ -264,12 +258,15 @@ func TestCancelledRunTellsTheHostThatItEnded(t *testing.T) {
 		}
 		return nil
 	}))
-	k.run(ctx, t, abi.RunContext{}, 0)
-	if len(k.host.ended) != 1 || k.host.ended[0] != "word" {
-		t.Errorf("the host heard of %v", k.host.ended)
+	doc, err := abi.RunContext{}.Encode()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !strings.Contains(k.stderr(t), "warn: tidying up\n") {
-		t.Errorf("the last words are lost: %q", k.stderr(t))
+	if err := k.server.Run(&proto.RunRequest{ContextJson: doc, CallId: "word"}, &stream{ctx: ctx}); !errors.Is(err, context.Canceled) {
+		t.Errorf("run: got %v, want the cancellation", err)
+	}
+	if got, want := k.stderr(t), "warn: tidying up\n\n"+StderrMark("word")+"\n"; got != want {
+		t.Errorf("standard error: got %q, want %q", got, want)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -13,10 +12,6 @@ import (
 	"github.com/uniflow-dev/uniflow/sdk/abi"
 	"github.com/uniflow-dev/uniflow/sdk/process/proto"
 )
-
-// endedTimeout bounds the word to the host that a cancelled attempt has ended;
-// a host that does not hear it kills the process a little later.
-const endedTimeout = time.Second
 
 // Describe implements proto.PluginServer.
 func (s *server) Describe(context.Context, *proto.DescribeRequest) (*proto.DescribeResponse, error) {
@@ -43,12 +38,6 @@ func (s *server) Run(req *proto.RunRequest, stream grpc.ServerStreamingServer[pr
 	done := s.attempt(ctx, call, req.GetContextJson())
 	_, err = fmt.Fprintf(s.stderr, "\n%s\n", StderrMark(call.id))
 	done.StderrMarked = err == nil
-	if ctx.Err() != nil {
-		ended, cancel := context.WithTimeout(context.WithoutCancel(ctx), endedTimeout)
-		defer cancel()
-		_, err := host.Ended(ended, &proto.EndedRequest{CallId: call.id})
-		return err
-	}
 	return call.event(&proto.RunEvent{Event: &proto.RunEvent_Done{Done: done}})
 }
 

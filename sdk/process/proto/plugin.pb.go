@@ -495,7 +495,9 @@ type Artifact struct {
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
 	// The last piece, which may be empty.
-	End           bool `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`
+	End bool `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`
+	// The artifact will not be completed; nothing of it is kept, and its name may be used again.
+	Abort         bool `protobuf:"varint,5,opt,name=abort,proto3" json:"abort,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -554,6 +556,13 @@ func (x *Artifact) GetData() []byte {
 func (x *Artifact) GetEnd() bool {
 	if x != nil {
 		return x.End
+	}
+	return false
+}
+
+func (x *Artifact) GetAbort() bool {
+	if x != nil {
+		return x.Abort
 	}
 	return false
 }
@@ -794,86 +803,6 @@ func (x *CallResponse) GetHint() string {
 	return ""
 }
 
-type EndedRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CallId        string                 `protobuf:"bytes,1,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *EndedRequest) Reset() {
-	*x = EndedRequest{}
-	mi := &file_plugin_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EndedRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EndedRequest) ProtoMessage() {}
-
-func (x *EndedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EndedRequest.ProtoReflect.Descriptor instead.
-func (*EndedRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *EndedRequest) GetCallId() string {
-	if x != nil {
-		return x.CallId
-	}
-	return ""
-}
-
-type EndedResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *EndedResponse) Reset() {
-	*x = EndedResponse{}
-	mi := &file_plugin_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EndedResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EndedResponse) ProtoMessage() {}
-
-func (x *EndedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EndedResponse.ProtoReflect.Descriptor instead.
-func (*EndedResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{12}
-}
-
 var File_plugin_proto protoreflect.FileDescriptor
 
 const file_plugin_proto_rawDesc = "" +
@@ -905,12 +834,13 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06Output\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
-	"value_json\x18\x02 \x01(\fR\tvalueJson\"X\n" +
+	"value_json\x18\x02 \x01(\fR\tvalueJson\"n\n" +
 	"\bArtifact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x10\n" +
-	"\x03end\x18\x04 \x01(\bR\x03end\"\xaf\x01\n" +
+	"\x03end\x18\x04 \x01(\bR\x03end\x12\x14\n" +
+	"\x05abort\x18\x05 \x01(\bR\x05abort\"\xaf\x01\n" +
 	"\x04Done\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\x05R\x04kind\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
@@ -928,16 +858,12 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05errno\x18\x02 \x01(\x05R\x05errno\x12\x12\n" +
 	"\x04code\x18\x03 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12\x12\n" +
-	"\x04hint\x18\x05 \x01(\tR\x04hint\"'\n" +
-	"\fEndedRequest\x12\x17\n" +
-	"\acall_id\x18\x01 \x01(\tR\x06callId\"\x0f\n" +
-	"\rEndedResponse2\xa2\x01\n" +
+	"\x04hint\x18\x05 \x01(\tR\x04hint2\xa2\x01\n" +
 	"\x06Plugin\x12S\n" +
 	"\bDescribe\x12\".uniflow.plugin.v1.DescribeRequest\x1a#.uniflow.plugin.v1.DescribeResponse\x12C\n" +
-	"\x03Run\x12\x1d.uniflow.plugin.v1.RunRequest\x1a\x1b.uniflow.plugin.v1.RunEvent0\x012\x9b\x01\n" +
+	"\x03Run\x12\x1d.uniflow.plugin.v1.RunRequest\x1a\x1b.uniflow.plugin.v1.RunEvent0\x012O\n" +
 	"\x04Host\x12G\n" +
-	"\x04Call\x12\x1e.uniflow.plugin.v1.CallRequest\x1a\x1f.uniflow.plugin.v1.CallResponse\x12J\n" +
-	"\x05Ended\x12\x1f.uniflow.plugin.v1.EndedRequest\x1a .uniflow.plugin.v1.EndedResponseB8Z6github.com/uniflow-dev/uniflow/sdk/process/proto;protob\x06proto3"
+	"\x04Call\x12\x1e.uniflow.plugin.v1.CallRequest\x1a\x1f.uniflow.plugin.v1.CallResponseB8Z6github.com/uniflow-dev/uniflow/sdk/process/proto;protob\x06proto3"
 
 var (
 	file_plugin_proto_rawDescOnce sync.Once
@@ -951,7 +877,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 	return file_plugin_proto_rawDescData
 }
 
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_plugin_proto_goTypes = []any{
 	(*DescribeRequest)(nil),  // 0: uniflow.plugin.v1.DescribeRequest
 	(*DescribeResponse)(nil), // 1: uniflow.plugin.v1.DescribeResponse
@@ -964,8 +890,6 @@ var file_plugin_proto_goTypes = []any{
 	(*Done)(nil),             // 8: uniflow.plugin.v1.Done
 	(*CallRequest)(nil),      // 9: uniflow.plugin.v1.CallRequest
 	(*CallResponse)(nil),     // 10: uniflow.plugin.v1.CallResponse
-	(*EndedRequest)(nil),     // 11: uniflow.plugin.v1.EndedRequest
-	(*EndedResponse)(nil),    // 12: uniflow.plugin.v1.EndedResponse
 }
 var file_plugin_proto_depIdxs = []int32{
 	4,  // 0: uniflow.plugin.v1.RunEvent.log:type_name -> uniflow.plugin.v1.Log
@@ -976,13 +900,11 @@ var file_plugin_proto_depIdxs = []int32{
 	0,  // 5: uniflow.plugin.v1.Plugin.Describe:input_type -> uniflow.plugin.v1.DescribeRequest
 	2,  // 6: uniflow.plugin.v1.Plugin.Run:input_type -> uniflow.plugin.v1.RunRequest
 	9,  // 7: uniflow.plugin.v1.Host.Call:input_type -> uniflow.plugin.v1.CallRequest
-	11, // 8: uniflow.plugin.v1.Host.Ended:input_type -> uniflow.plugin.v1.EndedRequest
-	1,  // 9: uniflow.plugin.v1.Plugin.Describe:output_type -> uniflow.plugin.v1.DescribeResponse
-	3,  // 10: uniflow.plugin.v1.Plugin.Run:output_type -> uniflow.plugin.v1.RunEvent
-	10, // 11: uniflow.plugin.v1.Host.Call:output_type -> uniflow.plugin.v1.CallResponse
-	12, // 12: uniflow.plugin.v1.Host.Ended:output_type -> uniflow.plugin.v1.EndedResponse
-	9,  // [9:13] is the sub-list for method output_type
-	5,  // [5:9] is the sub-list for method input_type
+	1,  // 8: uniflow.plugin.v1.Plugin.Describe:output_type -> uniflow.plugin.v1.DescribeResponse
+	3,  // 9: uniflow.plugin.v1.Plugin.Run:output_type -> uniflow.plugin.v1.RunEvent
+	10, // 10: uniflow.plugin.v1.Host.Call:output_type -> uniflow.plugin.v1.CallResponse
+	8,  // [8:11] is the sub-list for method output_type
+	5,  // [5:8] is the sub-list for method input_type
 	5,  // [5:5] is the sub-list for extension type_name
 	5,  // [5:5] is the sub-list for extension extendee
 	0,  // [0:5] is the sub-list for field type_name
@@ -1006,7 +928,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

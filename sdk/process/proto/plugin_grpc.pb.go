@@ -42,8 +42,9 @@ type PluginClient interface {
 	// Describe says what the plugin is. The host asks once, right after the start; the answer is due at once.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
 	// Run executes one attempt. The stream ends with exactly one done event; what follows it is ignored.
-	// Cancellation of the stream is the request to stop: the plugin has the grace of the request to tidy up, then
-	// calls Host.Ended; once the grace is over the host kills the process.
+	// Cancellation of the stream is the request to stop: the plugin has the grace of the request to tidy up, and says
+	// by the line "uniflow:end:" + call_id on standard error that it has; then, or once the grace is over, the host
+	// kills the process.
 	Run(ctx context.Context, in *RunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunEvent], error)
 }
 
@@ -93,8 +94,9 @@ type PluginServer interface {
 	// Describe says what the plugin is. The host asks once, right after the start; the answer is due at once.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
 	// Run executes one attempt. The stream ends with exactly one done event; what follows it is ignored.
-	// Cancellation of the stream is the request to stop: the plugin has the grace of the request to tidy up, then
-	// calls Host.Ended; once the grace is over the host kills the process.
+	// Cancellation of the stream is the request to stop: the plugin has the grace of the request to tidy up, and says
+	// by the line "uniflow:end:" + call_id on standard error that it has; then, or once the grace is over, the host
+	// kills the process.
 	Run(*RunRequest, grpc.ServerStreamingServer[RunEvent]) error
 	mustEmbedUnimplementedPluginServer()
 }
@@ -185,8 +187,7 @@ var Plugin_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Host_Call_FullMethodName  = "/uniflow.plugin.v1.Host/Call"
-	Host_Ended_FullMethodName = "/uniflow.plugin.v1.Host/Ended"
+	Host_Call_FullMethodName = "/uniflow.plugin.v1.Host/Call"
 )
 
 // HostClient is the client API for Host service.
@@ -198,8 +199,6 @@ type HostClient interface {
 	// Call asks a service of the host: http.request, state.get and so on.
 	// A refusal is an answer with an errno. A call_id that is not the one of the current run is PERMISSION_DENIED.
 	Call(ctx context.Context, in *CallRequest, opts ...grpc.CallOption) (*CallResponse, error)
-	// Ended tells that a cancelled run has ended, so that the host need not wait for the rest of the grace.
-	Ended(ctx context.Context, in *EndedRequest, opts ...grpc.CallOption) (*EndedResponse, error)
 }
 
 type hostClient struct {
@@ -220,16 +219,6 @@ func (c *hostClient) Call(ctx context.Context, in *CallRequest, opts ...grpc.Cal
 	return out, nil
 }
 
-func (c *hostClient) Ended(ctx context.Context, in *EndedRequest, opts ...grpc.CallOption) (*EndedResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(EndedResponse)
-	err := c.cc.Invoke(ctx, Host_Ended_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // HostServer is the server API for Host service.
 // All implementations must embed UnimplementedHostServer
 // for forward compatibility.
@@ -239,8 +228,6 @@ type HostServer interface {
 	// Call asks a service of the host: http.request, state.get and so on.
 	// A refusal is an answer with an errno. A call_id that is not the one of the current run is PERMISSION_DENIED.
 	Call(context.Context, *CallRequest) (*CallResponse, error)
-	// Ended tells that a cancelled run has ended, so that the host need not wait for the rest of the grace.
-	Ended(context.Context, *EndedRequest) (*EndedResponse, error)
 	mustEmbedUnimplementedHostServer()
 }
 
@@ -253,9 +240,6 @@ type UnimplementedHostServer struct{}
 
 func (UnimplementedHostServer) Call(context.Context, *CallRequest) (*CallResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Call not implemented")
-}
-func (UnimplementedHostServer) Ended(context.Context, *EndedRequest) (*EndedResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Ended not implemented")
 }
 func (UnimplementedHostServer) mustEmbedUnimplementedHostServer() {}
 func (UnimplementedHostServer) testEmbeddedByValue()              {}
@@ -296,24 +280,6 @@ func _Host_Call_Handler(srv interface{}, ctx context.Context, dec func(interface
 	return interceptor(ctx, in, info, handler)
 }
 
-func _Host_Ended_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(EndedRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(HostServer).Ended(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: Host_Ended_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(HostServer).Ended(ctx, req.(*EndedRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 // Host_ServiceDesc is the grpc.ServiceDesc for Host service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -324,10 +290,6 @@ var Host_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Call",
 			Handler:    _Host_Call_Handler,
-		},
-		{
-			MethodName: "Ended",
-			Handler:    _Host_Ended_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
