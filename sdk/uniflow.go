@@ -9,10 +9,10 @@
 // too. It exports the marker of the contract and one function per entry:
 //
 //	//go:wasmexport uniflow_abi_v1
-//	func marker() {}
+//	func Marker() {}
 //
 //	//go:wasmexport summarise
-//	func run() int32 { return uniflow.Handle(summarise) }
+//	func Summarise() int32 { return uniflow.Handle(summarise) }
 //
 //	func main() {}
 //

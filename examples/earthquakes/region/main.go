@@ -28,14 +28,20 @@ type quake struct {
 	Depth float64 `json:"depth"`
 }
 
+// Marker marks the module as a reactor.
+//
 //go:wasmexport uniflow_abi_v1
-func marker() {}
+func Marker() {}
 
+// Region is the entry that the manifest names by function = "region".
+//
 //go:wasmexport region
-func regionEntry() int32 { return uniflow.Handle(region) }
+func Region() int32 { return uniflow.Handle(region) }
 
+// Top is the entry that the manifest names by function = "top".
+//
 //go:wasmexport top
-func topEntry() int32 { return uniflow.Handle(top) }
+func Top() int32 { return uniflow.Handle(top) }
 
 func main() {}
 

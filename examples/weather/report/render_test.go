@@ -55,9 +55,12 @@ func TestThePageNeedsNothingElse(t *testing.T) {
 func TestTheChartIsWellFormed(t *testing.T) {
 	t.Parallel()
 	page := draw(t, year(), "x")
-	svg := page[strings.Index(page, "<svg"):]
-	svg = svg[:strings.Index(svg, "</svg>")+len("</svg>")]
-	decoder := xml.NewDecoder(strings.NewReader(svg))
+	_, svg, found := strings.Cut(page, "<svg")
+	svg, _, closed := strings.Cut(svg, "</svg>")
+	if !found || !closed {
+		t.Fatal("there is no chart")
+	}
+	decoder := xml.NewDecoder(strings.NewReader("<svg" + svg + "</svg>"))
 	for {
 		_, err := decoder.Token()
 		if errors.Is(err, io.EOF) {
