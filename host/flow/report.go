@@ -124,3 +124,12 @@ type VersionInfo struct {
 	System  string `json:"system"`
 	ABI     string `json:"abi"`
 }
+
+// ErrorReport is an error as the command line writes it with --json, on standard error.
+type ErrorReport struct {
+	Code    Code   `json:"code,omitempty"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+	// Problems are the mistakes of a manifest or a context, where there are any.
+	Problems Problems `json:"problems,omitempty"`
+}
