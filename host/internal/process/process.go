@@ -1,0 +1,240 @@
+// Package process is the flow.Runtime of plugins that are programs of their own (flow.KindProcess), spoken to by
+// go-plugin. It owns their life: the bytes are checked and copied before they run, a process starts with an empty
+// environment in a session of its own, serves one tenant and one attempt at a time, is kept for a while between
+// attempts, and is killed with all that it started after a fault, after a cancellation and at the end.
+//
+// A process is confined, not sandboxed: it has the rights of the host's user. The package must not know the services,
+// the ledger or the other runtimes, and never lets a plugin decide how much memory or time of the host it takes.
+package process
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/sdk/abi"
+)
+
+// Config is what a Runtime needs.
+type Config struct {
+	// Logger is told of processes that start and end. Required.
+	Logger *slog.Logger
+	// Dir is a folder in which the runtime keeps a folder of its own, named "process", that New empties: checked copies
+	// of plugins, and sockets and scratch of processes. Two runtimes must not share it. Defaults to a new folder
+	// among the temporary files of the system.
+	Dir string
+	// Idle is how long a process is kept after an attempt. Defaults to 1 minute; a negative one ends every process
+	// with its attempt.
+	Idle time.Duration
+	// Start bounds the time until a new process answers. Defaults to 10 seconds.
+	Start time.Duration
+	// Parallel bounds the attempts at one time, and the processes that are kept idle; attempts beyond it wait.
+	// Defaults to 32.
+	Parallel int
+}
+
+// Runtime starts, keeps and kills the processes of plugins. It is safe for concurrent use.
+type Runtime struct {
+	log      *slog.Logger
+	idle     time.Duration
+	start    time.Duration
+	parallel int
+	// programs holds checked copies of plugins by digest; scratch holds a folder per process.
+	programs, scratch string
+	temporary         []string // to be removed at the end
+	cgroups           *cgroups
+	slots             chan struct{} // one per attempt
+	started           atomic.Uint64 // processes so far
+
+	watchers sync.WaitGroup // one per process
+	mu       sync.Mutex
+	closed   bool
+	modules  map[string]*module
+	alive    map[*worker]struct{}
+	kept     int // idle workers of all modules
+}
+
+var _ flow.Runtime = (*Runtime)(nil)
+
+// longestScratch is the longest path of a scratch folder under which the path of a socket stays within the 104 bytes
+// that all systems allow.
+const longestScratch = 55
+
+// New returns a Runtime. The error has the code CodeProcessHost when its folders cannot be made.
+func New(cfg Config) (*Runtime, error) {
+	r := &Runtime{
+		log: cfg.Logger, idle: cfg.Idle, start: cfg.Start, parallel: cfg.Parallel,
+		modules: map[string]*module{}, alive: map[*worker]struct{}{},
+	}
+	if r.idle == 0 {
+		r.idle = time.Minute
+	}
+	if r.start <= 0 {
+		r.start = 10 * time.Second
+	}
+	if r.parallel <= 0 {
+		r.parallel = 32
+	}
+	r.slots = make(chan struct{}, r.parallel)
+	if err := r.makeFolders(cfg.Dir); err != nil {
+		return nil, errors.Join(&flow.Error{
+			Code: flow.CodeProcessHost, Op: "prepare folders for process plugins", Err: err,
+			Hint: "see that the host's user can write there and that the disk is not full",
+		}, r.removeFolders())
+	}
+	r.cgroups = openCgroups()
+	return r, nil
+}
+
+// makeFolders makes the folders, readable by the host's user only.
+func (r *Runtime) makeFolders(dir string) (err error) {
+	own := filepath.Join(dir, "process")
+	if dir == "" {
+		if own, err = os.MkdirTemp("", "uniflow-"); err != nil {
+			return err
+		}
+	} else if err = os.RemoveAll(own); err != nil {
+		return err
+	}
+	if own, err = filepath.Abs(own); err != nil {
+		return err
+	}
+	r.temporary = append(r.temporary, own)
+	r.programs, r.scratch = filepath.Join(own, "bin"), filepath.Join(own, "run")
+	if err := os.MkdirAll(r.programs, 0o700); err != nil {
+		return err
+	}
+	if len(r.scratch) <= longestScratch {
+		return os.Mkdir(r.scratch, 0o700)
+	}
+	if r.scratch, err = os.MkdirTemp("", "uf-"); err != nil {
+		return err
+	}
+	r.temporary = append(r.temporary, r.scratch)
+	return nil
+}
+
+func (r *Runtime) removeFolders() error {
+	var errs []error
+	for _, dir := range r.temporary {
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	return errors.Join(errs...)
+}
+
+// Load implements flow.Runtime: it checks the program, starts it once and keeps that process for the first attempt, so
+// that a program that is no plugin is found here and not by a run.
+func (r *Runtime) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, error) {
+	m, err := r.load(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Describe returns what the plugin says of itself, under the same errors as Load.
+func (r *Runtime) Describe(ctx context.Context, p flow.PlanPlugin) (abi.Descriptor, error) {
+	m, err := r.load(ctx, p)
+	if err != nil {
+		return abi.Descriptor{}, err
+	}
+	return m.descriptor, nil
+}
+
+func (r *Runtime) load(ctx context.Context, p flow.PlanPlugin) (*module, error) {
+	grant, err := json.Marshal(p.Grant)
+	if err != nil {
+		return nil, loadError(p, flow.CodeProcessHost, "", "the grant is not valid", err)
+	}
+	m := r.module(fmt.Sprintf("%s %s %s", p.Digest, p.Name, grant), p)
+	select {
+	case m.loading <- struct{}{}:
+		defer func() { <-m.loading }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("load plugin %q: %w", p.Name, context.Cause(ctx))
+	}
+	if m.program != "" {
+		return m, nil
+	}
+	program, err := r.takeProgram(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	w, err := r.startWorker(ctx, m, program)
+	if err != nil {
+		return nil, err
+	}
+	m.program, m.descriptor = program, w.descriptor
+	m.put(w)
+	return m, nil
+}
+
+// module returns the one module for a key; it may not be loaded yet.
+func (r *Runtime) module(key string, p flow.PlanPlugin) *module {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.modules[key]
+	if m == nil {
+		m = &module{runtime: r, plugin: p, loading: make(chan struct{}, 1)}
+		r.modules[key] = m
+	}
+	return m
+}
+
+// Close kills all processes and returns when they are gone, or when ctx ends. Attempts that still run end with
+// flow.ReasonStop. Nothing can be loaded or called after it.
+func (r *Runtime) Close(ctx context.Context) error {
+	r.mu.Lock()
+	r.closed = true
+	for w := range r.alive {
+		w.child.kill()
+	}
+	r.mu.Unlock()
+	gone := make(chan struct{})
+	go func() {
+		r.watchers.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the processes of plugins to end: %w", context.Cause(ctx))
+	}
+	r.cgroups.close()
+	return r.removeFolders()
+}
+
+func (r *Runtime) stopping() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
+// scratchFolder makes the folder of a new process. Its name is short: it is part of the paths of sockets.
+func (r *Runtime) scratchFolder() (string, error) {
+	dir := filepath.Join(r.scratch, strconv.FormatUint(r.started.Add(1), 36))
+	return dir, os.Mkdir(dir, 0o700)
+}
+
+// loadError says why a plugin cannot be loaded.
+func loadError(p flow.PlanPlugin, code flow.Code, hint, message string, err error) error {
+	return &flow.Error{Code: code, Op: fmt.Sprintf("load plugin %q", p.Name), Message: message, Hint: hint, Err: err}
+}
+
+// Guard is one means by which processes of plugins are kept in check.
+type Guard struct {
+	Name string
+	// Holds reports whether this machine has it.
+	Holds bool
+	// About says what it does, or what is lost without it.
+	About string
+}

@@ -1,0 +1,149 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/sdk/abi"
+	"github.com/uniflow-dev/uniflow/sdk/process"
+	"github.com/uniflow-dev/uniflow/sdk/process/proto"
+)
+
+// parallelCalls bounds the calls of a process that are answered at one time, and with MaxWireMessage the memory that
+// they take; others wait in the process.
+const parallelCalls = 8
+
+// services answers the calls of one process over one connection, for the attempt that it serves at the time. The zero
+// services answers nobody.
+type services struct {
+	proto.UnimplementedHostServer
+
+	mu      sync.Mutex
+	broker  *plugin.GRPCBroker
+	id      uint32 // of the broker; 0 until the first attempt
+	server  *grpc.Server
+	stopped bool
+	current *attempt
+}
+
+func (s *services) reachBy(broker *plugin.GRPCBroker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broker = broker
+}
+
+// begin lets the calls of an attempt in and returns where the plugin finds the services. They are offered at the first
+// attempt and not before, because go-plugin withdraws an offer that is not taken within five seconds.
+func (s *services) begin(a *attempt) (brokerID uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = a
+	if s.id == 0 {
+		s.id = s.broker.NextId()
+		go s.broker.AcceptAndServe(s.id, s.newServer)
+	}
+	return s.id
+}
+
+// end lets no further call of the attempt in. Calls that are in flight go on until their context ends.
+func (s *services) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = nil
+}
+
+// newServer is called by the broker, which ends the server with the connection.
+func (s *services) newServer(opts []grpc.ServerOption) *grpc.Server {
+	server := grpc.NewServer(append(opts, grpc.MaxConcurrentStreams(parallelCalls),
+		grpc.MaxRecvMsgSize(process.MaxWireMessage), grpc.MaxSendMsgSize(process.MaxWireMessage))...)
+	proto.RegisterHostServer(server, s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.server = server
+	if s.stopped {
+		server.Stop()
+	}
+	return server
+}
+
+// stop closes the connection.
+func (s *services) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	if s.server != nil {
+		s.server.Stop()
+	}
+}
+
+// enter returns the attempt that a call belongs to and counts the call in, or nil.
+func (s *services) enter(callID string) *attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil || s.current.id != callID {
+		return nil
+	}
+	s.current.calls.Add(1)
+	return s.current
+}
+
+var errForeignCall = status.Error(codes.PermissionDenied, "the call_id is not that of the attempt in progress")
+
+// Call implements proto.HostServer.
+func (s *services) Call(ctx context.Context, req *proto.CallRequest) (*proto.CallResponse, error) {
+	a := s.enter(req.GetCallId())
+	if a == nil {
+		return nil, errForeignCall
+	}
+	defer a.calls.Done()
+	a.used.Add(1)
+	own, cancel := context.WithCancel(a.serviceCtx)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	if own.Err() != nil {
+		return refusal(own, abi.Cancelled), nil
+	}
+	if len(req.GetOp()) > abi.MaxOp {
+		return refusal(own, abi.TooLarge), nil
+	}
+	answer, err := a.host.Call(own, req.GetOp(), req.GetRequest(), req.GetBody())
+	if err != nil {
+		return refusal(own, err), nil
+	}
+	return &proto.CallResponse{Response: answer}, nil
+}
+
+// refusal is the answer for a call that failed. What went wrong inside the host stays there.
+func refusal(ctx context.Context, err error) *proto.CallResponse {
+	if e, ok := errors.AsType[*flow.ServiceError](err); ok {
+		return &proto.CallResponse{Errno: int32(e.Errno), Code: text(e.Code), Message: text(e.Message), Hint: text(e.Hint)}
+	}
+	errno := abi.Unavailable
+	switch own, ok := errors.AsType[abi.Errno](err); {
+	case ok:
+		errno = own
+	case ctx.Err() != nil:
+		errno = abi.Cancelled
+	case errors.Is(err, flow.ErrTooLarge):
+		errno = abi.TooLarge
+	case errors.Is(err, flow.ErrNotFound):
+		errno = abi.NotFound
+	}
+	return &proto.CallResponse{Errno: int32(errno), Code: errno.Name(), Message: errno.Error()}
+}
+
+// text makes s fit for a message.
+func text(s string) string {
+	if !utf8.ValidString(s) {
+		return abi.ClipMessage(s)
+	}
+	return s
+}

@@ -1,0 +1,238 @@
+package process
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/sdk/abi"
+	"github.com/uniflow-dev/uniflow/sdk/process"
+	"github.com/uniflow-dev/uniflow/sdk/process/proto"
+)
+
+// killTimeout bounds the wait for a killed process to be gone. It is longer only for one that hangs in the kernel.
+const killTimeout = 5 * time.Second
+
+// worker is a process of a plugin and the connection to it.
+type worker struct {
+	module     *module
+	tenant     string // the one it serves; empty until its first attempt
+	scratch    string
+	child      *child
+	lines      *lines
+	client     *plugin.Client
+	plugin     proto.PluginClient
+	services   *services
+	descriptor abi.Descriptor
+	timer      *time.Timer // ends it when idle; under runtime.mu
+}
+
+// startWorker starts a process and waits until it has described itself. The error is the one that Load promises.
+func (r *Runtime) startWorker(ctx context.Context, m *module, program string) (*worker, error) {
+	scratch, err := r.scratchFolder()
+	if err != nil {
+		return nil, loadError(m.plugin, flow.CodeProcessHost, "", "make a folder for the process", err)
+	}
+	w := &worker{module: m, scratch: scratch, lines: &lines{}, services: &services{}}
+	w.child = newChild(program, r.cgroups.group(), w.lines)
+	w.client = plugin.NewClient(w.config(r.start))
+	if !r.watch(w) {
+		return nil, stopFault()
+	}
+	limited, cancel := context.WithTimeout(ctx, r.start)
+	defer cancel()
+	stop := context.AfterFunc(limited, w.child.kill)
+	defer stop()
+	if err = w.connect(limited); err == nil {
+		r.log.Debug("plugin process started", slog.String("plugin", m.plugin.Name), slog.Int("pid", w.child.pid()))
+		return w, nil
+	}
+	timedOut := limited.Err() != nil
+	w.child.abandon()
+	w.end()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("load plugin %q: %w", m.plugin.Name, context.Cause(ctx))
+	}
+	return nil, w.startError(err, timedOut, r.start)
+}
+
+// watch cleans up after the process, whenever and for whatever reason it ends. It reports false when the runtime is
+// closed.
+func (r *Runtime) watch(w *worker) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		_ = os.RemoveAll(w.scratch)
+		return false
+	}
+	r.alive[w] = struct{}{}
+	r.watchers.Go(func() {
+		<-w.child.gone
+		w.module.forget(w)
+		w.services.stop()
+		w.client.Kill()
+		w.lines.close()
+		_ = os.RemoveAll(w.scratch)
+		if w.child.pid() != 0 {
+			r.log.Debug("plugin process ended", slog.String("plugin", w.module.plugin.Name), slog.Int("pid", w.child.pid()), slog.String("outcome", w.child.ending()))
+		}
+	})
+	return true
+}
+
+// end kills the process and waits until it is gone, for a bounded time; the rest is up to watch.
+func (w *worker) end() {
+	w.child.kill()
+	wait(w.child.gone, killTimeout)
+}
+
+// wait reports whether c was closed within the time.
+func wait(c <-chan struct{}, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// config is the client side of go-plugin. Its own kill and its reading of output are not used: it kills one process
+// and not its children, waits two seconds for a deaf one, and loses the last words of a crash.
+func (w *worker) config(start time.Duration) *plugin.ClientConfig {
+	return &plugin.ClientConfig{
+		HandshakeConfig: plugin.HandshakeConfig{
+			ProtocolVersion: process.ProtocolVersion, MagicCookieKey: process.CookieKey, MagicCookieValue: process.CookieValue,
+		},
+		Plugins:          plugin.PluginSet{process.PluginName: &connection{}},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			w.child.env = slices.Concat(w.environment(), cmd.Env)
+			w.child.dir = w.scratch
+			return w.child, nil
+		},
+		SkipHostEnv:      true,
+		AutoMTLS:         true,
+		StartTimeout:     start + time.Second, // ours comes first and kills
+		Logger:           hclog.NewNullLogger(),
+		SyncStdout:       w.lines.writer(),
+		SyncStderr:       w.lines.writer(),
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: w.scratch},
+		GRPCDialOptions: []grpc.DialOption{
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(process.MaxWireMessage), grpc.MaxCallSendMsgSize(process.MaxWireMessage)),
+			grpc.WithStreamInterceptor(ignoreBroker),
+		},
+	}
+}
+
+// environment is all that the plugin sees beside what go-plugin adds.
+func (w *worker) environment() []string {
+	env := []string{"TMPDIR=" + w.scratch}
+	for name, value := range w.module.plugin.Grant.Env {
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+// ignoreBroker drops what the plugin says on the stream by which go-plugin announces listeners. The host never dials
+// one, and each announcement would hold a goroutine for five seconds.
+func ignoreBroker(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := streamer(ctx, desc, cc, method, opts...)
+	if err == nil && strings.HasPrefix(method, "/plugin.GRPCBroker/") {
+		return deaf{stream}, nil
+	}
+	return stream, err
+}
+
+// deaf is a stream whose messages are received and dropped, until it ends.
+type deaf struct{ grpc.ClientStream }
+
+func (d deaf) RecvMsg(m any) error {
+	for {
+		if err := d.ClientStream.RecvMsg(m); err != nil {
+			return err
+		}
+	}
+}
+
+// connection is what go-plugin hands over once it has dialled the process.
+type connection struct {
+	plugin.NetRPCUnsupportedPlugin
+
+	broker *plugin.GRPCBroker
+	conn   *grpc.ClientConn
+}
+
+func (c *connection) GRPCServer(*plugin.GRPCBroker, *grpc.Server) error {
+	return errors.New("the host serves no plugin")
+}
+
+func (c *connection) GRPCClient(_ context.Context, broker *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return &connection{broker: broker, conn: conn}, nil
+}
+
+// connect starts the process and asks what it is. It ends soon after the process does.
+func (w *worker) connect(ctx context.Context) error {
+	client, err := w.client.Client()
+	if err != nil {
+		return err
+	}
+	raw, err := client.Dispense(process.PluginName)
+	if err != nil {
+		return err
+	}
+	c, ok := raw.(*connection)
+	if !ok {
+		return fmt.Errorf("go-plugin handed over a %T", raw)
+	}
+	w.services.reachBy(c.broker)
+	w.plugin = proto.NewPluginClient(c.conn)
+	answer, err := w.plugin.Describe(ctx, &proto.DescribeRequest{})
+	if err != nil {
+		return err
+	}
+	w.descriptor, err = abi.DecodeDescriptor(answer.GetDescriptorJson())
+	return err
+}
+
+// startError says why a process did not become a plugin: by what it printed first, else by what go-plugin made of it.
+func (w *worker) startError(err error, timedOut bool, limit time.Duration) error {
+	p := w.module.plugin
+	const sdk = "a process plugin calls process.Serve of the Uniflow kit, or speaks its protocol; nothing may be printed before"
+	if w.child.pid() == 0 {
+		return startFailure(p, cmp.Or(w.child.startErr, err))
+	}
+	first := w.child.firstLine()
+	parts := strings.Split(strings.TrimSpace(first), "|")
+	spoke := len(parts) >= 5 && parts[0] == strconv.Itoa(plugin.CoreProtocolVersion)
+	switch {
+	case spoke && parts[1] != strconv.Itoa(process.ProtocolVersion):
+		return loadError(p, flow.CodeProcessVersion, "build the plugin with a kit of this version of Uniflow",
+			fmt.Sprintf("the plugin speaks protocol version %.20q, this host speaks %d", parts[1], process.ProtocolVersion), nil)
+	case spoke && parts[4] != string(plugin.ProtocolGRPC):
+		return loadError(p, flow.CodeProcessHandshake, sdk, fmt.Sprintf("the plugin speaks %.20q, expected grpc", parts[4]), nil)
+	case !spoke && first != "":
+		return loadError(p, flow.CodeProcessHandshake, sdk, fmt.Sprintf("expected the handshake of a plugin on standard output, found %.200q", first), nil)
+	case timedOut:
+		return loadError(p, flow.CodeProcessStart, "see what the program waits for: it has no standard input and only the granted environment",
+			fmt.Sprintf("the program did not answer as a plugin within %s%s", limit, w.lines.quoted()), nil)
+	case !spoke:
+		return loadError(p, flow.CodeProcessHandshake, sdk, fmt.Sprintf("the program %s before it answered as a plugin%s", w.child.ending(), w.lines.quoted()), nil)
+	}
+	return loadError(p, flow.CodeProcessHandshake, sdk, "the plugin shook hands but does not answer"+w.lines.quoted(), err)
+}
