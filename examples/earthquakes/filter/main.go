@@ -55,7 +55,7 @@ func main() { uniflow.Main(step) }
 func step(ctx *uniflow.Context) error {
 	file, err := os.Open(feed)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (the plugin needs a mount that holds it)", err)
 	}
 	defer file.Close()
 	return filter(ctx, file)

@@ -53,7 +53,7 @@ func run(stdin io.Reader, stdout, stderr io.Writer, open func() (io.ReadCloser, 
 	}
 	file, err := open()
 	if err != nil {
-		fmt.Fprintln(stderr, "error:", err)
+		fmt.Fprintf(stderr, "error: %v (the plugin needs a mount that holds it)\n", err)
 		return exitFailed
 	}
 	defer file.Close()
