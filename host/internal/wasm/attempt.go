@@ -1,0 +1,289 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	crypto "crypto/rand"
+
+	"github.com/tetratelabs/wazero"
+	wasys "github.com/tetratelabs/wazero/sys"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/sdk/abi"
+)
+
+// Defaults of limits that a call leaves at zero.
+const (
+	defaultMemory    = 64 * flow.MiB
+	defaultArtifacts = 64 * flow.MiB
+)
+
+// attempt is the host's side of one instance. The guest is one thread, so nothing here is for concurrent use.
+type attempt struct {
+	ctx     context.Context //nolint:containedctx // the attempt is what ctx bounds
+	call    flow.Call
+	host    flow.HostCalls
+	grant   flow.Grant
+	command bool
+	wasi    bool
+	log     *slog.Logger
+	stop    context.CancelCauseFunc // ends the guest
+
+	document []byte // the run context
+	outputs  *abi.Attempt
+	memory   memory
+	out      *outFS
+	mounts   []mount
+	files    *openFiles
+	stdout   *collector // of a command
+	lines    *lineLog   // stdout as log lines, or nil
+	stderr   *lineLog
+
+	calls    int64
+	denied   bool // services are not to be had
+	response []byte
+	body     []byte
+	fault    *flow.Fault // why the host stopped the guest
+}
+
+// attemptKey is the one context key of this package: host functions are shared by all instances of a module and find
+// their attempt by it.
+type attemptKey struct{}
+
+func withAttempt(ctx context.Context, a *attempt) context.Context {
+	return context.WithValue(ctx, attemptKey{}, a)
+}
+
+func newAttempt(ctx context.Context, m *module, call flow.Call, host flow.HostCalls) (*attempt, error) {
+	a := &attempt{
+		ctx: ctx, call: call, host: host, grant: m.grant, log: m.log, wasi: m.engine.info.WASI,
+		command: m.engine.info.Profile == ProfileCommand,
+		outputs: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),
+		memory:  memory{limit: uint64(orDefault(call.Limits.Memory, defaultMemory))},
+	}
+	if need := m.engine.info.MemoryMin; uint64(need) > a.memory.limit {
+		return nil, &flow.Fault{
+			Reason: flow.ReasonMemory, Message: fmt.Sprintf("the module needs %s of memory at its start; limits.memory is %s", need, flow.Size(a.memory.limit)),
+			Hint: "raise limits.memory of the step, or link the module with less initial memory",
+		}
+	}
+	var err error
+	if a.document, err = json.Marshal(call.Context); err != nil {
+		return nil, fmt.Errorf("encode the run context: %w", err)
+	}
+	if len(a.document) > abi.MaxContext {
+		return nil, &flow.Fault{
+			Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("the run context has %d bytes, at most %d are allowed", len(a.document), abi.MaxContext),
+			Hint: "pass large values as artifacts",
+		}
+	}
+	a.stdio()
+	if a.wasi {
+		if err := a.mount(); err != nil {
+			a.close()
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func orDefault(s, otherwise flow.Size) flow.Size {
+	if s <= 0 {
+		return otherwise
+	}
+	return s
+}
+
+// stdio decides where the guest's text goes.
+func (a *attempt) stdio() {
+	a.stderr = &lineLog{log: a.hostLog}
+	if a.command && a.call.Stdout != string(abi.StdoutLog) {
+		a.stdout = &collector{limit: int(orDefault(a.call.Limits.Output, abi.MaxOutput)), full: func(limit int) {
+			a.halt(&flow.Fault{
+				Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("standard output exceeds %s, the limit of outputs", flow.Size(limit)),
+				Hint: "write large results to a file in /out, or set stdout = \"log\"",
+			})
+		}}
+		return
+	}
+	a.lines = &lineLog{log: a.hostLog}
+}
+
+// hostLog hands a line of standard output or error on.
+func (a *attempt) hostLog(level abi.Level, message string) { a.host.Log(flow.LogLevel(level), message) }
+
+// halt ends the guest at its next check; the first reason stands.
+func (a *attempt) halt(fault *flow.Fault) {
+	if a.fault == nil {
+		a.fault = fault
+		a.stop(fault)
+	}
+}
+
+// flush ends the guest's last lines.
+func (a *attempt) flush() {
+	a.stderr.flush()
+	if a.lines != nil {
+		a.lines.flush()
+	}
+}
+
+func (a *attempt) close() {
+	for _, m := range a.mounts {
+		if m.close != nil {
+			_ = m.close() // it was only read
+		}
+	}
+}
+
+func (a *attempt) usage() flow.Usage {
+	return flow.Usage{Memory: flow.Size(a.memory.peak), HostCalls: a.calls}
+}
+
+func (a *attempt) outOfMemory() *flow.Fault {
+	return &flow.Fault{
+		Reason: flow.ReasonMemory, Message: fmt.Sprintf("the guest asked for more memory than limits.memory, %s, and ended", flow.Size(a.memory.limit)),
+		Hint: "raise limits.memory of the step or plugin", Usage: a.usage(),
+	}
+}
+
+// moduleConfig is what WASI shows to this instance.
+func (a *attempt) moduleConfig(guest context.Context) (wazero.ModuleConfig, error) {
+	c := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStderr(a.stderr)
+	if a.lines != nil {
+		c = c.WithStdout(a.lines)
+	} else {
+		c = c.WithStdout(a.stdout)
+	}
+	if !a.wasi {
+		return c, nil
+	}
+	if a.command {
+		stdin, err := a.stdin()
+		if err != nil {
+			return nil, err
+		}
+		c = c.WithStdin(bytes.NewReader(stdin))
+	}
+	c = c.WithArgs(append([]string{a.call.Context.Step}, a.call.Args...)...)
+	for _, name := range slices.Sorted(maps.Keys(a.grant.Env)) {
+		c = c.WithEnv(name, a.grant.Env[name])
+	}
+	run := &a.call.Context
+	c = c.WithEnv(abi.EnvRunID, string(run.RunID)).WithEnv(abi.EnvStep, run.Step).WithEnv(abi.EnvAttempt, strconv.Itoa(run.Attempt)).
+		WithEnv(abi.EnvDeadline, run.Deadline.UTC().Format(time.RFC3339Nano))
+	return a.ambient(c, guest).WithFSConfig(a.fsConfig()), nil
+}
+
+// stdin is the run context, or what the step puts in its place.
+func (a *attempt) stdin() ([]byte, error) {
+	if a.call.Stdin == nil {
+		return a.document, nil
+	}
+	var text string
+	if err := json.Unmarshal(a.call.Stdin, &text); err == nil {
+		return []byte(text), nil
+	}
+	if !json.Valid(a.call.Stdin) {
+		return nil, errors.New("stdin of the call is not JSON")
+	}
+	return a.call.Stdin, nil
+}
+
+// ambient gives the guest time and randomness: real ones by grant, else ones that depend on the attempt only.
+func (a *attempt) ambient(c wazero.ModuleConfig, guest context.Context) wazero.ModuleConfig {
+	clock := &virtualClock{start: a.call.Context.ScheduledAt}
+	c = c.WithNanosleep(func(ns int64) {
+		sleep(a.ctx, guest, time.Duration(ns))
+		clock.advance(time.Duration(ns))
+	})
+	if a.grant.Clock {
+		c = c.WithSysWalltime().WithSysNanotime()
+	} else {
+		c = c.WithWalltime(clock.walltime, wasys.ClockResolution(time.Microsecond)).WithNanotime(clock.nanotime, wasys.ClockResolution(time.Microsecond))
+	}
+	if a.grant.Random {
+		return c.WithRandSource(crypto.Reader)
+	}
+	return c.WithRandSource(rand.NewChaCha8(a.seed()))
+}
+
+// seed depends on the attempt, so that a second look at it sees the same, and a retry does not.
+func (a *attempt) seed() [32]byte {
+	run := &a.call.Context
+	item := -1
+	if run.ItemIndex != nil {
+		item = *run.ItemIndex
+	}
+	return sha256.Sum256(fmt.Appendf(nil, "%q %q %d %d", run.RunID, run.Step, run.Attempt, item))
+}
+
+// collect adds what a command printed and what any guest wrote to /out to the outputs.
+func (a *attempt) collect(ctx context.Context) *flow.Fault {
+	if a.stdout != nil {
+		if fault := a.collectStdout(ctx); fault != nil {
+			return fault
+		}
+	}
+	if a.out == nil {
+		return nil
+	}
+	for _, name := range a.out.names() {
+		if fault := a.store(ctx, name, mediaType(name), bytes.NewReader(a.out.content(name))); fault != nil {
+			return fault
+		}
+	}
+	return nil
+}
+
+func (a *attempt) collectStdout(ctx context.Context) *flow.Fault {
+	printed, mode := a.stdout.bytes(), abi.StdoutMode(a.call.Stdout)
+	err := a.outputs.Stdout(printed, mode)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, abi.ErrNotUTF8) && mode != abi.StdoutJSON:
+		return a.store(ctx, abi.OutputStdout, "application/octet-stream", bytes.NewReader(printed))
+	case errors.Is(err, abi.TooLarge):
+		return &flow.Fault{Reason: flow.ReasonOutputLimit, Message: err.Error(), Hint: "raise limits.output, or write large results to a file in /out"}
+	}
+	return &flow.Fault{Reason: flow.ReasonOutput, Message: err.Error(), Hint: "print one JSON value, or set stdout = \"text\""}
+}
+
+// store keeps an artifact and sets the output of its name to the reference, unless the guest has set that itself.
+func (a *attempt) store(ctx context.Context, name, mediaType string, r io.Reader) *flow.Fault {
+	ref, err := a.host.Artifact(ctx, name, mediaType, r)
+	if errors.Is(err, flow.ErrTooLarge) {
+		return &flow.Fault{
+			Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("artifact %q exceeds limits.artifacts, %s", name, orDefault(a.call.Limits.Artifacts, defaultArtifacts)),
+			Hint: "raise limits.artifacts of the step",
+		}
+	}
+	if err != nil {
+		a.log.Error("artifact not stored", slog.String("run", string(a.call.Context.RunID)), slog.String("step", a.call.Context.Step), slog.Any("err", err))
+		return &flow.Fault{Reason: flow.ReasonInternal, Message: fmt.Sprintf("artifact %q could not be stored", name), Err: err}
+	}
+	if _, set := a.outputs.Outputs()[name]; set {
+		return nil
+	}
+	value, err := json.Marshal(ref)
+	if err == nil {
+		err = a.outputs.Output(name, value).Err()
+	}
+	if err != nil {
+		return &flow.Fault{Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("output %q of an artifact: %v", name, err), Hint: "write fewer files to /out"}
+	}
+	return nil
+}

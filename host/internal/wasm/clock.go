@@ -1,0 +1,46 @@
+package wasm
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// virtualClock is the time of a guest without the grant of a clock: it starts where the run was scheduled, moves on by
+// each sleep and by a microsecond per reading (one that stands still makes guests wait for ever), and so is the same each
+// time.
+type virtualClock struct {
+	start   time.Time
+	elapsed time.Duration
+}
+
+func (c *virtualClock) advance(d time.Duration) {
+	if d > 0 {
+		c.elapsed += min(d, math.MaxInt64-c.elapsed)
+	}
+}
+
+func (c *virtualClock) walltime() (sec int64, nsec int32) {
+	c.advance(time.Microsecond)
+	now := c.start.Add(c.elapsed)
+	return now.Unix(), int32(now.Nanosecond()) //nolint:gosec // below 10^9
+}
+
+func (c *virtualClock) nanotime() int64 {
+	c.advance(time.Microsecond)
+	return int64(c.elapsed)
+}
+
+// sleep waits for d, or until the attempt or the guest ends.
+func sleep(attempt, guest context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-attempt.Done():
+	case <-guest.Done():
+	}
+}

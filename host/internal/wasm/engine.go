@@ -1,0 +1,124 @@
+package wasm
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/wasm/binary"
+)
+
+// engine is one compiled module. It has a wazero runtime and a cache of its own, so that it can be freed, and its cache
+// mended, without a look at the others.
+type engine struct {
+	info     *Info
+	runtime  wazero.Runtime
+	cache    wazero.CompilationCache
+	compiled wazero.CompiledModule
+}
+
+// newEngine compiles a module that Inspect has passed. Where dir holds a file that cannot be used, it is emptied and the
+// module compiled once more.
+func newEngine(ctx context.Context, b []byte, info *Info, dir string) (*engine, error) {
+	e, err := compile(ctx, b, info, dir)
+	if err == nil || dir == "" {
+		return e, err
+	}
+	if _, statErr := os.Stat(dir); statErr != nil {
+		return nil, err
+	}
+	if removeErr := os.RemoveAll(dir); removeErr != nil {
+		return nil, &flow.Error{Code: flow.CodeModuleCache, Message: "a file of the cache is damaged and cannot be removed", Err: removeErr}
+	}
+	e, err = compile(ctx, b, info, dir)
+	if err != nil {
+		_ = os.RemoveAll(dir) // nothing in it can be of use
+	}
+	return e, err
+}
+
+func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, err error) {
+	defer func() {
+		// The engine's validator has panicked on bytes that were made to confuse it.
+		if p := recover(); p != nil {
+			e, err = nil, &flow.Error{Code: flow.CodeCompile, Message: "the module does not pass validation"}
+		}
+		if err != nil && e != nil {
+			_ = e.close(ctx)
+			e = nil
+		}
+	}()
+	e = &engine{info: info, cache: wazero.NewCompilationCache()}
+	if dir != "" {
+		e.cache, err = wazero.NewCompilationCacheWithDir(dir)
+		if err != nil {
+			e.cache = nil
+			return e, &flow.Error{Code: flow.CodeModuleCache, Err: err, Hint: "see that the data folder can be written"}
+		}
+	}
+	e.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
+		WithCoreFeatures(api.CoreFeaturesV2).
+		WithCompilationCache(e.cache).
+		WithCloseOnContextDone(true).
+		WithMemoryLimitPages(binary.MaxPages).
+		WithDebugInfoEnabled(false)) // DWARF is the guest's and may be hostile
+	if e.compiled, err = e.runtime.CompileModule(ctx, b); err != nil {
+		return e, &flow.Error{Code: flow.CodeCompile, Err: err, Hint: "build with the default features of the target wasip1"}
+	}
+	return e, e.imports(ctx)
+}
+
+// imports instantiates what the module may import.
+func (e *engine) imports(ctx context.Context) error {
+	if e.info.usesABI {
+		builder := e.runtime.NewHostModuleBuilder(abiModule)
+		for _, f := range abiFunctions() {
+			builder.NewFunctionBuilder().WithGoModuleFunction(f.call, i32s(f.params), i32s(f.results)).Export(f.name)
+		}
+		if _, err := builder.Instantiate(ctx); err != nil {
+			return fmt.Errorf("instantiate the host ABI: %w", err)
+		}
+	}
+	if e.info.WASI {
+		builder := e.runtime.NewHostModuleBuilder(wasiModule)
+		wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(builder)
+		// The engine's own grows the table of descriptors to any number that the guest names: 16 GiB for one call.
+		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(renumber), i32s(2), i32s(1)).Export("fd_renumber")
+		if _, err := builder.Instantiate(ctx); err != nil {
+			return fmt.Errorf("instantiate WASI: %w", err)
+		}
+	}
+	return nil
+}
+
+// renumber refuses; programs for wasip1 do without.
+func renumber(_ context.Context, _ api.Module, stack []uint64) {
+	const notSupported = 58 // of WASI preview 1
+	stack[0] = notSupported
+}
+
+func i32s(n int) []api.ValueType {
+	types := make([]api.ValueType, n)
+	for i := range types {
+		types[i] = api.ValueTypeI32
+	}
+	return types
+}
+
+func (e *engine) close(ctx context.Context) error {
+	var err error
+	if e.runtime != nil {
+		err = e.runtime.Close(ctx)
+	}
+	if e.cache != nil {
+		if closeErr := e.cache.Close(ctx); err == nil {
+			err = closeErr
+		}
+	}
+	return err //nolint:wrapcheck // nobody can act on it
+}

@@ -1,0 +1,74 @@
+package wasm
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+const (
+	maxFrames    = 5   // functions that the message of a trap names
+	maxFrameName = 120 // bytes of one of them
+)
+
+// trapFault reads the engine's error. Only what the guest is made of reaches the message: the kind of the trap and the
+// names of its functions. A panic in a host function carries a stack of the host, which does not.
+func trapFault(err error) *flow.Fault {
+	first, stack, _ := strings.Cut(err.Error(), "\nwasm stack trace:\n")
+	_, kind, trapped := strings.Cut(first, "wasm error: ")
+	switch {
+	case strings.HasSuffix(first, "stack overflow"):
+		return &flow.Fault{
+			Reason: flow.ReasonStack, Message: "the guest's call stack is exhausted" + calledFrom(stack),
+			Hint: "look for a recursion without an end, or one that is too deep", Err: err,
+		}
+	case !trapped:
+		return &flow.Fault{
+			Reason: flow.ReasonInternal, Message: "a call of the guest to the host failed" + calledFrom(stack),
+			Hint: "unless the guest's arguments are wrong, this is a fault of the host; its log holds the details", Err: err,
+		}
+	}
+	fault := &flow.Fault{Reason: flow.ReasonTrap, Message: "the guest trapped: " + kind + calledFrom(stack), Err: err}
+	if kind == "unreachable" {
+		fault.Hint = "guests abort that way: a panic, a failed assertion, or no memory left"
+	}
+	return fault
+}
+
+// calledFrom names the innermost functions of a stack trace.
+func calledFrom(stack string) string {
+	var names []string
+	for line := range strings.Lines(stack) {
+		line, indented := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "\t")
+		if !indented || len(names) == maxFrames {
+			break
+		}
+		names = append(names, functionName(line))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " in " + strings.Join(names, ", called from ")
+}
+
+// functionName drops the signature that the engine appends, "name(i32,i32) i32". Names are the guest's own text.
+func functionName(frame string) string {
+	if i := strings.LastIndex(frame, ") "); i >= 0 {
+		frame = frame[:i+1]
+	}
+	if i := strings.LastIndexByte(frame, '('); i > 0 {
+		frame = frame[:i]
+	}
+	frame = strings.TrimPrefix(frame, ".") // of the module's name, which most modules do not have
+	frame = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, frame)
+	if len(frame) > maxFrameName {
+		frame = strings.ToValidUTF8(frame[:maxFrameName], "") + "…"
+	}
+	return frame
+}
