@@ -1,8 +1,103 @@
 package flow
 
-// UF12xx: the sense of a manifest.
-const ()
+// UF120x to UF124x: the sense of a manifest.
+const (
+	// CodePipelineShape: a pipeline has neither steps nor a module of its own, or both.
+	CodePipelineShape Code = "UF1201"
+	// CodeUnknownPlugin: a plugin is named that is not declared.
+	CodeUnknownPlugin Code = "UF1202"
+	// CodeUnknownPipeline: a schedule names a pipeline that is not declared.
+	CodeUnknownPipeline Code = "UF1203"
+	// CodeUnknownFunction: the plugin has no such function, or no Go function of that name is registered.
+	CodeUnknownFunction Code = "UF1204"
+	// CodeUnknownStep: needs or order name a step that the pipeline does not have.
+	CodeUnknownStep Code = "UF1205"
+	// CodeCycle: steps wait for one another.
+	CodeCycle Code = "UF1206"
+	// CodeName: a name is not well formed.
+	CodeName Code = "UF1207"
+	// CodeScheduleName: two schedules have one name.
+	CodeScheduleName Code = "UF1208"
+	// CodePluginShape: a plugin or step does not name exactly one thing to run.
+	CodePluginShape Code = "UF1209"
+	// CodeBound: a number, size or duration is outside of what is allowed.
+	CodeBound Code = "UF1210"
+	// CodeWord: a key holds a word that it does not know.
+	CodeWord Code = "UF1211"
+	// CodeParam: a param contradicts itself.
+	CodeParam Code = "UF1212"
+	// CodeContext: a context does not fit the params.
+	CodeContext Code = "UF1213"
+	// CodeUnsupported: a part of the format that this version does not have.
+	CodeUnsupported Code = "UF1214"
+	// CodeNotBuilt: the file of a plugin is not there yet; a warning.
+	CodeNotBuilt Code = "UF1215"
+	// CodeUnusedPlugin: no step uses the plugin; a warning.
+	CodeUnusedPlugin Code = "UF1216"
+	// CodeLooseStep: a step is tied to no other; a warning.
+	CodeLooseStep Code = "UF1217"
+	// CodeNoEffect: a key is checked and recorded but does nothing yet; a warning.
+	CodeNoEffect Code = "UF1218"
+	// CodeUnknownAlert: a pipeline names an alert that is not declared.
+	CodeUnknownAlert Code = "UF1219"
+	// CodeUnknownOutput: the plugin describes its outputs, and the one that is used is not among them; a warning.
+	CodeUnknownOutput Code = "UF1220"
+	// CodeGrant: a grant is not well formed.
+	CodeGrant Code = "UF1221"
+	// CodePlace: a key stands where it means nothing.
+	CodePlace Code = "UF1222"
+)
+
+// UF125x: expressions.
+const (
+	// CodeExprSyntax: an expression is not well formed.
+	CodeExprSyntax Code = "UF1250"
+	// CodeExprName: an expression uses a name that does not exist there.
+	CodeExprName Code = "UF1251"
+	// CodeExprStep: an expression names a step that the pipeline does not have.
+	CodeExprStep Code = "UF1252"
+	// CodeExprType: the types in an expression do not fit.
+	CodeExprType Code = "UF1253"
+	// CodeExprBound: an expression or its value is too large.
+	CodeExprBound Code = "UF1254"
+	// CodeExprValue: an expression could not be evaluated with the values of a run.
+	CodeExprValue Code = "UF1255"
+)
 
 func planCodes() []Explanation {
-	return []Explanation{}
+	return append(manifestSenseCodes(), []Explanation{
+		{CodeNotBuilt, "the plugin's file is not there yet", "The manifest is checked without the plugin's bytes: its functions and outputs are not known, and the version of the pipeline is not known before it is built.\n\n`uniflow build` makes the plugins that have a build command. A plugin without one is a path: check it, it is relative to the manifest."},
+		{CodeUnusedPlugin, "no step uses the plugin", "The plugin is declared, and no pipeline names it. That is harmless, and often a sign of a renamed plugin or a forgotten step.\n\nUse it in a step, `plugin = \"NAME\"`, or remove its table."},
+		{CodeLooseStep, "a step is tied to no other", "The order of steps comes from references to outputs, from needs, and from order; the order in the file means nothing. A step that is tied to no other runs at once, beside the first ones.\n\nIf it must wait, say so: `needs = [\"load\"]`, or `order = [\"load\", \"summarise\"]` on the pipeline. If it need not, the warning can stay."},
+		{CodeNoEffect, "the key has no effect yet", "The key is part of the format; it is checked and recorded, but this version does nothing with it. Do not rely on it.\n\nWatch runs with `uniflow runs list` and `uniflow health` until a later version acts on it."},
+		{CodeUnknownAlert, "the alert is not declared", "A pipeline's alerts name tables under [alerts].\n\n  [alerts.ops]\n  url = \"slack://...\"\n\n  [pipelines.weather]\n  alerts = [\"ops\"]"},
+		{CodeUnknownOutput, "the plugin does not describe that output", "The plugin carries a description of its outputs, and the one that is used is not in it. The description may be incomplete, so this is a warning; if the output is missing when the step runs, the step that uses it fails.\n\nCheck the spelling against `uniflow plugin inspect`."},
+		{CodeGrant, "a grant is not well formed", "A mount maps an absolute path of the guest to a file or folder of the host, which lies in the manifest's folder: mount = { \"/data\" = \"data\" }. A variable's name has letters, digits and underscores; names that begin with UNIFLOW_ are the host's.\n\nGrants stand on the plugin, or on a pipeline that is one module; a step takes those of its plugin."},
+		{CodePlace, "the key means nothing here", "Some keys make sense only beside others: parallel beside each; args, stdin and stdout on steps that run a WebAssembly module; function, with and grant of a pipeline only where it is one module; order only where it has steps.\n\nRemove the key, or move it to where it belongs."},
+		{CodeExprSyntax, "the expression is not well formed", "Conditions and ${...} hold expressions of CEL (the Common Expression Language): context.year > 2000, size(steps.load.rows) > 0, context.name + \".csv\", steps.load.rows.filter(r, r.rain > 1.0).\n\nA condition (`when`) is an expression without ${ }. In values, every ${ needs its }, and $${ is a literal ${."},
+		{CodeExprName, "the expression uses a name that does not exist here", "An expression sees context, run, steps.NAME.OUTPUT; in a step with each also item and item_index; in a step with on = \"failure\" or \"always\" also failed, the list of steps that failed.\n\nA pipeline's own `when` is read before any step, so it sees context and run only. A step cannot use its own outputs."},
+		{CodeExprStep, "there is no such step", "steps.NAME names a step of the same pipeline. Outputs of another pipeline cannot be reached.\n\nNames are lower case, and tell apart _ from -."},
+		{CodeExprType, "the types do not fit", "Operators and functions work on certain types: + on two numbers, two strings or two lists, > on numbers or strings, && on booleans. A condition is a boolean, each a list.\n\nNumbers of outputs are doubles unless the plugin's schema says integer, and a param of type integer is an integer. Whole numbers written in the expression adapt; otherwise convert: double(context.year) + steps.load.offset, int(steps.load.count) % 2, string(context.year)."},
+		{CodeExprBound, "the expression is too large", "An expression has at most 4 KiB and 50 levels; its evaluation costs at most 100,000 (about one per operation and one per ten bytes of text); a value has at most 8 MiB.\n\nExpressions choose and pass on. What needs more is work for a step."},
+		{CodeExprValue, "the expression could not be evaluated", "The expression is well formed, but the values of this run do not fit it: a key is missing, an index is outside of the list, a value has another type than the expression needs.\n\n`has(steps.load.rows)` asks whether a key is there. `uniflow runs outputs` shows what the steps returned."},
+	}...)
+}
+
+func manifestSenseCodes() []Explanation {
+	return []Explanation{
+		{CodePipelineShape, "the pipeline has nothing to run, or two things", "A pipeline is either a set of steps, or one module:\n\n  [pipelines.hello]\n  wasm = \"plugins/hello.wasm\"\n\n  [pipelines.weather.steps.load]\n  plugin = \"weather\"\n\nIt cannot be both, and it cannot be neither. It has at most 256 steps."},
+		{CodeUnknownPlugin, "the plugin is not declared", "`plugin = \"NAME\"` names a table [plugins.NAME] of the same manifest. A file without a table is named by its path instead: wasm = \"plugins/hello.wasm\" or process = \"bin/hello\"."},
+		{CodeUnknownPipeline, "the pipeline is not declared", "A schedule names a table [pipelines.NAME] of the same manifest."},
+		{CodeUnknownFunction, "the plugin has no such function", "The plugin's file was read, and it does not offer the function that the step names. `uniflow plugin inspect` lists what it offers.\n\nFor a pipeline built in code: the Go function must be registered with the host before the pipeline is defined."},
+		{CodeUnknownStep, "there is no such step", "needs and order name steps of the same pipeline. A step cannot need itself, and order names each step once."},
+		{CodeCycle, "steps wait for one another", "Every step waits for the steps whose outputs it uses, for those in needs, and for the one before it in order. Here these form a loop, so none of them could ever start. The message names the loop; one of its links must go."},
+		{CodeName, "the name is not well formed", "A step's name begins with a lower case letter and has lower case letters, digits and underscores, so that steps.NAME can be written in expressions. Names of pipelines, plugins, schedules and alerts may also hold -. A name has at most 64 characters."},
+		{CodeScheduleName, "two schedules have one name", "A schedule's name is unique: it is how schedules are enabled, disabled and found in history. A pipeline's own `schedule` has the name of the pipeline, so that [schedules.weather] and a schedule on [pipelines.weather] collide.\n\nRename the table under [schedules]."},
+		{CodePluginShape, "it must name exactly one thing to run", "A plugin is a wasm module or a process: exactly one of the keys wasm and process. A step names a plugin by `plugin`, or a file by wasm or process: exactly one of the three."},
+		{CodeBound, "the value is outside of what is allowed", "Limits protect the host. Attempts of a step are at most 100; parallel at most 64; a pipeline has at most 256 steps; timeouts lie between 1ms and 7 days; memory between 64KiB and 4GiB less 64KiB; outputs at most 64MiB, logs at most 64MiB, artifacts at most 64GiB."},
+		{CodeWord, "the key does not know that word", "The key takes one of a few words; the message lists them.\n\n  overlap: wait, wait_all, skip, replace\n  catchup.runs: none, latest, all\n  on (of a step): success, failure, always\n  on (of an alert): failed, recovered, late, silent\n  stdout: json, text, log"},
+		{CodeParam, "the param contradicts itself", "A param's type is string, integer, number, boolean, list or object. Its default and every value of enum must be of that type and lie between min and max; min and max belong to numbers; a param with a default is never missing, so `required` beside it says nothing."},
+		{CodeContext, "the context does not fit the params", "Params type the context: a value must have the param's type, lie between min and max, and be one of enum; a required param must be there. A context is complete when params' defaults, the pipeline's context, the schedule's context and --set are laid over one another, key by key.\n\nKeys without a param are passed on as they are, unless they are one or two letters away from a param's name: that is most likely a typing mistake, and refused."},
+		{CodeUnsupported, "this version does not have it", "The key is part of the format, but this version cannot do what it says, and doing something else would be worse: [tenants], script plugins and their engine, secrets of plugins, the grants http, state and event, limits.fuel, and isolation = \"worker\".\n\nRemove the key, or wait for a version that has it."},
+	}
 }

@@ -81,6 +81,8 @@ type PlanStep struct {
 	Args    []string `json:"args,omitempty"`
 	Stdin   string   `json:"stdin,omitempty"`
 	Stdout  string   `json:"stdout,omitempty"`
+	// Outputs are the types of outputs, in the words of Param.Type, as far as the plugin's own description says them.
+	Outputs map[string]string `json:"outputs,omitempty"`
 }
 
 // PluginKind says which runtime executes a plugin.
