@@ -41,7 +41,7 @@ type Problem struct {
 	Line      int    `json:"line,omitempty"`
 	Column    int    `json:"column,omitempty"`
 	EndColumn int    `json:"end_column,omitempty"`
-	// Source is the text of the line.
+	// Source is the text of the line; empty where there is none to show, and the place then stands alone.
 	Source string `json:"source,omitempty"`
 }
 
@@ -50,12 +50,14 @@ func (p *Problem) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s[%s]: %s\n", cmp.Or(p.Severity, SeverityError), p.Code, p.Message)
 	switch {
-	case p.Line > 0:
+	case p.Line > 0 && p.Source != "":
 		p.writePlace(&b)
+	case p.Line > 0:
+		fmt.Fprintf(&b, "  --> %s:%d:%d\n", p.File, p.Line, p.Column)
 	case p.File != "":
 		fmt.Fprintf(&b, "  --> %s\n", p.File)
 	}
-	if p.Line == 0 && p.Note != "" {
+	if (p.Line == 0 || p.Source == "") && p.Note != "" {
 		fmt.Fprintf(&b, "   = note: %s\n", p.Note)
 	}
 	if p.Help != "" {

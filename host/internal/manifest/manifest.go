@@ -1,0 +1,97 @@
+// Package manifest reads uniflow.toml: TOML text to a flow.Manifest that is checked for form, with every mistake at
+// once and each at its line and column.
+//
+// It owns the bounds on the text, the position of every key and value, and the rules of form: known keys, types,
+// ranges, words, names, paths. What a manifest means (references, expressions, schedules, grants) is checked by package
+// plan, which hands its findings to Document.Locate for their places. The package reads one file and nothing else; it
+// executes nothing and knows no store.
+package manifest
+
+import (
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+const (
+	// MaxSize is the number of bytes that a manifest may have.
+	MaxSize = 1 << 20
+	// MaxTenantSize is the number of bytes that the manifest of a tenant may have.
+	MaxTenantSize = 256 << 10
+
+	maxNesting  = 32     // brackets inside brackets
+	maxKeyParts = 16     // parts of one dotted key or table name
+	maxPath     = 48     // parts of the whole path to a value
+	maxItems    = 50_000 // parts of keys, tables and list items of a file
+	maxShown    = 20     // problems of one file, besides the one that counts the rest
+)
+
+// Document is a manifest together with its text and the places of its keys.
+type Document struct {
+	// Manifest is what the text says. It is complete only if Parse reported no errors.
+	Manifest flow.Manifest
+	// Name is the file's name as it stands in problems.
+	Name string
+
+	text *text
+	root *entry
+}
+
+// Load reads the manifest at path, which is a regular file of at most MaxSize bytes. Mistakes are returned as
+// flow.Problems, errors of the file system among them (UF1001 to UF1003).
+func Load(path string) (*Document, error) {
+	return load(path, MaxSize)
+}
+
+// LoadTenant is Load for the manifest of a tenant, which is hostile input: at most MaxTenantSize bytes. That it holds
+// only what a tenant may say is checked by package plan.
+func LoadTenant(path string) (*Document, error) {
+	return load(path, MaxTenantSize)
+}
+
+func load(path string, limit int64) (*Document, error) {
+	src, problem := read(path, limit)
+	if problem != nil {
+		return nil, flow.Problems{*problem}
+	}
+	doc, problems := Parse(path, src)
+	if len(problems.Errors()) > 0 {
+		return nil, problems
+	}
+	return doc, nil
+}
+
+// Parse reads the text of a manifest; name is what problems call the file. All problems of form are found at once,
+// located and sorted; at most 20 are listed, and a last one counts the rest.
+//
+// A text that is no TOML, or beyond the bounds, gives no Document. A text with mistakes of form gives both: the
+// Document then holds what could be read, so that a caller can look for further mistakes.
+func Parse(name string, src []byte) (*Document, flow.Problems) {
+	src = trimByteOrderMark(src)
+	doc := &Document{Name: name, text: newText(src)}
+	if p := checkText(src); p != nil {
+		return nil, doc.finish([]finding{*p}, 0)
+	}
+	var repeated []repeat
+	doc.root, repeated = buildIndex(src)
+	tree, findings := decode(src, repeated)
+	if findings != nil {
+		return nil, doc.finish(findings, 0)
+	}
+	b := &binder{doc: doc, rules: rules()}
+	b.manifest(&doc.Manifest, tree)
+	return doc, doc.finish(b.findings, b.dropped)
+}
+
+// Locate returns the problems with File, Line, Column, EndColumn and Source filled in, sorted by place. A problem is
+// found by its Path; where the path does not exist, its nearest ancestor that does is marked. Problems that have a
+// place already keep it.
+func (d *Document) Locate(problems flow.Problems) flow.Problems {
+	located := make(flow.Problems, len(problems))
+	for i, p := range problems {
+		if p.Line == 0 {
+			d.place(&p, d.find(&p))
+		}
+		located[i] = p
+	}
+	located.Sort()
+	return located
+}
