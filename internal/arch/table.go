@@ -37,8 +37,8 @@ func Table() []Row {
 			Why:   "verbs of the command line without a stability promise, built from what host has",
 		},
 		{
-			Folder: "host/hosttest", May: []string{"host", "host/flow"},
-			Why: "authors test modules through the public door, under the real engine",
+			Folder: "host/hosttest", May: []string{"host", "host/flow", "host/internal/service", "host/internal/wasm"},
+			Why: "authors test one module under the real engine and the real services, without a ledger",
 		},
 		{
 			Folder: "host/flow",
@@ -60,7 +60,7 @@ func Table() []Row {
 			Why: "expressions are pure: no I/O, no clock",
 		},
 		{
-			Folder: "host/internal/plan", May: []string{"host/flow", "host/internal/expr"},
+			Folder: "host/internal/plan", May: []string{"host/flow", "host/internal/calendar", "host/internal/expr"},
 			Why: "a plan is a pure function of manifest and descriptors: no I/O, no clock, no plugin code",
 		},
 		{
@@ -144,6 +144,12 @@ func Table() []Row {
 			Folder: "host/internal/supply", May: []string{"host/flow"},
 			Never: []string{"host/internal/wasm/...", "host/internal/process"},
 			Why:   "it brings bytes and proves their digest; it never runs them",
+		},
+		{
+			Folder: "host/internal/project",
+			May:    []string{"host/flow", "host/internal/manifest", "host/internal/plan", "host/internal/supply", "host/internal/wasm"},
+			Never:  []string{"host/internal/store/..."},
+			Why:    "a manifest with all that it names, for host and command line alike; it runs nothing and records nothing",
 		},
 		{
 			Folder: "host/internal/secret", May: []string{"host/flow"},
@@ -249,8 +255,9 @@ func TestTable() []Row {
 			Why: "plugins are tested under the real engine through the public door",
 		},
 		{
-			Folder: "examples/...", May: []string{"host/hosttest", "host/flow", "sdk/sdktest"},
-			Why: "examples are tested under the real engine through the public door",
+			Folder: "examples/...", May: []string{"host", "host/hosttest", "host/flow", "sdk/sdktest"},
+			Libs: []string{"modernc.org/sqlite"},
+			Why:  "examples are run as a user runs them, and their numbers held against queries of another engine",
 		},
 	}
 }

@@ -1,0 +1,178 @@
+// Package hosttest runs a module under Uniflow's real engine in a `go test`: the same sandbox, limits and services as
+// in production, without a manifest, a schedule or a ledger.
+//
+// It is for authors of plugins. Package sdk/sdktest tests a step's logic without compiling it to Wasm; this package
+// tests the module that is shipped.
+package hosttest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/service"
+	"github.com/uniflow-dev/uniflow/host/internal/wasm"
+)
+
+// Config is how to load a module.
+type Config struct {
+	// Grant is what the module may reach. Defaults to nothing.
+	Grant flow.Grant
+	// Limits of one attempt. Zero fields default to those of a manifest.
+	Limits flow.Limits
+	// CacheDir keeps compiled modules between test runs. Defaults to none.
+	CacheDir string
+}
+
+// Module is a loaded module. It is safe for concurrent use.
+type Module struct {
+	runtime  *wasm.Runtime
+	module   flow.Module
+	services *service.Services
+	config   Config
+}
+
+// Load reads and compiles the module at path. The caller closes it.
+func Load(ctx context.Context, path string, c Config) (*Module, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find the module: %w", err)
+	}
+	b, err := os.ReadFile(abs)
+	if err != nil {
+		return nil, fmt.Errorf("read the module: %w", err)
+	}
+	runtime, err := wasm.New(ctx, wasm.Config{CacheDir: c.CacheDir, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says it all
+	}
+	loaded, err := runtime.Load(ctx, flow.PlanPlugin{Name: filepath.Base(path), Kind: flow.KindWasm, Path: abs, Digest: flow.DigestOf(b), Grant: c.Grant})
+	if err != nil {
+		return nil, errors.Join(err, runtime.Close(ctx))
+	}
+	c.Limits = withDefaults(c.Limits)
+	return &Module{runtime, loaded, service.New(service.Config{Blobs: noBlobs{}, Version: "hosttest"}), c}, nil
+}
+
+// withDefaults fills in what a manifest that says nothing gives.
+func withDefaults(l flow.Limits) flow.Limits {
+	for _, f := range []struct {
+		size *flow.Size
+		to   flow.Size
+	}{{&l.Memory, 64 * flow.MiB}, {&l.Output, flow.MiB}, {&l.Log, flow.MiB}, {&l.Artifacts, 64 * flow.MiB}} {
+		if *f.size == 0 {
+			*f.size = f.to
+		}
+	}
+	return l
+}
+
+// Close releases the module.
+func (m *Module) Close() error {
+	return m.runtime.Close(context.Background()) //nolint:wrapcheck // says it all
+}
+
+// Input is what one call is given.
+type Input struct {
+	// Function is the export of a reactor. Defaults to uniflow_run.
+	Function string
+	// Context and With are values that encoding/json can marshal.
+	Context, With map[string]any
+	// Args are argv[1:] of a command.
+	Args []string
+	// Timeout ends the call. Defaults to one minute.
+	Timeout time.Duration
+}
+
+// Output is what came of a call.
+type Output struct {
+	flow.Result
+	Logs []flow.LogLine
+}
+
+// Call runs the module once, in a fresh sandbox. The error is a *flow.Fault when the sandbox broke.
+func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
+	call, err := m.newCall(in)
+	if err != nil {
+		return Output{}, err
+	}
+	if in.Timeout == 0 {
+		in.Timeout = time.Minute
+	}
+	ctx, cancel := context.WithTimeout(ctx, in.Timeout)
+	defer cancel()
+	var out Output
+	var mu sync.Mutex
+	calls, done := m.services.Open(ctx, service.Attempt{
+		Call: call,
+		Log: func(l flow.LogLine) {
+			mu.Lock()
+			defer mu.Unlock()
+			out.Logs = append(out.Logs, l)
+		},
+		Progress: func(int, string) {},
+	})
+	out.Result, err = m.module.Call(ctx, call, calls)
+	done()
+	return out, err //nolint:wrapcheck // a fault says it all
+}
+
+func (m *Module) newCall(in Input) (flow.Call, error) {
+	values, err := marshal(in.Context)
+	if err != nil {
+		return flow.Call{}, err
+	}
+	with, err := marshal(in.With)
+	if err != nil {
+		return flow.Call{}, err
+	}
+	now := time.Now().UTC()
+	return flow.Call{
+		Args: in.Args, Limits: m.config.Limits,
+		Context: flow.RunContext{
+			ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: "test", RunID: flow.NewRunID(now), Step: "test", Function: in.Function,
+			Attempt: 1, MaxAttempts: 1, Trigger: flow.TriggerManual, ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout),
+			Context: values, With: with, Features: []string{},
+		},
+	}, nil
+}
+
+func marshal(values map[string]any) (map[string]json.RawMessage, error) {
+	out := make(map[string]json.RawMessage, len(values))
+	for k, v := range values {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return nil, fmt.Errorf("value %q: %w", k, err)
+		}
+		out[k] = raw
+	}
+	return out, nil
+}
+
+// noBlobs keeps the digest of what a module puts, not the bytes.
+type noBlobs struct{}
+
+// Put implements flow.Blobs.
+func (noBlobs) Put(_ context.Context, _ string, r io.Reader, limit int64) (flow.Digest, int64, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return "", 0, fmt.Errorf("read the artifact: %w", err)
+	case int64(len(b)) > limit:
+		return "", 0, flow.ErrTooLarge
+	}
+	return flow.DigestOf(b), int64(len(b)), nil
+}
+
+// Get implements flow.Blobs.
+func (noBlobs) Get(context.Context, string, flow.Digest) (io.ReadCloser, error) {
+	return nil, flow.ErrNotFound
+}
