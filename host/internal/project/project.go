@@ -1,0 +1,261 @@
+// Package project is a manifest with everything that it names: it reads the file, finds, builds and pins the plugins,
+// and makes plans, with every mistake at its place.
+//
+// It joins manifest, supply, plan and what runtimes can tell from bytes, for the host and for the command line alike.
+// It opens no ledger and runs no plugin.
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/manifest"
+	"github.com/uniflow-dev/uniflow/host/internal/plan"
+	"github.com/uniflow-dev/uniflow/host/internal/supply"
+	"github.com/uniflow-dev/uniflow/host/internal/wasm"
+)
+
+// Options say what to do about plugins. The zero Options only look.
+type Options struct {
+	// Build runs build commands, and pins what they make and what is not pinned yet.
+	Build bool
+	// Accept pins prebuilt files whose digest differs from the pinned one, instead of refusing them.
+	Accept bool
+	// Pinned refuses files that are missing or not pinned.
+	Pinned bool
+	// Data overrides the data folder of the manifest.
+	Data string
+}
+
+// Project is a checked manifest.
+type Project struct {
+	// Path of the manifest, and Dir and Data, its folder and its data folder; all absolute.
+	Path, Dir, Data string
+	// Resolved are the plugin files that were found, by path as written.
+	Resolved map[string]flow.Resolved
+	Plans    []flow.Plan
+	// Warnings are problems that are no errors.
+	Warnings flow.Problems
+	// Pins are the plugins that Build looked at.
+	Pins []flow.BuiltPlugin
+
+	document *manifest.Document
+}
+
+// Load reads and checks a manifest. Mistakes come back all at once as flow.Problems, warnings among them; a build that
+// fails, or a lock that cannot be used, as *flow.Error.
+func Load(ctx context.Context, path string, o Options) (*Project, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find the manifest: %w", err)
+	}
+	document, err := manifest.Load(path)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // problems speak for themselves
+	}
+	p := &Project{Path: abs, Dir: filepath.Dir(abs), Resolved: map[string]flow.Resolved{}, document: document}
+	p.Data = o.Data
+	if p.Data == "" {
+		p.Data = DataDir(p.Dir, &document.Manifest)
+	}
+	folder, err := supply.OpenFolder(p.Dir)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says it all
+	}
+	defer folder.Close() //nolint:errcheck // only read
+	problems, err := p.find(ctx, folder, o)
+	if err != nil {
+		return nil, err
+	}
+	return p.plan(problems)
+}
+
+// DataDir is the data folder that a manifest in dir asks for.
+func DataDir(dir string, m *flow.Manifest) string {
+	data := m.Host.Data
+	if data == "" {
+		data = "data"
+	}
+	if filepath.IsAbs(data) {
+		return data
+	}
+	return filepath.Join(dir, filepath.FromSlash(data))
+}
+
+// plan makes the plans; problems are those of the plugin files.
+func (p *Project) plan(problems flow.Problems) (*Project, error) {
+	plans, more := plan.Build(p.document.Manifest, plan.Inputs{Resolved: p.Resolved})
+	problems = p.document.Locate(append(problems, more...))
+	if len(problems.Errors()) > 0 {
+		return nil, problems
+	}
+	p.Plans, p.Warnings = plans, problems
+	for i := range p.Plans {
+		for name, plugin := range p.Plans[i].Plugins {
+			plugin.Grant.Mount = p.absolute(plugin.Grant.Mount)
+			p.Plans[i].Plugins[name] = plugin
+		}
+	}
+	return p, nil
+}
+
+// absolute resolves the host side of mounts against the manifest's folder. It is done after the digest was taken, so
+// that a version does not depend on where a checkout lies.
+func (p *Project) absolute(mounts map[string]string) map[string]string {
+	if mounts == nil {
+		return nil
+	}
+	out := make(map[string]string, len(mounts))
+	for guest, path := range mounts {
+		out[guest] = filepath.Join(p.Dir, filepath.FromSlash(path))
+	}
+	return out
+}
+
+// Manifest returns what the file says.
+func (p *Project) Manifest() flow.Manifest { return p.document.Manifest }
+
+// Timezone is the default zone of schedules.
+func (p *Project) Timezone() string {
+	if tz := p.document.Manifest.Host.Timezone; tz != "" {
+		return tz
+	}
+	return "UTC"
+}
+
+// Listen is the address of the API: "none" if the manifest turns it off.
+func (p *Project) Listen() string {
+	switch l := p.document.Manifest.Host.Listen; {
+	case l == nil:
+		return "127.0.0.1:7420"
+	case *l == "":
+		return "none"
+	default:
+		return *l
+	}
+}
+
+// Place returns where a key stands, as file:line:column, or "".
+func (p *Project) Place(path []string) string {
+	at := p.document.Locate(flow.Problems{{Path: path, OnKey: true}})[0]
+	if at.Line == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d:%d", at.File, at.Line, at.Column)
+}
+
+// file is a plugin file that the manifest names, and where it does.
+type file struct {
+	plugin string   // the plugin's name, for messages
+	name   string   // the path as written
+	at     []string // the key
+	kind   flow.PluginKind
+	build  []string
+}
+
+// files lists the plugin files in a fixed order, each path once.
+func (p *Project) files() []file {
+	m := &p.document.Manifest
+	var all []file
+	seen := map[string]bool{}
+	add := func(plugin, name string, kind flow.PluginKind, build []string, at ...string) {
+		if name != "" && !seen[name] {
+			seen[name] = true
+			all = append(all, file{plugin, name, at, kind, build})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Plugins)) {
+		d := m.Plugins[name]
+		add(name, d.Wasm, flow.KindWasm, d.Build, "plugins", name, "wasm")
+		add(name, d.Process, flow.KindProcess, d.Build, "plugins", name, "process")
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Pipelines)) {
+		d := m.Pipelines[name]
+		add(d.Wasm, d.Wasm, flow.KindWasm, nil, "pipelines", name, "wasm")
+		add(d.Process, d.Process, flow.KindProcess, nil, "pipelines", name, "process")
+		for _, step := range slices.Sorted(maps.Keys(d.Steps)) {
+			s := d.Steps[step]
+			add(s.Wasm, s.Wasm, flow.KindWasm, nil, "pipelines", name, "steps", step, "wasm")
+			add(s.Process, s.Process, flow.KindProcess, nil, "pipelines", name, "steps", step, "process")
+		}
+	}
+	return all
+}
+
+// find builds, reads and pins the plugin files. Problems are mistakes of the manifest; the error is anything else.
+func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (flow.Problems, error) {
+	locks, err := p.readLocks()
+	if err != nil {
+		return nil, err
+	}
+	var problems flow.Problems
+	for _, f := range p.files() {
+		if o.Build && len(f.build) > 0 {
+			if err := folder.Build(ctx, f.plugin, f.build); err != nil {
+				return nil, err //nolint:wrapcheck // says it all
+			}
+		}
+		resolved, err := look(folder, f)
+		if err == nil {
+			p.Resolved[f.name] = resolved
+			err = p.pin(locks, f, resolved.Digest, o)
+		}
+		if problem := f.problem(err, o); problem != nil {
+			problems = append(problems, *problem)
+		}
+	}
+	if o.Build && len(problems) == 0 {
+		return nil, locks.write()
+	}
+	return problems, nil
+}
+
+// look reads one file, and a module far enough to know what it needs and offers.
+func look(folder *supply.Folder, f file) (flow.Resolved, error) {
+	if f.kind != flow.KindWasm {
+		return folder.Resolve(f.name) //nolint:wrapcheck // says it all
+	}
+	b, resolved, err := folder.Read(f.name)
+	if err != nil {
+		return resolved, err //nolint:wrapcheck // says it all
+	}
+	info, err := wasm.Inspect(b)
+	if err != nil {
+		return resolved, err //nolint:wrapcheck // says it all
+	}
+	if info.Profile == wasm.ProfileReactor {
+		resolved.Functions = info.Functions
+	}
+	return resolved, nil
+}
+
+// problem turns what is wrong with a file into a mistake at its key; nil if nothing is.
+func (f *file) problem(err error, o Options) *flow.Problem {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if len(f.build) > 0 && !o.Pinned && !o.Build {
+			return nil // the plan warns that it is not built yet
+		}
+		help := "check the path; it is relative to the manifest's folder"
+		if len(f.build) > 0 {
+			help = "uniflow build"
+		}
+		return &flow.Problem{Code: flow.CodePluginMissing, Path: f.at, Message: fmt.Sprintf("the file of plugin %q does not exist", f.plugin), Note: "no such file", Help: help}
+	}
+	problem := &flow.Problem{Code: flow.CodeOf(err), Path: f.at, Message: err.Error()}
+	if problem.Code == "" {
+		problem.Code = flow.CodePluginFile
+	}
+	if e, ok := errors.AsType[*flow.Error](err); ok {
+		problem.Help = e.Hint
+	}
+	return problem
+}

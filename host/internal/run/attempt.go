@@ -1,0 +1,293 @@
+package run
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+// item executes the attempts of one call: of a step, or of one element of a step with each (e is nil otherwise). It
+// returns the call's outcome and the events of its last attempt, which the caller records together with what follows
+// from them. The error is the ledger's.
+func (x *execution) item(ctx context.Context, s *stepState, e *element) (outcome, []flow.Event, error) {
+	number, failures := 0, 0
+	for i := range s.earlier {
+		a := &s.earlier[i]
+		if !sameItem(a.Item, e) {
+			continue
+		}
+		if a.Outcome == flow.Succeeded {
+			return outcome{ending: a.Ending, outputs: outputs{named: a.Outputs}}, nil, nil
+		}
+		number = max(number, a.Attempt)
+		if a.Reason != flow.ReasonLost {
+			failures++
+		}
+	}
+	input, ending, ok := x.input(ctx, s, e)
+	if !ok {
+		return outcome{ending: ending}, nil, nil
+	}
+	for {
+		number++
+		end, event, err := x.attempt(ctx, s, e, input, number)
+		if err != nil {
+			return end.outcome, nil, err
+		}
+		if end.ending.Outcome == flow.Failed {
+			failures++
+		}
+		if !end.retry || failures >= max(1, s.step.Retry.Attempts) || ctx.Err() != nil {
+			return end.outcome, []flow.Event{event}, nil
+		}
+		wait := max(backoff(s.step.Retry.Backoff, failures), end.retryAfter)
+		due := time.Now().Add(wait)
+		event.RetryAt = &due
+		if err := x.commit(event); err != nil {
+			return end.outcome, nil, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return outcome{ending: faultEnding(faultOf(ctx))}, nil, nil
+		}
+	}
+}
+
+func sameItem(item *int, e *element) bool {
+	if item == nil || e == nil {
+		return item == nil && e == nil
+	}
+	return *item == e.index
+}
+
+// backoff is the wait after the n-th failure: anywhere between the smallest wait and its n-th doubling, so that
+// many that failed together do not come back together.
+func backoff(b flow.Backoff, n int) time.Duration {
+	top := b.Min
+	for range n {
+		if top >= b.Max/2 {
+			top = b.Max
+			break
+		}
+		top *= 2
+	}
+	if top <= b.Min {
+		return b.Min
+	}
+	return b.Min + rand.N(top-b.Min)
+}
+
+// input is what all attempts of a call share.
+type input struct {
+	with  map[string]json.RawMessage
+	stdin json.RawMessage
+	args  []string
+}
+
+// input evaluates the step's condition and bindings; false means that the call ends as returned.
+func (x *execution) input(ctx context.Context, s *stepState, e *element) (input, flow.Ending, bool) {
+	values, p := x.values(s), s.program
+	if e != nil {
+		values.Item, values.Index = e.value, e.index
+	}
+	if p.when != nil {
+		ok, err := p.when.Bool(ctx, values)
+		switch {
+		case err != nil:
+			return input{}, expressionFailed(fmt.Sprintf("when of step %q", s.step.Name), err), false
+		case !ok:
+			return input{}, flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonCondition, Message: "the condition is false: " + s.step.When}, false
+		}
+	}
+	in, err := p.bind(ctx, values)
+	if err != nil {
+		return input{}, expressionFailed(fmt.Sprintf("step %q", s.step.Name), err), false
+	}
+	return in, flow.Ending{}, true
+}
+
+// attemptEnd is how one attempt ended, and whether another may follow.
+type attemptEnd struct {
+	outcome
+	usage      flow.Usage
+	retry      bool
+	retryAfter time.Duration
+}
+
+// attempt makes one try: records its start, calls the module, and returns its ending with the event that is to be
+// recorded.
+func (x *execution) attempt(ctx context.Context, s *stepState, e *element, in input, number int) (attemptEnd, flow.Event, error) {
+	release, ok := x.slot(ctx)
+	if !ok {
+		return attemptEnd{outcome: outcome{ending: faultEnding(faultOf(ctx))}}, x.attemptEvent(flow.AttemptEnded, s, e, number), nil
+	}
+	defer release()
+	if err := x.commit(x.attemptEvent(flow.AttemptStarted, s, e, number)); err != nil {
+		return attemptEnd{}, flow.Event{}, err
+	}
+	message := fmt.Sprintf("step %q took longer than %s, its timeout.step", s.step.Name, s.step.Timeout)
+	limited, cancel := context.WithTimeoutCause(ctx, s.step.Timeout.Std(), &flow.Fault{Reason: flow.ReasonTimeout, Message: message})
+	defer cancel()
+	end := x.call(limited, s, e, in, number)
+	event := x.attemptEvent(flow.AttemptEnded, s, e, number)
+	event.Ending, event.Outputs, event.Usage = end.ending, end.outputs.named, &end.usage
+	return end, event, nil
+}
+
+func (x *execution) attemptEvent(kind flow.EventKind, s *stepState, e *element, number int) flow.Event {
+	event := x.event(kind, s)
+	event.Attempt = number
+	if e != nil {
+		event.Item = &e.index
+	}
+	return event
+}
+
+// slot waits for a place among the attempts that may execute at one time.
+func (x *execution) slot(ctx context.Context) (release func(), ok bool) {
+	slots := x.runner.config.Slots
+	if slots == nil {
+		return func() {}, ctx.Err() == nil
+	}
+	select {
+	case slots <- struct{}{}:
+		return func() { <-slots }, true
+	case <-ctx.Done():
+		return nil, false
+	}
+}
+
+// call loads the module, calls it and reads its answer. A panic of the host's own code ends the attempt, not the host.
+func (x *execution) call(ctx context.Context, s *stepState, e *element, in input, number int) (end attemptEnd) {
+	defer func() {
+		if p := recover(); p != nil {
+			x.runner.config.Logger.Error("panic in an attempt", "run", x.claimed.Run.ID, "step", s.step.Name, "err", p)
+			end = attemptEnd{outcome: outcome{ending: flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonInternal, Message: "a fault of the host ended the attempt; the host's log holds the details"}}}
+		}
+	}()
+	plugin := x.plan.Plugins[s.step.Plugin]
+	module, err := x.runner.config.Load(ctx, plugin)
+	if err != nil {
+		return x.broken(ctx, fmt.Errorf("load plugin %q: %w", plugin.Name, err))
+	}
+	call := x.newCall(ctx, s, e, in, number)
+	host, closeHost := x.open(ctx, s, call)
+	result, err := module.Call(ctx, call, host)
+	closeHost()
+	x.logs.flush()
+	if err != nil {
+		return x.broken(ctx, err)
+	}
+	return x.answered(s, result)
+}
+
+// open builds the host side of one attempt.
+func (x *execution) open(ctx context.Context, s *stepState, call flow.Call) (flow.HostCalls, func()) {
+	line := flow.LogLine{Tenant: x.plan.Tenant, Run: x.claimed.Run.ID, Step: s.step.Name, Item: call.Context.ItemIndex, Attempt: call.Context.Attempt}
+	return x.runner.config.Open(ctx, Attempt{
+		Call:  call,
+		Known: x.knownArtifacts(),
+		Log: func(l flow.LogLine) {
+			l.Tenant, l.Run, l.Step, l.Item, l.Attempt = line.Tenant, line.Run, line.Step, line.Item, line.Attempt
+			x.logs.add(l)
+		},
+		Progress: func(permille int, message string) { x.progress(s, call, permille, message) },
+		Put:      x.put,
+	})
+}
+
+// progress records a heartbeat; a ledger that refuses it will refuse the ending too, which is not to be overlooked.
+func (x *execution) progress(s *stepState, call flow.Call, permille int, message string) {
+	event := x.event(flow.StepProgress, s)
+	event.Item, event.Attempt, event.Message = call.Context.ItemIndex, call.Context.Attempt, message
+	event.Detail = json.RawMessage(fmt.Sprintf(`{"permille":%d}`, permille))
+	if err := x.commit(event); err != nil {
+		x.runner.config.Logger.Warn("progress not recorded", "run", x.claimed.Run.ID, "step", s.step.Name, "err", err)
+	}
+}
+
+// newCall is what the sandbox of one attempt is given.
+func (x *execution) newCall(ctx context.Context, s *stepState, e *element, in input, number int) flow.Call {
+	run := &x.claimed.Run
+	deadline, _ := ctx.Deadline()
+	c := flow.RunContext{
+		ABI: flow.RunContextABI, Tenant: run.Tenant, Project: x.plan.Project, Pipeline: run.Pipeline, Version: run.Version, Label: x.plan.Label,
+		RunID: run.ID, Step: s.step.Name, Function: s.step.Function, Attempt: number, MaxAttempts: max(1, s.step.Retry.Attempts, number),
+		Trigger: run.Trigger.Kind, Schedule: run.Trigger.Schedule, ScheduledAt: run.Trigger.ScheduledAt.UTC(),
+		IntervalStart: run.Trigger.IntervalStart, IntervalEnd: run.Trigger.IntervalEnd,
+		StartedAt: x.claimed.StartedAt.UTC(), Deadline: deadline.UTC(), LastSuccessAt: x.claimed.LastSuccessAt,
+		Context: run.Context, With: in.with, Features: x.runner.config.Features,
+	}
+	index := ""
+	if e != nil {
+		c.Item, c.ItemIndex, index = e.value, &e.index, fmt.Sprint(e.index)
+	}
+	sum := sha256.Sum256([]byte(string(run.ID) + "\x00" + s.step.Name + "\x00" + index))
+	c.IdempotencyKey = hex.EncodeToString(sum[:16])
+	return flow.Call{Context: c, Args: in.args, Stdin: in.stdin, Stdout: s.step.Stdout, Limits: s.step.Limits, Grace: grace}
+}
+
+// grace is what a guest may use to end by itself after the end was asked for.
+const grace = flow.Duration(2 * time.Second)
+
+// broken is the end of an attempt whose sandbox broke.
+func (x *execution) broken(ctx context.Context, err error) attemptEnd {
+	if fault, ok := errors.AsType[*flow.Fault](err); ok {
+		return attemptEnd{outcome: outcome{ending: faultEnding(fault)}, usage: fault.Usage, retry: fault.Reason.Retryable()}
+	}
+	if fault := faultOf(ctx); fault != nil {
+		return attemptEnd{outcome: outcome{ending: faultEnding(fault)}, retry: fault.Reason.Retryable()}
+	}
+	reason := flow.ReasonInternal
+	message := err.Error()
+	if e, ok := errors.AsType[*flow.Error](err); ok {
+		reason = flow.ReasonInvalid
+		if e.Hint != "" {
+			message += "; " + e.Hint
+		}
+	}
+	return attemptEnd{outcome: outcome{ending: flow.Ending{Outcome: flow.Failed, Reason: reason, Message: message}}, retry: reason.Retryable()}
+}
+
+// answered is the end of an attempt in which the plugin had its say.
+func (x *execution) answered(s *stepState, r flow.Result) attemptEnd {
+	end := attemptEnd{usage: r.Usage}
+	message := r.Message
+	if r.Code != "" {
+		message = r.Code + ": " + message
+	}
+	switch r.Verdict {
+	case flow.VerdictOK:
+		end.ending = flow.Ending{Outcome: flow.Succeeded}
+	case flow.VerdictSkip:
+		end.ending = flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonPlugin, Message: message}
+	case flow.VerdictPermanent:
+		end.ending = flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonPermanent, Message: message}
+		return end
+	default:
+		reason := flow.ReasonPlugin
+		if r.ExitCode != nil {
+			reason = flow.ReasonExit
+		}
+		end.ending = flow.Ending{Outcome: flow.Failed, Reason: reason, Message: message}
+		end.retry = true
+		if r.Verdict == flow.VerdictRetry {
+			end.retryAfter = r.RetryAfter.Std()
+		}
+		return end
+	}
+	if name, bad := x.foreignArtifact(r.Outputs); bad {
+		end.ending = flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonOutput, Message: fmt.Sprintf("output %q of step %q names an artifact that this run neither received nor put", name, s.step.Name)}
+		return end
+	}
+	end.outputs.named = r.Outputs
+	return end
+}

@@ -1,0 +1,147 @@
+// Package run executes one run of a plan: steps in order or side by side, conditions, fan-out, retries, deadlines,
+// outputs, and hooks at the end.
+//
+// It alone decides to retry. It reaches plugins, services and the ledger through what its Config holds, and must not
+// know which runtime or which store stands behind them. Every change is recorded before it counts.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+// Ledger is where a run's changes are recorded; both methods are durable when they return.
+type Ledger interface {
+	// Commit records events under the claim, all or none; flow.ErrStale when the claim is no longer good.
+	Commit(ctx context.Context, claim flow.Claim, events ...flow.Event) error
+	// AppendLogs records lines of guests.
+	AppendLogs(ctx context.Context, lines []flow.LogLine) error
+}
+
+// Attempt is what the services need to know to serve one attempt.
+type Attempt struct {
+	Call flow.Call
+	// Known are the artifacts that the run has received or put.
+	Known []flow.Digest
+	// Log takes a line; the runner fills in whose it is. It does not block.
+	Log func(flow.LogLine)
+	// Progress takes a heartbeat.
+	Progress func(permille int, message string)
+	// Put hears of each artifact that the attempt put.
+	Put func(flow.Digest)
+}
+
+// Config wires a Runner.
+type Config struct {
+	// Load returns the module of a plugin, from a cache where it can.
+	Load func(ctx context.Context, p flow.PlanPlugin) (flow.Module, error)
+	// Open returns the host side of one attempt; ctx is the attempt's. The returned function ends it: it is called
+	// once, after the guest, and its log lines are complete when it returns.
+	Open func(ctx context.Context, a Attempt) (flow.HostCalls, func())
+	// Ledger records.
+	Ledger Ledger
+	// Slots bounds the attempts that execute at one time, over all runs; one send is one attempt. Nil is no bound.
+	Slots chan struct{}
+	// Features are the names of services that guests find in their run context.
+	Features []string
+	Logger   *slog.Logger
+}
+
+// Runner executes runs. It is safe for concurrent use.
+type Runner struct {
+	config   Config
+	programs programs
+}
+
+// New returns a Runner.
+func New(c Config) *Runner { return &Runner{config: c} }
+
+// cleanupTime bounds the hooks of a run that was cancelled or ran out of time, so that a stop ends.
+const cleanupTime = time.Minute
+
+// Run executes a claimed run and returns how it ended. Steps that an earlier epoch finished keep their outputs. It
+// returns within the grace of its steps and the time of its hooks after ctx ends; a cause of ctx that is a *flow.Fault
+// names the reason. The error is that of the ledger: the run then has no ending yet.
+func (r *Runner) Run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed) (flow.Ending, error) {
+	program, err := r.programs.of(plan)
+	if err != nil {
+		return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonExpression, Message: err.Error()}, nil
+	}
+	message := fmt.Sprintf("the run took longer than %s, its timeout.run", plan.Timeout)
+	limited, cancel := context.WithTimeoutCause(ctx, plan.Timeout.Std(), &flow.Fault{Reason: flow.ReasonTimeout, Message: message})
+	defer cancel()
+	x := newExecution(r, plan, program, claimed)
+	defer x.logs.close()
+	if ending, skip := x.condition(limited); skip {
+		return ending, nil
+	}
+	if err := x.steps(limited); err != nil {
+		return flow.Ending{}, err
+	}
+	return x.ending(limited), nil
+}
+
+// condition evaluates the pipeline's when; true means that the run ends as returned. A run that is resumed has passed
+// it before.
+func (x *execution) condition(ctx context.Context) (flow.Ending, bool) {
+	if x.program.when == nil || len(x.claimed.Steps) > 0 {
+		return flow.Ending{}, false
+	}
+	ok, err := x.program.when.Bool(ctx, x.values(nil))
+	switch {
+	case err != nil:
+		return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonExpression, Message: fmt.Sprintf("when of pipeline %q: %v", x.plan.ID(), err)}, true
+	case !ok:
+		return flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonCondition, Message: "the condition of the pipeline is false: " + x.plan.When}, true
+	}
+	return flow.Ending{}, false
+}
+
+// ending sums the steps up.
+func (x *execution) ending(ctx context.Context) flow.Ending {
+	if fault := faultOf(ctx); fault != nil {
+		return faultEnding(fault)
+	}
+	for i := range x.plan.Steps {
+		s := x.states[x.plan.Steps[i].Name]
+		if s.ending.Outcome == flow.Failed {
+			return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonStep, Message: fmt.Sprintf("step %q failed: %s", s.step.Name, s.ending.Message)}
+		}
+	}
+	return flow.Ending{Outcome: flow.Succeeded}
+}
+
+// faultOf returns why ctx ended, or nil while it lives.
+func faultOf(ctx context.Context) *flow.Fault {
+	if ctx.Err() == nil {
+		return nil
+	}
+	cause := context.Cause(ctx)
+	if fault, ok := errors.AsType[*flow.Fault](cause); ok {
+		return fault
+	}
+	if errors.Is(cause, context.DeadlineExceeded) {
+		return &flow.Fault{Reason: flow.ReasonTimeout, Message: "the time limit was reached"}
+	}
+	return &flow.Fault{Reason: flow.ReasonRequest, Message: "the end was asked for"}
+}
+
+// faultEnding turns a fault into an ending: what was asked to end is cancelled, all else has failed.
+func faultEnding(f *flow.Fault) flow.Ending {
+	outcome := flow.Failed
+	switch f.Reason {
+	case flow.ReasonRequest, flow.ReasonStop, flow.ReasonReplaced:
+		outcome = flow.Cancelled
+	default:
+	}
+	message := f.Message
+	if f.Hint != "" {
+		message += "; " + f.Hint
+	}
+	return flow.Ending{Outcome: outcome, Reason: f.Reason, Message: message}
+}

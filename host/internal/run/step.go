@@ -1,0 +1,137 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+// outputs are those of a call by name, or of a step with each the ordered list of them.
+type outputs struct {
+	named map[string]json.RawMessage
+	list  []json.RawMessage
+}
+
+// step executes one step and records its ending.
+func (x *execution) step(ctx context.Context, s *stepState) ended {
+	if s.program.each != nil {
+		return x.fanOut(ctx, s)
+	}
+	out, events, err := x.item(ctx, s, nil)
+	if err != nil {
+		return ended{step: s, outcome: out, err: err}
+	}
+	return ended{step: s, outcome: out, err: x.commit(append(events, x.stepEnded(s, out))...)}
+}
+
+func (x *execution) stepEnded(s *stepState, out outcome) flow.Event {
+	event := x.event(flow.StepEnded, s)
+	event.Ending, event.Outputs, event.List = out.ending, out.outputs.named, out.outputs.list
+	return event
+}
+
+// element is one call of a step with each.
+type element struct {
+	index int
+	value json.RawMessage
+}
+
+// fanOut calls the step once per element, at most Parallel at one time; the first failure stops what has not begun.
+// The output is the list of the calls' outputs in the order of the elements, null where one was skipped.
+func (x *execution) fanOut(ctx context.Context, s *stepState) ended {
+	values, err := s.program.each.List(ctx, x.values(s))
+	if err == nil && len(values) > maxElements {
+		err = fmt.Errorf("the list has %d elements; a step with each takes at most %d", len(values), maxElements)
+	}
+	if err != nil {
+		out := outcome{ending: expressionFailed(fmt.Sprintf("each of step %q", s.step.Name), err)}
+		return ended{step: s, outcome: out, err: x.commit(x.stepEnded(s, out))}
+	}
+	out, err := x.elements(ctx, s, values)
+	if err != nil {
+		return ended{step: s, outcome: out, err: err}
+	}
+	return ended{step: s, outcome: out, err: x.commit(x.stepEnded(s, out))}
+}
+
+// maxElements bounds the list of a step with each.
+const maxElements = 10_000
+
+// elements makes the calls of a fan-out and sums their endings up.
+func (x *execution) elements(ctx context.Context, s *stepState, values []json.RawMessage) (outcome, error) {
+	calls, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	results := make([]outcome, len(values))
+	slots := make(chan struct{}, max(1, s.step.Parallel))
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var failures []error
+	for i := range values {
+		slots <- struct{}{}
+		if calls.Err() != nil {
+			<-slots
+			results[i].ending = faultSkip(faultOf(calls))
+			continue
+		}
+		group.Go(func() {
+			defer func() { <-slots }()
+			out, events, err := x.item(calls, s, &element{index: i, value: values[i]})
+			if err == nil && len(events) > 0 {
+				err = x.commit(events...)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			results[i] = out
+			if err != nil {
+				failures = append(failures, err)
+			}
+			if err != nil || out.ending.Outcome == flow.Failed {
+				stop(&flow.Fault{Reason: flow.ReasonUpstream, Message: fmt.Sprintf("element %d of the step failed", i)})
+			}
+		})
+	}
+	group.Wait()
+	return sumElements(results), errors.Join(failures...)
+}
+
+// sumElements makes one outcome of many: failed if one failed, else cancelled if one was, else succeeded.
+func sumElements(results []outcome) outcome {
+	sum := outcome{ending: flow.Ending{Outcome: flow.Succeeded}, outputs: outputs{list: make([]json.RawMessage, len(results))}}
+	for i, r := range results {
+		sum.outputs.list[i] = json.RawMessage("null")
+		switch r.ending.Outcome {
+		case flow.Succeeded:
+			sum.outputs.list[i] = marshalOutputs(r.outputs.named)
+		case flow.Failed, flow.Cancelled:
+			if sum.ending.Outcome != flow.Failed && (r.ending.Outcome == flow.Failed || sum.ending.Outcome == flow.Succeeded) {
+				sum.ending = r.ending
+				sum.ending.Message = fmt.Sprintf("element %d: %s", i, r.ending.Message)
+			}
+		default:
+		}
+	}
+	if sum.ending.Outcome != flow.Succeeded {
+		sum.outputs.list = nil
+	}
+	return sum
+}
+
+// marshalOutputs is the JSON object of a call's outputs; their values are valid JSON already.
+func marshalOutputs(named map[string]json.RawMessage) json.RawMessage {
+	if len(named) == 0 {
+		return json.RawMessage("{}")
+	}
+	raw, err := json.Marshal(named)
+	if err != nil {
+		return json.RawMessage("null")
+	}
+	return raw
+}
+
+func expressionFailed(where string, err error) flow.Ending {
+	return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonExpression, Message: fmt.Sprintf("%s: %v", where, err)}
+}
