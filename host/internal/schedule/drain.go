@@ -4,33 +4,40 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/calendar"
 )
 
-// drain takes every due slot of a schedule, one decision at a time, until none is due; it returns after the run of
-// the last one has ended, so that gocron's singleton mode covers the whole run. Only one goroutine drains a schedule
-// at a time; false when another one does.
-func (s *Scheduler) drain(e *entry) bool {
+// drain takes every due slot of a schedule, one decision at a time, until none is due, and reports whether it took one.
+// It returns after the run of the last one has ended, so that gocron's singleton mode covers the whole run. Only one
+// goroutine drains a schedule at a time; others have nothing to take.
+func (s *Scheduler) drain(e *entry) (took bool) {
 	if !e.busy.TryLock() {
 		return false
 	}
 	defer e.busy.Unlock()
+	defer func() {
+		if p := recover(); p != nil { // the slot stays due, as after an error
+			s.config.Logger.Error("panic in a schedule", slog.Any("err", p), slog.String("stack", string(debug.Stack())))
+		}
+	}()
 	for s.ctx.Err() == nil {
 		d := s.due(e, time.Now())
 		if d == nil {
-			return true
+			return took
 		}
 		if err := s.take(d); err != nil {
 			if s.ctx.Err() == nil {
 				s.config.Logger.Error("slot not taken", slog.String("tenant", d.record.Tenant), slog.String("schedule", d.record.Name), slog.Any("err", err))
 			}
-			return true // the slot stays due; the sweeper comes back to it
+			return took // the slot stays due; the sweeper comes back to it
 		}
+		took = true
 	}
-	return true
+	return took
 }
 
 // due are the slots of a schedule in (after, until] that are to be decided together.
@@ -38,25 +45,26 @@ type due struct {
 	e      *entry
 	record flow.ScheduleRecord
 	cal    *calendar.Schedule
+	form   context.Context //nolint:containedctx // ends when the schedule is edited
 	idle   time.Time
 	after  time.Time
 	last   time.Time // the newest slot
 	count  int64
-	// down says that the slots came due while the host was not looking.
-	down bool
+	// down is the end of the downtime in which the slots came due; zero for slots that were seen coming.
+	down time.Time
 }
 
 // due returns what is due, the slots of a downtime before those of the time after it; nil if nothing is.
 func (s *Scheduler) due(e *entry, now time.Time) *due {
 	e.mu.Lock()
-	d := &due{e: e, record: e.record, cal: e.cal, idle: e.idle, after: e.record.Watermark}
+	d := &due{e: e, record: e.record, cal: e.cal, form: e.form, idle: e.idle, after: e.record.Watermark}
 	e.mu.Unlock()
 	if !d.record.Active() {
 		return nil
 	}
 	if down := time.Unix(0, s.down.Load()); down.After(d.after) {
 		if d.last, d.count = d.cal.Due(d.after, down); d.count > 0 {
-			d.down = true
+			d.down = down
 			return d
 		}
 	}
@@ -69,7 +77,7 @@ func (s *Scheduler) due(e *entry, now time.Time) *due {
 // take decides about due slots, and waits for the run if one was made.
 func (s *Scheduler) take(d *due) error {
 	switch {
-	case d.down:
+	case !d.down.IsZero():
 		return s.catchUp(d)
 	case d.record.Overlap == flow.OverlapSkip:
 		return s.takeSkipping(d)
@@ -102,7 +110,7 @@ func (s *Scheduler) takeAll(d *due) error {
 // catchUp decides about the slots of a downtime by the schedule's catchup setting.
 func (s *Scheduler) catchUp(d *due) error {
 	c := d.record.Catchup
-	oldest := time.Now().Add(-c.Within.Std())
+	oldest := d.down.Add(-c.Within.Std())
 	if c.Runs == "none" || d.last.Before(oldest) {
 		return s.save(d, d.last, d.slots(d.count, d.last, flow.SlotMissed, flow.ReasonDowntime))
 	}
@@ -114,12 +122,13 @@ func (s *Scheduler) catchUp(d *due) error {
 		bound = maxWaiting
 	}
 	if _, n := d.cal.Due(oldest.Add(-1), d.last); n < bound {
-		bound = max(n, 1)
+		bound = n
 	}
 	if d.count > bound {
 		over := d.back(bound)
 		return s.save(d, over, d.slots(d.count-bound, over, flow.SlotMissed, flow.ReasonDowntime))
 	}
+	d.record.Overlap = flow.OverlapWaitAll // whatever it is for new slots: none of these may take another's place
 	return s.offer(d, flow.TriggerCatchup, d.cal.Next(d.after), nil)
 }
 
@@ -192,9 +201,9 @@ func (s *Scheduler) offer(d *due, kind flow.TriggerKind, slot time.Time, older [
 }
 
 // wait returns when the run has ended. It returns at the next slot when that slot may change the run's fate: take its
-// place in the queue, or replace it.
+// place in the queue, or replace it; and when the schedule is edited or removed.
 func (s *Scheduler) wait(d *due, id flow.RunID, slot time.Time, answer flow.OfferAnswer) error {
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, cancel := context.WithCancel(d.form)
 	defer cancel()
 	if d.record.Overlap == flow.OverlapReplace || (answer == flow.OfferQueued && d.record.Overlap == flow.OverlapWait) {
 		if next := d.cal.Next(slot); !next.IsZero() {
@@ -206,7 +215,7 @@ func (s *Scheduler) wait(d *due, id flow.RunID, slot time.Time, answer flow.Offe
 	switch {
 	case err == nil:
 		d.e.rest(time.Now())
-	case ctx.Err() != nil, errors.Is(err, flow.ErrNotFound): // the next slot is due, the scheduler stops, or the run was coalesced
+	case ctx.Err() != nil, errors.Is(err, flow.ErrNotFound): // look again, or stop; the run was coalesced
 	default:
 		return err //nolint:wrapcheck // logged with the schedule by drain
 	}

@@ -7,7 +7,7 @@ package schedule
 
 import (
 	"context"
-	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -56,6 +56,7 @@ type Scheduler struct {
 
 	mu      sync.Mutex
 	entries map[key]*entry
+	spare   []uuid.UUID // jobs of removed schedules: gocron keeps a goroutine for each id it has ever fired
 	started bool
 
 	// seen and down are wall clock times in nanoseconds: when the scheduler last looked at the clock, and the end of
@@ -77,6 +78,9 @@ type entry struct {
 	cal    *calendar.Schedule
 	// idle is when the schedule's last run ended.
 	idle time.Time
+	// form ends when the schedule is edited or removed: whoever waits under the old form looks again.
+	form   context.Context //nolint:containedctx // the life of one form of the schedule, not a request
+	reform context.CancelFunc
 }
 
 // New returns a scheduler that fires nothing before Start.
@@ -108,7 +112,7 @@ func New(c Config) (*Scheduler, error) {
 const stopTime = 10 * time.Second
 
 // Apply makes the given schedules the whole set: new ones are armed, changed ones armed anew, others removed. A
-// schedule that is not active is kept, and fires nothing.
+// schedule that is not active is kept, and fires nothing. One that cannot be armed does not keep others from it.
 func (s *Scheduler) Apply(records []flow.ScheduleRecord) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,20 +120,15 @@ func (s *Scheduler) Apply(records []flow.ScheduleRecord) error {
 	for k, e := range s.entries {
 		gone[k] = e
 	}
+	var failures []error
 	for _, r := range records {
 		delete(gone, key{r.Tenant, r.Name})
-		if err := s.set(r); err != nil {
-			return err
-		}
+		failures = append(failures, s.set(r))
 	}
-	for k, e := range gone {
-		e.retire()
-		if err := s.clock.RemoveJob(e.job); err != nil {
-			return fmt.Errorf("remove schedule %q: %w", k.name, err)
-		}
-		delete(s.entries, k)
+	for k := range gone {
+		failures = append(failures, s.remove(k))
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 // Set adds or replaces one schedule.
@@ -143,16 +142,20 @@ func (s *Scheduler) Set(r flow.ScheduleRecord) error {
 func (s *Scheduler) Remove(tenant, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := key{tenant, name}
+	return s.remove(key{tenant, name})
+}
+
+func (s *Scheduler) remove(k key) error {
 	e := s.entries[k]
 	if e == nil {
 		return nil
 	}
 	delete(s.entries, k)
 	e.retire()
-	if err := s.clock.RemoveJob(e.job); err != nil {
-		return fmt.Errorf("remove schedule %q: %w", name, err)
+	if err := s.clock.RemoveJob(e.job); err != nil && s.ctx.Err() == nil {
+		return fmt.Errorf("remove schedule %q: %w", k.name, err)
 	}
+	s.spare = append(s.spare, e.job)
 	return nil
 }
 
@@ -162,15 +165,13 @@ func (s *Scheduler) set(r flow.ScheduleRecord) error {
 		return fmt.Errorf("schedule %q: %w", r.Name, err)
 	}
 	k := key{r.Tenant, r.Name}
-	id := flow.ID(r.Tenant, r.Name)
-	sum := sha256.Sum256([]byte("schedule\x00" + id))
 	e := s.entries[k]
 	fresh := e == nil
 	if fresh {
-		e = &entry{job: uuid.UUID(sum[:16])}
+		e = &entry{job: s.job()}
 	}
-	changed := e.update(r, cal)
-	options := []gocron.JobOption{gocron.WithName(id), gocron.WithIdentifier(e.job), gocron.WithCronImplementation(alarm{cal})}
+	changed := e.update(s.ctx, r, cal)
+	options := []gocron.JobOption{gocron.WithName(flow.ID(r.Tenant, r.Name)), gocron.WithIdentifier(e.job), gocron.WithCronImplementation(alarm{cal})}
 	task := gocron.NewTask(func() { s.fire(e) })
 	switch {
 	case fresh:
@@ -185,14 +186,30 @@ func (s *Scheduler) set(r flow.ScheduleRecord) error {
 	return nil
 }
 
+// job returns an id for a job, one that gocron knows already if there is one.
+func (s *Scheduler) job() uuid.UUID {
+	if n := len(s.spare); n > 0 {
+		id := s.spare[n-1]
+		s.spare = s.spare[:n-1]
+		return id
+	}
+	return uuid.New()
+}
+
 // update takes a record over and reports whether its times changed. A watermark never goes back, unless the schedule
 // was edited and starts anew.
-func (e *entry) update(r flow.ScheduleRecord, cal *calendar.Schedule) bool {
+func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calendar.Schedule) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	changed := e.cal == nil || e.cal.Text() != cal.Text() || e.cal.Zone() != cal.Zone()
 	if !changed && e.record.Watermark.After(r.Watermark) {
 		r.Watermark = e.record.Watermark
+	}
+	if changed || e.record.Overlap != r.Overlap {
+		if e.reform != nil {
+			e.reform()
+		}
+		e.form, e.reform = context.WithCancel(life)
 	}
 	e.record, e.cal = r, cal
 	return changed
@@ -203,6 +220,7 @@ func (e *entry) retire() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.record.Enabled, e.record.Override = false, nil
+	e.reform()
 }
 
 // Start arms the clock and looks once for slots that came due while the host was down.
@@ -231,7 +249,8 @@ func (s *Scheduler) Stop() error {
 	return nil
 }
 
-// Rearmed counts the times that a sweep found slots which no alarm had fired for.
+// Rearmed counts the times that a sweep took slots which the alarm had left: it was late, or their run could not be
+// made before.
 func (s *Scheduler) Rearmed() int64 { return s.rearmed.Load() }
 
 // fire is gocron's task.

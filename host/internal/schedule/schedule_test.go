@@ -1,0 +1,659 @@
+package schedule
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/calendar"
+)
+
+func same(t *testing.T, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func TestFiresAtEachSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		s := w.scheduler(every("a", "every 10m", flow.OverlapWait), every("b", "hourly :15", flow.OverlapSkip))
+		s.Start()
+		time.Sleep(31 * time.Minute)
+		w.stop(s)
+		same(t, w.starts(from), []string{"a+10m0s@10m0s", "b+15m0s@15m0s", "a+20m0s@20m0s", "a+30m0s@30m0s"})
+		if s.Rearmed() != 0 {
+			t.Errorf("%d slots were left to the sweeper", s.Rearmed())
+		}
+		x := w.started[2].run.Trigger
+		if x.Kind != flow.TriggerSchedule || !x.IntervalEnd.Equal(x.ScheduledAt) || x.ScheduledAt.Sub(*x.IntervalStart) != 10*time.Minute {
+			t.Errorf("trigger %+v", x)
+		}
+	})
+}
+
+// One run of 35 minutes beside slots of 10 minutes.
+func TestOverlap(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		overlap flow.Overlap
+		starts  []string
+		tally   map[flow.SlotEnding]int
+	}{
+		{flow.OverlapWait, []string{"a+10m0s@10m0s", "a+40m0s@45m0s", "a+50m0s@50m0s"}, map[flow.SlotEnding]int{flow.SlotRun: 3, flow.SlotCoalesced: 2}},
+		{flow.OverlapSkip, []string{"a+10m0s@10m0s", "a+50m0s@50m0s"}, map[flow.SlotEnding]int{flow.SlotRun: 2, flow.SlotSkipped: 3}},
+		{flow.OverlapWaitAll, []string{"a+10m0s@10m0s", "a+20m0s@45m0s", "a+30m0s@45m1s", "a+40m0s@45m2s", "a+50m0s@50m0s"}, map[flow.SlotEnding]int{flow.SlotRun: 5}},
+		{flow.OverlapReplace, []string{"a+10m0s@10m0s", "a+20m0s@20m0s", "a+30m0s@30m0s", "a+40m0s@40m0s", "a+50m0s@50m0s"}, map[flow.SlotEnding]int{flow.SlotRun: 5}},
+	}
+	for _, test := range tests {
+		t.Run(string(test.overlap), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				from := time.Now()
+				w := newWorld(t)
+				w.duration = func(run flow.Run) time.Duration {
+					if run.Trigger.ScheduledAt.Equal(from.Add(10 * time.Minute)) {
+						return 35 * time.Minute
+					}
+					return time.Second
+				}
+				s := w.scheduler(every("a", "every 10m", test.overlap))
+				s.Start()
+				time.Sleep(55 * time.Minute)
+				w.stop(s)
+				same(t, w.starts(from), test.starts)
+				if got := w.tally("a"); fmt.Sprint(got) != fmt.Sprint(test.tally) {
+					t.Errorf("endings %v, want %v", got, test.tally)
+				}
+			})
+		})
+	}
+}
+
+// A slot that waits behind somebody else's run gives its place to newer ones, and no look is wasted meanwhile.
+func TestWaitingSlotCarriesTheNewest(t *testing.T) {
+	t.Parallel()
+	for _, overlap := range []flow.Overlap{flow.OverlapWait, flow.OverlapWaitAll} {
+		t.Run(string(overlap), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				from := time.Now()
+				w := newWorld(t)
+				w.duration = func(run flow.Run) time.Duration {
+					if run.Trigger.Kind == flow.TriggerManual {
+						return 35 * time.Minute
+					}
+					return time.Second
+				}
+				s := w.scheduler(every("a", "every 10m", overlap))
+				w.manual("a")
+				s.Start()
+				time.Sleep(39 * time.Minute)
+				w.stop(s)
+				want, offers := []string{"+0s@0s", "a+30m0s@35m0s"}, 4
+				if overlap == flow.OverlapWaitAll {
+					want = []string{"+0s@0s", "a+10m0s@35m0s", "a+20m0s@35m1s", "a+30m0s@35m2s"}
+				}
+				same(t, w.starts(from), want)
+				if w.offers != offers {
+					t.Errorf("%d offers, want %d: one per slot and the manual one", w.offers, offers)
+				}
+			})
+		})
+	}
+}
+
+func TestReplaceEndsTheRunAtTheNextSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		w.duration = func(flow.Run) time.Duration { return time.Hour }
+		s := w.scheduler(every("a", "every 10m", flow.OverlapReplace))
+		s.Start()
+		time.Sleep(25 * time.Minute)
+		if w.offers != 2 {
+			t.Errorf("%d offers for two slots", w.offers)
+		}
+		if first := w.started[0]; !first.cancelled || first.end.Sub(from) != 20*time.Minute {
+			t.Errorf("the first run ended at +%s, cancelled %v", first.end.Sub(from), first.cancelled)
+		}
+		w.stop(s)
+	})
+}
+
+func TestWaitAllIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		w.duration = func(run flow.Run) time.Duration {
+			if run.Trigger.ScheduledAt.Equal(from.Add(time.Minute)) {
+				return 150*time.Minute + 30*time.Second
+			}
+			return 100 * time.Millisecond
+		}
+		s := w.scheduler(every("a", "every 1m", flow.OverlapWaitAll))
+		s.Start()
+		time.Sleep(152 * time.Minute) // the first run ends at 151:30, when 150 slots wait
+		w.stop(s)
+		tally := w.tally("a")
+		if tally[flow.SlotRun] != 101 || tally[flow.SlotSkipped] != 50 {
+			t.Errorf("endings %v, want 101 run and 50 skipped", tally)
+		}
+		if r := w.endings["a"][from.Add(2*time.Minute).Unix()]; r.Reason != flow.ReasonQuota || r.Count != 50 {
+			t.Errorf("the record of those over the bound: %+v", r)
+		}
+		for i := 2; i < len(w.started); i++ {
+			if a, b := w.started[i-1].run.Trigger.ScheduledAt, w.started[i].run.Trigger.ScheduledAt; b.Sub(a) != time.Minute {
+				t.Fatalf("slot %s ran after slot %s", b, a)
+			}
+		}
+	})
+}
+
+// Every slot has exactly one ending, whatever runs last. The world checks each record against the calendar.
+func TestEverySlotEndsOnce(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				random := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a reproducible day
+				w := newWorld(t)
+				w.duration = func(flow.Run) time.Duration {
+					return time.Duration(random.ExpFloat64() * float64(4*time.Minute))
+				}
+				w.newRun = func(flow.Run) error {
+					if random.IntN(50) == 0 {
+						return errors.New("no plan")
+					}
+					return nil
+				}
+				records := []flow.ScheduleRecord{
+					every("wait", "every 3m", flow.OverlapWait), every("skip", "cron */5 * * * *", flow.OverlapSkip),
+					every("all", "every 5m", flow.OverlapWaitAll), every("replace", "every 7m", flow.OverlapReplace),
+					every("beside", "every 11m", flow.OverlapWait), every("daily", "daily 12:00", flow.OverlapWait),
+				}
+				records[4].Pipeline = "wait" // two schedules of one pipeline
+				s := w.scheduler(records...)
+				s.Start()
+				for range 24 {
+					time.Sleep(time.Hour)
+					w.manual("all")
+				}
+				time.Sleep(time.Minute)
+				w.stop(s)
+				for _, r := range records {
+					cal := w.calendars[r.Name]
+					_, due := cal.Due(r.Since, w.watermark[r.Name])
+					if got := int64(len(w.endings[r.Name])); got != due || due == 0 {
+						t.Errorf("%s: %d endings for %d slots", r.Name, got, due)
+					}
+					if _, open := cal.Due(w.watermark[r.Name], time.Now()); open > 30 {
+						t.Errorf("%s: %d slots have no ending yet", r.Name, open)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestCatchUp(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		catchup flow.Catchup
+		overlap flow.Overlap
+		down    time.Duration
+		starts  []string
+		missed  int
+	}{
+		{"none", flow.Catchup{Runs: "none", Within: flow.Duration(time.Hour)}, flow.OverlapWait, 65 * time.Minute, []string{}, 6},
+		{"latest", flow.Catchup{Runs: "latest", Within: flow.Duration(time.Hour)}, flow.OverlapWait, 65 * time.Minute, []string{"a-5m0s@0s"}, 5},
+		{"latest too old", flow.Catchup{Runs: "latest", Within: flow.Duration(time.Minute)}, flow.OverlapWait, 65 * time.Minute, []string{}, 6},
+		{"all", flow.Catchup{Runs: "all", Within: flow.Duration(24 * time.Hour)}, flow.OverlapWait, 35 * time.Minute, []string{"a-25m0s@0s", "a-15m0s@1m0s", "a-5m0s@2m0s"}, 0},
+		{"all within", flow.Catchup{Runs: "all", Within: flow.Duration(20 * time.Minute)}, flow.OverlapWait, 65 * time.Minute, []string{"a-15m0s@0s", "a-5m0s@1m0s"}, 4},
+		{"all at most", flow.Catchup{Runs: "all", Within: flow.Duration(24 * time.Hour), Max: 2}, flow.OverlapWait, 65 * time.Minute, []string{"a-15m0s@0s", "a-5m0s@1m0s"}, 4},
+		{"all, none takes another's place", flow.Catchup{Runs: "all", Within: flow.Duration(24 * time.Hour)}, flow.OverlapReplace, 35 * time.Minute, []string{"a-25m0s@0s", "a-15m0s@1m0s", "a-5m0s@2m0s"}, 0},
+		{"all, none is skipped", flow.Catchup{Runs: "all", Within: flow.Duration(24 * time.Hour)}, flow.OverlapSkip, 35 * time.Minute, []string{"a-25m0s@0s", "a-15m0s@1m0s", "a-5m0s@2m0s"}, 0},
+		{"all by default at most 100", flow.Catchup{Runs: "all", Within: flow.Duration(2400 * time.Hour)}, flow.OverlapWait, 2000 * time.Minute, nil, 100},
+		{"two months", flow.Catchup{Runs: "latest", Within: flow.Duration(time.Hour)}, flow.OverlapSkip, 60 * 24 * time.Hour, []string{"a+0s@0s"}, 8639},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(test.down % (10 * time.Minute)) // slots fall on tens of minutes
+				from := time.Now()
+				w := newWorld(t)
+				w.duration = func(flow.Run) time.Duration { return time.Minute }
+				r := every("a", "every 10m", test.overlap)
+				r.Catchup, r.Watermark = test.catchup, from.Add(-test.down)
+				s := w.scheduler(r)
+				s.Start()
+				time.Sleep(3*time.Minute + 30*time.Second)
+				if test.missed == 100 {
+					time.Sleep(100 * time.Minute)
+				}
+				w.stop(s)
+				switch got := w.starts(from); {
+				case test.starts != nil:
+					same(t, got, test.starts)
+				case len(got) < 100:
+					t.Errorf("%d runs", len(got))
+				}
+				if got := w.tally("a")[flow.SlotMissed]; got != test.missed {
+					t.Errorf("%d slots missed, want %d", got, test.missed)
+				}
+				for _, x := range w.started {
+					if x.run.Trigger.ScheduledAt.Before(from) && x.run.Trigger.Kind != flow.TriggerCatchup {
+						t.Errorf("trigger %s", x.run.Trigger.Kind)
+					}
+				}
+				if s.Rearmed() != 0 {
+					t.Error("a downtime was taken for a fault of the clock")
+				}
+			})
+		})
+	}
+}
+
+// All of a downtime's slots run one after the other, also behind a run that is live.
+func TestCatchUpAllBehindALiveRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(5 * time.Minute)
+		from := time.Now()
+		w := newWorld(t)
+		w.duration = func(flow.Run) time.Duration { return time.Minute }
+		r := every("a", "every 10m", flow.OverlapWait)
+		r.Catchup, r.Watermark = flow.Catchup{Runs: "all", Within: flow.Duration(time.Hour)}, from.Add(-35*time.Minute)
+		s := w.scheduler(r)
+		w.manual("a")
+		s.Start()
+		time.Sleep(4*time.Minute + time.Second)
+		w.stop(s)
+		same(t, w.starts(from), []string{"+0s@0s", "a-25m0s@1m0s", "a-15m0s@2m0s", "a-5m0s@3m0s"})
+	})
+}
+
+// A clock that went on by itself makes a downtime of what it skipped.
+func TestClockJumpIsADowntime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := every("a", "every 10m", flow.OverlapWait)
+		s := w.scheduler(r)
+		s.Start()
+		time.Sleep(12 * time.Minute)
+		down := s.down.Load()
+		s.look(time.Now())
+		if s.down.Load() != down {
+			t.Error("a look in the sweeper's rhythm was taken for a jump")
+		}
+		s.seen.Store(time.Now().Add(-time.Minute).UnixNano())
+		s.look(time.Now())
+		if s.down.Load() != down {
+			t.Error("a minute without a look was taken for a jump")
+		}
+		s.seen.Store(time.Now().Add(time.Hour).UnixNano())
+		s.look(time.Now())
+		if s.down.Load() != down {
+			t.Error("a step back was taken for a jump")
+		}
+		// As if the last 12 minutes had been asleep: the slot at 10 was not taken.
+		w.mu.Lock()
+		w.watermark["a"], w.endings["a"] = r.Watermark, map[int64]flow.SlotRecord{}
+		w.mu.Unlock()
+		s.seen.Store(r.Watermark.UnixNano())
+		e := s.entries[key{"default", "a"}]
+		e.mu.Lock()
+		e.record.Watermark, e.record.Catchup.Runs = r.Watermark, "none"
+		e.mu.Unlock()
+		s.fire(e)
+		w.stop(s)
+		if got := w.tally("a"); got[flow.SlotMissed] != 1 || len(w.started) != 1 {
+			t.Errorf("endings %v, %d runs; want the slot of the jump missed", got, len(w.started))
+		}
+	})
+}
+
+// What no alarm fired for is taken by the sweeper, and counted.
+func TestSweeperTakesWhatTheAlarmLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		s := w.scheduler(every("a", "every 10m", flow.OverlapWait))
+		s.Start()
+		if err := s.clock.RemoveJob(s.entries[key{"default", "a"}].job); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(21 * time.Minute)
+		if got := len(w.starts(from)); got != 2 || s.Rearmed() != 2 {
+			t.Errorf("%d runs, %d rearmed, want 2 of each", got, s.Rearmed())
+		}
+		if late := w.started[0].at.Sub(from) - 10*time.Minute; late > 15*time.Second+lateness {
+			t.Errorf("the sweeper came %s late", late)
+		}
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestDisabledScheduleFiresNothingAndOwesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		r := every("a", "every 10m", flow.OverlapWait)
+		off, on := false, true
+		r.Override = &off
+		s := w.scheduler(r)
+		s.Start()
+		time.Sleep(35 * time.Minute)
+		if got := w.starts(from); len(got) != 0 {
+			t.Errorf("ran while disabled: %v", got)
+		}
+		r.Override, r.Watermark = &on, time.Now().UTC()
+		w.know(r)
+		if err := s.Set(r); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Minute)
+		w.stop(s)
+		same(t, w.starts(from), []string{"a+40m0s@40m0s"})
+	})
+}
+
+// A watermark that an old record holds does not bring slots back.
+func TestSetKeepsTheWatermark(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		r := every("a", "every 10m", flow.OverlapWait)
+		s := w.scheduler(r)
+		s.Start()
+		time.Sleep(25 * time.Minute)
+		if err := s.Set(r); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		w.stop(s)
+		same(t, w.starts(from), []string{"a+10m0s@10m0s", "a+20m0s@20m0s", "a+30m0s@30m0s"})
+	})
+}
+
+func TestEditedScheduleIsArmedAnew(t *testing.T) {
+	t.Parallel()
+	for _, live := range []time.Duration{time.Second, time.Hour} {
+		t.Run(fmt.Sprint("with runs of ", live), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				from := time.Now()
+				w := newWorld(t)
+				w.duration = func(run flow.Run) time.Duration {
+					if run.Trigger.ScheduledAt.Equal(from.Add(10 * time.Minute)) {
+						return live
+					}
+					return time.Second
+				}
+				s := w.scheduler(every("a", "every 10m", flow.OverlapReplace))
+				s.Start()
+				time.Sleep(11 * time.Minute)
+				r := every("a", "cron */2 * * * *", flow.OverlapReplace)
+				w.know(r)
+				if err := s.Set(r); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(3*time.Minute + 30*time.Second)
+				w.stop(s)
+				same(t, w.starts(from), []string{"a+10m0s@10m0s", "a+12m0s@12m0s", "a+14m0s@14m0s"})
+				if s.Rearmed() != 0 {
+					t.Error("the new alarm did not fire")
+				}
+			})
+		})
+	}
+}
+
+// A schedule that is removed while its run is live lets go of it at once; one that takes its name fires on time.
+func TestRemoveWhileARunIsLive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		w.duration = func(run flow.Run) time.Duration { return time.Hour }
+		s := w.scheduler(every("a", "every 10m", flow.OverlapWait))
+		s.Start()
+		time.Sleep(11 * time.Minute)
+		old := s.entries[key{"default", "a"}]
+		if err := s.Remove("default", "a"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !old.busy.TryLock() {
+			t.Error("the removed schedule still waits for its run")
+		}
+		if err := s.Remove("default", "a"); err != nil {
+			t.Errorf("remove again: %v", err)
+		}
+		time.Sleep(10 * time.Minute)
+		if len(w.started) != 1 || w.started[0].cancelled {
+			t.Errorf("%v: want one run, which goes on", w.starts(from))
+		}
+		r := every("b", "every 5m", flow.OverlapWait)
+		w.know(r)
+		if err := s.Set(r); err != nil {
+			t.Fatal(err)
+		}
+		if s.entries[key{"default", "b"}].job != old.job {
+			t.Error("gocron got another id, and keeps the goroutine of the old one")
+		}
+		time.Sleep(5 * time.Minute)
+		w.stop(s)
+		same(t, w.starts(from), []string{"a+10m0s@10m0s", "b+25m0s@25m0s"})
+	})
+}
+
+func TestApplyIsTheWholeSet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		kept := every("kept", "every 10m", flow.OverlapWait)
+		s := w.scheduler(kept, every("gone", "every 10m", flow.OverlapWait))
+		s.Start()
+		time.Sleep(11 * time.Minute)
+		job := s.entries[key{"default", "kept"}].job
+		added, broken := every("added", "every 4m", flow.OverlapWait), every("broken", "every now and then", flow.OverlapWait)
+		w.know(added)
+		if err := s.Apply([]flow.ScheduleRecord{broken, kept, added}); err == nil {
+			t.Error("a schedule that cannot be read was armed")
+		}
+		if s.entries[key{"default", "kept"}].job != job || len(s.entries) != 2 {
+			t.Errorf("entries %v", s.entries)
+		}
+		time.Sleep(10 * time.Minute)
+		w.stop(s)
+		got := w.starts(from)[2:]
+		slices.Sort(got)
+		same(t, got, []string{"added+12m0s@12m0s", "added+16m0s@16m0s", "added+20m0s@20m0s", "kept+20m0s@20m0s"})
+	})
+}
+
+func TestOnceFiresOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		s := w.scheduler(every("a", "once 2000-01-01T00:30:00Z", flow.OverlapWait), every("past", "once 1999-01-01T00:30:00Z", flow.OverlapWait))
+		s.Start()
+		time.Sleep(72 * time.Hour)
+		w.stop(s)
+		same(t, w.starts(from), []string{"a+30m0s@30m0s"})
+	})
+}
+
+// What NewRun refuses stays due, and is not asked for in a loop.
+func TestSlotWithoutARunStaysDue(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"error", "panic"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				from := time.Now()
+				w := newWorld(t)
+				asked := 0
+				w.newRun = func(flow.Run) error {
+					if time.Since(from) > 11*time.Minute {
+						return nil
+					}
+					asked++
+					if how == "panic" {
+						panic("no plan")
+					}
+					return errors.New("no plan")
+				}
+				s := w.scheduler(every("a", "every 10m", flow.OverlapWait))
+				s.Start()
+				time.Sleep(12 * time.Minute)
+				if asked < 2 || asked > 6 {
+					t.Errorf("asked %d times in a minute, want the alarm and a sweep each 15 s", asked)
+				}
+				time.Sleep(9 * time.Minute)
+				w.stop(s)
+				same(t, w.starts(from), []string{"a+10m0s@11m15s", "a+20m0s@20m0s"})
+			})
+		})
+	}
+}
+
+// Stop leaves runs alone, waits for no run, and leaves no goroutine: the bubble would not end.
+func TestStopWithLiveRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.duration = func(flow.Run) time.Duration { return 24 * time.Hour }
+		var records []flow.ScheduleRecord
+		for i := range 50 {
+			overlap := []flow.Overlap{flow.OverlapWait, flow.OverlapWaitAll, flow.OverlapReplace, flow.OverlapSkip}[i%4]
+			records = append(records, every(fmt.Sprint("s", i), "every 10m", overlap))
+		}
+		s := w.scheduler(records...)
+		s.Start()
+		s.Start() // no second clock
+		time.Sleep(25 * time.Minute)
+		asked := time.Now()
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(asked); took > time.Second {
+			t.Errorf("the stop took %s", took)
+		}
+		if len(w.live) != 50 {
+			t.Errorf("%d of 50 runs go on", len(w.live))
+		}
+		if err := s.Set(every("late", "every 1m", flow.OverlapWait)); err != nil {
+			t.Errorf("set after the stop: %v", err)
+		}
+		if err := s.Remove("default", "s1"); err != nil {
+			t.Errorf("remove after the stop: %v", err)
+		}
+		before := len(w.started)
+		time.Sleep(time.Hour)
+		if len(w.started) != before {
+			t.Error("fired after the stop")
+		}
+		w.stop(s)
+	})
+}
+
+func TestStopWithoutStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.stop(w.scheduler(every("a", "every 10m", flow.OverlapWait)))
+	})
+}
+
+func TestManySchedulesDueTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		var records []flow.ScheduleRecord
+		for i := range 2000 {
+			records = append(records, every(fmt.Sprint("s", i), "every 10m", flow.OverlapWait))
+		}
+		s := w.scheduler(records...)
+		s.Start()
+		time.Sleep(21 * time.Minute)
+		w.stop(s)
+		if len(w.started) != 4000 {
+			t.Errorf("%d runs, want 4000", len(w.started))
+		}
+		for _, x := range w.started {
+			if !x.at.Equal(x.run.Trigger.ScheduledAt) {
+				t.Fatalf("slot +%s ran at +%s", x.run.Trigger.ScheduledAt.Sub(from), x.at.Sub(from))
+			}
+		}
+	})
+}
+
+// In New York the night of 2 April 2000 has no 02:30, that of 29 October two 01:30.
+func TestClockChange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		gap, fold := every("gap", "daily 02:30", flow.OverlapWait), every("fold", "daily 01:30", flow.OverlapWait)
+		gap.Timezone, fold.Timezone = "America/New_York", "America/New_York"
+		s := w.scheduler(gap, fold)
+		s.Start()
+		time.Sleep(time.Until(time.Date(2000, 11, 2, 0, 0, 0, 0, time.UTC)))
+		w.stop(s)
+		got := map[string]bool{}
+		for _, x := range w.started {
+			if !x.at.Equal(x.run.Trigger.ScheduledAt) {
+				t.Errorf("slot %s ran at %s", x.run.Trigger.ScheduledAt, x.at)
+			}
+			got[x.run.Trigger.Schedule+" "+x.at.UTC().Format(time.RFC3339)] = true
+		}
+		for _, want := range []string{"gap 2000-04-01T07:30:00Z", "gap 2000-04-02T07:00:00Z", "gap 2000-04-03T06:30:00Z", "fold 2000-10-29T05:30:00Z", "fold 2000-10-30T06:30:00Z"} {
+			if !got[want] {
+				t.Errorf("no run of %s", want)
+			}
+		}
+		if len(w.started) != 2*306 {
+			t.Errorf("%d runs in 306 days, want 2 a day", len(w.started))
+		}
+	})
+}
+
+// gocron asks again and again for a time that is past: in its only goroutine, for all schedules.
+func TestAlarmIsNeverInThePast(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"every 1s", "daily 02:30", "once 1999-01-01T00:00:00Z", "cron 0 0 29 2 *"} {
+		cal, err := calendar.Parse(text, "UTC")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, last := range []time.Time{{}, time.Now().AddDate(-10, 0, 0), time.Now(), time.Now().AddDate(0, 0, 3)} {
+			before := time.Now()
+			if next := (alarm{cal}).Next(last); !next.After(before) || !next.After(last) {
+				t.Errorf("%s: after %s comes %s", text, last, next)
+			}
+		}
+	}
+}
