@@ -1,0 +1,161 @@
+// Package service is the host side of one attempt: log lines, progress, artifacts, and the services behind `call`. It
+// bounds what a guest can make the host keep, and hands on nothing that could pass for the host's own words.
+//
+// It must not know which runtime a guest runs in, nor the ledger.
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/sdk/abi"
+)
+
+// Config wires Services.
+type Config struct {
+	// Blobs keeps artifacts.
+	Blobs flow.Blobs
+	// Version of the host, for host.info.
+	Version string
+}
+
+// Services serves attempts. It is safe for concurrent use.
+type Services struct{ config Config }
+
+// New returns Services.
+func New(c Config) *Services { return &Services{config: c} }
+
+// Features are the names of services that guests find in their run context.
+func (s *Services) Features() []string { return []string{"artifact"} }
+
+// Attempt is what is served.
+type Attempt struct {
+	Call flow.Call
+	// Known are the artifacts that the run has received or put.
+	Known []flow.Digest
+	// Log takes a line with level, message and time; the caller fills in whose it is. It must not block.
+	Log func(flow.LogLine)
+	// Progress takes a heartbeat, at most one a second.
+	Progress func(permille int, message string)
+	// Put, where it is set, hears of each artifact that the attempt put.
+	Put func(flow.Digest)
+}
+
+// Open returns the host side of one attempt under ctx. The returned function ends it: it is called once, after the guest;
+// what the limits dropped is then reported in a last line, and later calls change nothing.
+func (s *Services) Open(ctx context.Context, a Attempt) (flow.HostCalls, func()) {
+	h := &host{ctx: ctx, config: s.config, attempt: a, known: map[flow.Digest]bool{}}
+	h.log = logger{limit: orDefault(a.Call.Limits.Log, defaultLog), keep: a.Log}
+	h.progress = heartbeat{tell: a.Progress}
+	h.artifacts = orDefault(a.Call.Limits.Artifacts, defaultArtifacts)
+	for _, d := range a.Known {
+		h.known[d] = true
+	}
+	return h, h.close
+}
+
+// Defaults of limits that a call leaves at zero.
+const (
+	defaultLog       = flow.MiB
+	defaultArtifacts = 64 * flow.MiB
+)
+
+func orDefault(s, otherwise flow.Size) int64 {
+	if s <= 0 {
+		return int64(otherwise)
+	}
+	return int64(s)
+}
+
+// host implements flow.HostCalls.
+type host struct {
+	ctx      context.Context //nolint:containedctx // the attempt is what ctx bounds
+	config   Config
+	attempt  Attempt
+	log      logger
+	progress heartbeat
+
+	putting   sync.Mutex // held while an artifact is stored, so that the sum holds
+	artifacts int64      // bytes that may still be put
+	count     int        // artifacts put
+
+	mu    sync.Mutex
+	known map[flow.Digest]bool
+}
+
+var _ flow.HostCalls = (*host)(nil)
+
+// Log implements flow.HostCalls.
+func (h *host) Log(level flow.LogLevel, message string) { h.log.add(level, message) }
+
+// Progress implements flow.HostCalls.
+func (h *host) Progress(permille int, message string) bool {
+	h.progress.beat(permille, clean(message, maxLine))
+	return h.ctx.Err() != nil
+}
+
+func (h *host) close() {
+	h.progress.close()
+	h.log.close()
+}
+
+// Call implements flow.HostCalls.
+func (h *host) Call(ctx context.Context, op string, request, body []byte) ([]byte, error) {
+	if ctx.Err() != nil {
+		return nil, refuse(abi.Cancelled, "the attempt is being stopped", "")
+	}
+	switch op {
+	case abi.OpHostInfo:
+		return h.info()
+	case abi.OpArtifactPut:
+		return h.putArtifact(ctx, request, body)
+	case abi.OpArtifactGet:
+		return h.getArtifact(ctx, request)
+	}
+	return nil, refuse(abi.UnknownOp, fmt.Sprintf("this host has no service %q", clean(op, abi.MaxOp)), "call host.info for the services that it has")
+}
+
+// refuse is the error of a service that a guest sees.
+func refuse(errno abi.Errno, message, hint string) error {
+	return &flow.ServiceError{Errno: int(errno), Code: errno.Name(), Message: message, Hint: hint}
+}
+
+// info is the answer of host.info. Sizes are in bytes.
+type info struct {
+	Version string     `json:"version"`
+	ABI     string     `json:"abi"`
+	Ops     []string   `json:"ops"`
+	Limits  infoLimits `json:"limits"`
+}
+
+type infoLimits struct {
+	Memory    int64 `json:"memory"`
+	Output    int64 `json:"output"`
+	Log       int64 `json:"log"`
+	Artifacts int64 `json:"artifacts"`
+	Fuel      int64 `json:"fuel,omitempty"`
+}
+
+func (h *host) info() ([]byte, error) {
+	l := h.attempt.Call.Limits
+	return encode(info{
+		Version: h.config.Version, ABI: abi.Version,
+		Ops: slices.Sorted(slices.Values([]string{abi.OpHostInfo, abi.OpArtifactPut, abi.OpArtifactGet})),
+		Limits: infoLimits{
+			Memory: int64(l.Memory), Output: orDefault(l.Output, abi.MaxOutput), Log: orDefault(l.Log, defaultLog),
+			Artifacts: orDefault(l.Artifacts, defaultArtifacts), Fuel: l.Fuel,
+		},
+	})
+}
+
+func encode(v any) ([]byte, error) {
+	doc, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode response: %w", err)
+	}
+	return doc, nil
+}
