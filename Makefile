@@ -14,8 +14,6 @@ RACE = ./host ./host/internal/api/... ./host/internal/dispatch/... ./host/intern
 # Systems that are vetted, not run.
 CROSS = darwin/amd64 darwin/arm64 linux/arm64 windows/amd64 windows/arm64
 
-EXAMPLES = weather earthquakes
-
 export CGO_ENABLED = 0
 
 golangci-lint = $(TOOLS)/golangci-lint-$(GOLANGCI_LINT)/golangci-lint
@@ -61,7 +59,8 @@ wasm: ## rebuild the guests that are not Go from source (needs clang and lld)
 	.ci/guests.sh --write
 
 examples: build ## run the example pipelines
-	set -e; for name in $(EXAMPLES); do (cd examples/$$name && ../../bin/uniflow run $$name); done
+	bin/uniflow run weather
+	cd examples/earthquakes && ../../bin/uniflow run earthquakes
 
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
