@@ -67,7 +67,7 @@ func (a *attempt) run(ctx context.Context, doc []byte) (flow.Result, *flow.Fault
 	cancel()
 	a.waitForCalls()
 	if fault == nil && done.GetPanicked() {
-		fault = &flow.Fault{Reason: flow.ReasonPanic, Message: "the plugin panicked: " + text(done.GetMessage()), Hint: "the log of the attempt holds the stack"}
+		fault = &flow.Fault{Reason: flow.ReasonPanic, Message: "the plugin panicked: " + abi.ClipMessage(done.GetMessage()), Hint: "the log of the attempt holds the stack"}
 	}
 	if fault != nil {
 		w.end()
@@ -154,12 +154,21 @@ func (a *attempt) broken(ctx context.Context, err error) *flow.Fault {
 			Message: fmt.Sprintf("the plugin sent a message over %d bytes, the most that host and plugin exchange at once", process.MaxWireMessage),
 			Hint:    "hand large values on as artifacts", Err: err,
 		}
-	case wait(child.gone, crashTimeout):
+	case wait(child.gone, timeToDie(err)):
 		return &flow.Fault{Reason: flow.ReasonCrashed, Message: "the process of the plugin " + child.ending() + " during the attempt", Hint: "its last words are in the log of the attempt", Err: err}
 	case errors.Is(err, io.EOF):
 		return &flow.Fault{Reason: flow.ReasonCrashed, Message: "the plugin ended the attempt without saying how"}
 	}
 	return &flow.Fault{Reason: flow.ReasonCrashed, Message: "the plugin broke off the attempt: " + abi.ClipMessage(status.Convert(err).Message()), Err: err}
+}
+
+// timeToDie is how long to wait for the end of the process after err: the stream breaks a little earlier than that is
+// known, in one way.
+func timeToDie(err error) time.Duration {
+	if status.Code(err) == codes.Unavailable {
+		return crashTimeout
+	}
+	return 0
 }
 
 // stop waits for a plugin that is not done to end by itself after ctx has ended, as long as its grace is.

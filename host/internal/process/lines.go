@@ -2,6 +2,7 @@ package process
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,9 @@ type lines struct {
 	mark   string         // the line that ends the attempt's
 	marked chan struct{}
 	last   string // of the lines that no attempt heard, the end
-	pipes  []io.Closer
+
+	pipes   []io.Closer
+	reading sync.WaitGroup // of pipes
 }
 
 // listen passes the lines on to host, until silence. The channel is closed once the line mark was read.
@@ -71,10 +74,10 @@ func (l *lines) add(text string) {
 		close(l.marked)
 	default:
 		level, message, fields := abi.ParseStderrLine(text)
-		if len(fields) > 0 {
-			message = strings.TrimSpace(fmt.Sprintf("%s %s", message, fields))
+		if more, err := json.Marshal(fields); err == nil && len(fields) > 0 {
+			message = strings.TrimSpace(message + " " + string(more))
 		}
-		l.host.Log(flow.LogLevel(level), message)
+		l.host.Log(flow.LogLevel(level), abi.ClipMessage(message))
 	}
 }
 
@@ -94,15 +97,17 @@ func (l *lines) writer() io.Writer {
 	l.mu.Lock()
 	l.pipes = append(l.pipes, w)
 	l.mu.Unlock()
-	go l.read(r)
+	l.reading.Go(func() { l.read(r) })
 	return w
 }
 
-// close ends the reading of all writers.
+// close ends all writers and waits until what they hold is read.
 func (l *lines) close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, pipe := range l.pipes {
+	pipes := l.pipes
+	l.mu.Unlock()
+	for _, pipe := range pipes {
 		_ = pipe.Close()
 	}
+	l.reading.Wait()
 }

@@ -22,6 +22,10 @@ const largestProgram = 1 << 30
 // takeProgram copies the plugin's file to a folder of the host's own and returns the copy. What is copied is what is
 // hashed, so that a file which is exchanged or written to afterwards is never executed.
 func (r *Runtime) takeProgram(ctx context.Context, p flow.PlanPlugin) (string, error) {
+	program := filepath.Join(r.programs, p.Digest.Hex()+programSuffix)
+	if _, err := os.Stat(program); err == nil && p.Digest.Valid() {
+		return program, nil // checked for another grant
+	}
 	file, err := openProgram(p)
 	if err != nil {
 		return "", err
@@ -39,7 +43,6 @@ func (r *Runtime) takeProgram(ctx context.Context, p flow.PlanPlugin) (string, e
 		err = loadError(p, flow.CodeProcessDigest, "apply the manifest again to take the new bytes over, or restore the file",
 			fmt.Sprintf("%s has the digest %s, the plan names %s", p.Path, digest, p.Digest), nil)
 	default:
-		program := filepath.Join(r.programs, digest.Hex()+programSuffix)
 		if err = os.Rename(copied, program); err == nil {
 			return program, nil
 		}

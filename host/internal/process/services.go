@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -26,6 +25,7 @@ const parallelCalls = 8
 type services struct {
 	proto.UnimplementedHostServer
 
+	serving sync.WaitGroup
 	mu      sync.Mutex
 	broker  *plugin.GRPCBroker
 	id      uint32 // of the broker; 0 until the first attempt
@@ -48,7 +48,8 @@ func (s *services) begin(a *attempt) (brokerID uint32) {
 	s.current = a
 	if s.id == 0 {
 		s.id = s.broker.NextId()
-		go s.broker.AcceptAndServe(s.id, s.newServer)
+		id := s.id
+		s.serving.Go(func() { s.broker.AcceptAndServe(id, s.newServer) })
 	}
 	return s.id
 }
@@ -124,7 +125,7 @@ func (s *services) Call(ctx context.Context, req *proto.CallRequest) (*proto.Cal
 // refusal is the answer for a call that failed. What went wrong inside the host stays there.
 func refusal(ctx context.Context, err error) *proto.CallResponse {
 	if e, ok := errors.AsType[*flow.ServiceError](err); ok {
-		return &proto.CallResponse{Errno: int32(e.Errno), Code: text(e.Code), Message: text(e.Message), Hint: text(e.Hint)}
+		return &proto.CallResponse{Errno: int32(e.Errno), Code: abi.ClipMessage(e.Code), Message: abi.ClipMessage(e.Message), Hint: abi.ClipMessage(e.Hint)}
 	}
 	errno := abi.Unavailable
 	switch own, ok := errors.AsType[abi.Errno](err); {
@@ -138,12 +139,4 @@ func refusal(ctx context.Context, err error) *proto.CallResponse {
 		errno = abi.NotFound
 	}
 	return &proto.CallResponse{Errno: int32(errno), Code: errno.Name(), Message: errno.Error()}
-}
-
-// text makes s fit for a message.
-func text(s string) string {
-	if !utf8.ValidString(s) {
-		return abi.ClipMessage(s)
-	}
-	return s
 }

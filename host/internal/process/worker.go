@@ -85,6 +85,7 @@ func (r *Runtime) watch(w *worker) bool {
 		w.module.forget(w)
 		w.services.stop()
 		w.client.Kill()
+		w.services.serving.Wait()
 		w.lines.close()
 		_ = os.RemoveAll(w.scratch)
 		if w.child.pid() != 0 {
@@ -100,8 +101,13 @@ func (w *worker) end() {
 	wait(w.child.gone, killTimeout)
 }
 
-// wait reports whether c was closed within the time.
+// wait reports whether c was closed within the time. A nil c never is.
 func wait(c <-chan struct{}, limit time.Duration) bool {
+	select {
+	case <-c:
+		return true
+	default:
+	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {

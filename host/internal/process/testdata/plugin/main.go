@@ -1,3 +1,5 @@
+//go:build unix
+
 // The plugin of the tests: it does what with.behaviour says. Started without a host it plays a program that is no
 // plugin, or another kind of one, as its environment says.
 package main
@@ -16,7 +18,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/uniflow-dev/uniflow/host/internal/plugintest/guest"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
@@ -203,16 +204,21 @@ var behaviours = map[string]func(context.Context, *process.Call, guest.With) err
 		c.Info("ready")
 		select {}
 	},
-	"sleep_until_stopped": func(ctx context.Context, _ *process.Call, _ guest.With) error {
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Minute):
+	// hold opens a named pipe and never lets go.
+	"hold": func(_ context.Context, c *process.Call, w guest.With) error {
+		var err error
+		if held, err = os.OpenFile(w.Message, os.O_WRONLY, 0); err != nil {
+			return err
 		}
-		return nil
+		c.Info("ready")
+		select {}
 	},
 }
 
-var earlier *process.Call
+var (
+	earlier *process.Call
+	held    *os.File // or it would be closed as garbage
+)
 
 type zeros struct{}
 
