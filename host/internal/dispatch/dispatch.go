@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -52,50 +53,53 @@ type Dispatcher struct {
 	log    *slog.Logger
 
 	mu          sync.Mutex
-	stopped     bool
 	interrupted *flow.Fault // the cause for runs that start after the interrupt; nil before
 	live        map[flow.RunID]context.CancelCauseFunc
 	asked       map[flow.RunID]*flow.Fault // requests to end that came before the run was in live
 	waiters     map[flow.RunID]*waiter
 	running     sync.WaitGroup
-	// ends is done when the dispatcher gives up retrying to record endings.
-	ends   context.Context //nolint:containedctx // the dispatcher's own lifetime, not a caller's request
-	giveUp context.CancelFunc
+	// open is done when the dispatcher takes no more runs; ends, when it gives up retrying to record endings.
+	open, ends   context.Context //nolint:containedctx // the dispatcher's own lifetime, not a caller's request
+	shut, giveUp context.CancelFunc
 }
 
 // waiter tells callers of Wait how a run ended.
 type waiter struct {
 	done   chan struct{}
 	ending flow.Ending
+	err    error
 	users  int
 }
 
 // New returns a dispatcher that takes runs at once.
 func New(c Config) *Dispatcher {
-	ends, giveUp := context.WithCancel(context.Background())
-	return &Dispatcher{
+	d := &Dispatcher{
 		queue: c.Queue, runner: c.Runner, log: c.Logger,
 		live: map[flow.RunID]context.CancelCauseFunc{}, asked: map[flow.RunID]*flow.Fault{}, waiters: map[flow.RunID]*waiter{},
-		ends: ends, giveUp: giveUp,
 	}
+	d.open, d.shut = context.WithCancel(context.Background())
+	d.ends, d.giveUp = context.WithCancel(context.Background())
+	return d
 }
 
 // ErrStopped says that the dispatcher takes no more runs.
 var ErrStopped = &flow.Error{Code: flow.CodeStopping, Message: "the host is stopping and takes no more runs", Hint: "ask again once it is back"}
 
 // Offer hands a run to the queue and starts it when its turn is now. A run that must give way to it (overlap
-// "replace") is asked to end.
+// "replace") is asked to end. A caller that goes away does not undo an offer that has begun.
 func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error) {
 	if !d.enter() {
 		return flow.Offered{}, ErrStopped
 	}
 	defer d.running.Done()
+	ctx, cancel := detached(ctx)
+	defer cancel()
 	offered, err := d.queue.Offer(ctx, offer)
 	if err != nil {
 		return flow.Offered{}, fmt.Errorf("offer run %s: %w", offer.Run.ID, err)
 	}
 	for _, id := range offered.Coalesced {
-		d.tell(id, flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonReplaced, Message: "a newer slot took its place: run " + string(offer.Run.ID)})
+		d.tell(id, flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonReplaced, Message: "a newer slot took its place: run " + string(offer.Run.ID)}, nil)
 	}
 	if offered.Replaces != "" {
 		message := "run " + string(offer.Run.ID) + " took its place"
@@ -109,7 +113,17 @@ func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered,
 	return offered, nil
 }
 
-// Wait returns how the run ended, or the cause of ctx. It knows runs that end here, and runs that have ended.
+// recordTime bounds one change of the queue.
+const recordTime = 30 * time.Second
+
+// detached is for changes that must be followed up: what the queue has made live must be started, whether the caller
+// still waits or not.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+}
+
+// Wait returns how the run ended, or the cause of ctx. It knows runs that end here, and runs that have ended. The error
+// is ErrStopped when the dispatcher stops first, and flow.ErrStale when the run was taken from here.
 func (d *Dispatcher) Wait(ctx context.Context, id flow.RunID) (flow.Ending, error) {
 	w := d.join(id)
 	defer d.leave(id, w)
@@ -119,7 +133,7 @@ func (d *Dispatcher) Wait(ctx context.Context, id flow.RunID) (flow.Ending, erro
 		// A coalesced run leaves no row; whoever coalesced it has told the waiter.
 		select {
 		case <-w.done:
-			return w.ending, nil
+			return w.ending, w.err
 		default:
 			return flow.Ending{}, fmt.Errorf("run %s: %w", id, err)
 		}
@@ -130,15 +144,24 @@ func (d *Dispatcher) Wait(ctx context.Context, id flow.RunID) (flow.Ending, erro
 	}
 	select {
 	case <-w.done:
-		return w.ending, nil
+		return w.ending, w.err
 	case <-ctx.Done():
 		return flow.Ending{}, context.Cause(ctx)
+	case <-d.ends.Done():
+	}
+	select {
+	case <-w.done:
+		return w.ending, w.err
+	default:
+		return flow.Ending{}, ErrStopped
 	}
 }
 
 // Cancel asks a run to end: a waiting one has ended when Cancel returns, a live one gets the request as the cause of
 // its context. A run that has ended is left as it is.
 func (d *Dispatcher) Cancel(ctx context.Context, id flow.RunID, reason flow.Reason, message string) error {
+	ctx, cancel := detached(ctx)
+	defer cancel()
 	ending := flow.Ending{Outcome: flow.Cancelled, Reason: reason, Message: message}
 	state, err := d.queue.Cancel(ctx, id, ending)
 	if err != nil {
@@ -146,9 +169,11 @@ func (d *Dispatcher) Cancel(ctx context.Context, id flow.RunID, reason flow.Reas
 	}
 	switch state {
 	case flow.StateQueued:
-		d.tell(id, ending)
+		d.tell(id, ending, nil)
 	case flow.StateRunning:
-		d.ask(id, &flow.Fault{Reason: reason, Message: message})
+		if !d.ask(id, &flow.Fault{Reason: reason, Message: message}) {
+			d.forgetEnded(ctx, id)
+		}
 	case flow.StateEnded:
 	}
 	return nil
@@ -171,6 +196,8 @@ func (d *Dispatcher) Next(ctx context.Context, tenant, pipeline string) error {
 		return ErrStopped
 	}
 	defer d.running.Done()
+	ctx, cancel := detached(ctx)
+	defer cancel()
 	claimed, ok, err := d.queue.ClaimNext(ctx, tenant, pipeline)
 	if err != nil {
 		return fmt.Errorf("claim the next run of %s: %w", flow.ID(tenant, pipeline), err)
@@ -192,7 +219,7 @@ func (d *Dispatcher) Live() int {
 // all have ended. Waiting runs stay in the queue.
 func (d *Dispatcher) Stop(ctx context.Context) {
 	d.mu.Lock()
-	d.stopped = true
+	d.shut()
 	d.mu.Unlock()
 	ended := make(chan struct{})
 	go func() {
@@ -222,22 +249,33 @@ func (d *Dispatcher) interrupt() {
 }
 
 // ask gives a live run the cause of its end. A run that the queue holds as live may not be in the map yet: it finds
-// the request when it starts.
-func (d *Dispatcher) ask(id flow.RunID, cause *flow.Fault) {
+// the request when it starts; false then.
+func (d *Dispatcher) ask(id flow.RunID, cause *flow.Fault) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if cancel := d.live[id]; cancel != nil {
 		cancel(cause)
-		return
+		return true
 	}
 	d.asked[id] = cause
+	return false
+}
+
+// forgetEnded drops a request that came too late, to a run that had left the map because its ending was recorded.
+func (d *Dispatcher) forgetEnded(ctx context.Context, id flow.RunID) {
+	record, err := d.queue.Run(ctx, id)
+	if errors.Is(err, flow.ErrNotFound) || (err == nil && record.State == flow.StateEnded) {
+		d.mu.Lock()
+		delete(d.asked, id)
+		d.mu.Unlock()
+	}
 }
 
 // enter counts a caller that may start runs, unless the dispatcher has stopped.
 func (d *Dispatcher) enter() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.stopped {
+	if d.open.Err() != nil {
 		return false
 	}
 	d.running.Add(1)
@@ -258,59 +296,66 @@ func (d *Dispatcher) start(claimed flow.Claimed) {
 	d.mu.Unlock()
 	d.running.Go(func() {
 		defer cancel(nil)
-		ending, recorded := d.execute(ctx, claimed)
+		log := d.log.With(slog.String("tenant", claimed.Run.Tenant), slog.String("pipeline", claimed.Run.Pipeline), slog.String("run", string(claimed.Run.ID)))
+		ending, err := d.execute(ctx, claimed, log)
 		d.mu.Lock()
 		delete(d.live, claimed.Run.ID)
 		delete(d.asked, claimed.Run.ID)
 		d.mu.Unlock()
-		if !recorded {
-			return
-		}
-		d.tell(claimed.Run.ID, ending)
-		if err := d.Next(d.ends, claimed.Run.Tenant, claimed.Run.Pipeline); err != nil && !errors.Is(err, ErrStopped) {
-			d.log.Error("next run not started", slog.String("tenant", claimed.Run.Tenant), slog.String("pipeline", claimed.Run.Pipeline), slog.Any("err", err))
-		}
+		d.tell(claimed.Run.ID, ending, err)
+		_ = insist(d.open, log, "next run not started", func() error { return d.Next(d.open, claimed.Run.Tenant, claimed.Run.Pipeline) })
 	})
 }
 
-// execute runs and records the ending; false when the claim was lost or the ending could not be recorded.
-func (d *Dispatcher) execute(ctx context.Context, claimed flow.Claimed) (flow.Ending, bool) {
-	log := d.log.With(slog.String("tenant", claimed.Run.Tenant), slog.String("pipeline", claimed.Run.Pipeline), slog.String("run", string(claimed.Run.ID)))
+// execute runs and records the ending; flow.ErrStale when the claim was lost.
+func (d *Dispatcher) execute(ctx context.Context, claimed flow.Claimed, log *slog.Logger) (flow.Ending, error) {
 	plan, err := d.queue.Plan(d.ends, claimed.Run.Version)
 	var ending flow.Ending
 	if err != nil {
-		ending = flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonInternal, Message: fmt.Sprintf("the plan %s of this run could not be read: %v", claimed.Run.Version.Short(), err)}
-	} else if ending, err = d.runner.Run(ctx, &plan, claimed); err != nil {
-		if errors.Is(err, flow.ErrStale) {
-			log.Warn("run lost its claim")
-			return flow.Ending{}, false
-		}
-		ending = flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonInternal, Message: "the record of the run could not be written: " + err.Error()}
+		ending = internalFault(fmt.Sprintf("the plan %s of this run could not be read: %v", claimed.Run.Version.Short(), err))
+	} else if ending, err = d.run(ctx, &plan, claimed, log); err != nil && !errors.Is(err, flow.ErrStale) {
+		ending, err = internalFault("the record of the run could not be written: "+err.Error()), nil
 	}
-	if !d.finish(claimed.Claim, ending, log) {
-		return ending, false
+	if !errors.Is(err, flow.ErrStale) {
+		err = insist(d.ends, log, "ending not recorded", func() error { return d.queue.Finish(d.ends, claimed.Claim, ending) })
 	}
-	log.Info("run ended", slog.String("outcome", string(ending.Outcome)), slog.String("reason", string(ending.Reason)))
-	return ending, true
+	switch {
+	case err == nil:
+		log.Info("run ended", slog.String("outcome", string(ending.Outcome)), slog.String("reason", string(ending.Reason)))
+	case errors.Is(err, flow.ErrStale):
+		log.Warn("run lost its claim")
+	}
+	return ending, err
 }
 
-// finish records an ending, again and again until it is recorded, the claim is lost, or the dispatcher gives up: an
-// ending that is not recorded would leave the pipeline blocked by a run that is over.
-func (d *Dispatcher) finish(claim flow.Claim, ending flow.Ending, log *slog.Logger) bool {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-		err := d.queue.Finish(d.ends, claim, ending)
-		switch {
-		case err == nil:
-			return true
-		case errors.Is(err, flow.ErrStale):
-			log.Warn("run lost its claim")
-			return false
+// run calls the runner. A panic ends the run, not the host.
+func (d *Dispatcher) run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed, log *slog.Logger) (ending flow.Ending, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("panic in a run", slog.Any("err", p), slog.String("stack", string(debug.Stack())))
+			ending, err = internalFault("a fault of the host ended the run; the host's log holds the details"), nil
 		}
-		log.Error("ending not recorded", slog.Any("err", err))
+	}()
+	return d.runner.Run(ctx, plan, claimed)
+}
+
+func internalFault(message string) flow.Ending {
+	return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonInternal, Message: message}
+}
+
+// insist repeats a change of the queue until it is made, is refused for good, or ctx ends: an ending that is not
+// recorded, or a next run that is not started, would block the pipeline.
+func insist(ctx context.Context, log *slog.Logger, failure string, change func() error) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		err := change()
+		if err == nil || errors.Is(err, flow.ErrStale) || errors.Is(err, ErrStopped) {
+			return err
+		}
+		log.Error(failure, slog.Any("err", err))
 		select {
 		case <-time.After(wait):
-		case <-d.ends.Done():
-			return false
+		case <-ctx.Done():
+			return err
 		}
 	}
 }
@@ -335,11 +380,11 @@ func (d *Dispatcher) leave(id flow.RunID, w *waiter) {
 	}
 }
 
-func (d *Dispatcher) tell(id flow.RunID, ending flow.Ending) {
+func (d *Dispatcher) tell(id flow.RunID, ending flow.Ending, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if w := d.waiters[id]; w != nil {
-		w.ending = ending
+		w.ending, w.err = ending, err
 		close(w.done)
 		delete(d.waiters, id)
 	}
