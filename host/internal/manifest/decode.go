@@ -110,6 +110,7 @@ func near(a, b span) bool {
 // explain words a fault of syntax for people.
 func explain(message, found string) (text, help string) {
 	found = strings.TrimRight(found, "\r\n")
+	first, _ := utf8.DecodeRuneInString(found)
 	switch {
 	case strings.Contains(message, "expected value but found"):
 		return badValue(found)
@@ -119,6 +120,10 @@ func explain(message, found string) (text, help string) {
 		return "a string over several lines is never closed", `close it with the same three quotes`
 	case strings.Contains(message, "invalid escape"), strings.Contains(message, "hexadecimal digits after"):
 		return "a backslash starts an escape that TOML does not know", `write two backslashes, or use 'single quotes', in which a backslash is itself`
+	case strings.HasPrefix(found, "{"):
+		return "a brace cannot start a line: this is TOML, not JSON", "write key = value, one on each line"
+	case strings.Contains(message, "expected '.' or '='") && first >= utf8.RuneSelf:
+		return fmt.Sprintf("the character %U cannot stand in a key", first), "remove it, or put the key in quotes"
 	case strings.Contains(message, "expected '.' or '='"):
 		return "a key is not followed by =", `write key = value; a key with other characters than letters, digits, _ and - needs quotes`
 	case strings.Contains(message, "to end with a newline"):
@@ -129,12 +134,18 @@ func explain(message, found string) (text, help string) {
 		return "a comma or } is missing in an inline table", "separate keys with commas and close the table with }"
 	case strings.Contains(message, "to end table name"), strings.Contains(message, "table array name delimiter"):
 		return "a table header is not closed", "close it with ] on the same line: [pipelines.hello]"
+	case strings.Contains(message, "invalid datetime"):
+		return clip(found) + " is not a date or time", "write it as 2027-01-31, 07:30:00 or 2027-01-31T07:30:00Z"
+	case strings.Contains(message, "out of range for int64"):
+		return clip(found) + " does not fit into 64 bits", "write it as a string"
+	case strings.Contains(message, "control characters"):
+		return fmt.Sprintf("the control character %U cannot stand here", first), "remove it, or write it as an escape in double quotes"
 	}
 	message = clip(strings.TrimSuffix(message, "."))
-	if first, size := utf8.DecodeRuneInString(message); first < utf8.RuneSelf && !strings.HasPrefix(message, "TOML") {
-		message = strings.ToLower(string(first)) + message[size:]
+	if message != "" && !strings.HasPrefix(message, "TOML") {
+		message = strings.ToLower(message[:1]) + message[1:]
 	}
-	return message, ""
+	return message, "docs/MANIFEST.md shows how a manifest is written"
 }
 
 func badValue(found string) (text, help string) {

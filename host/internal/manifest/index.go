@@ -86,7 +86,8 @@ func (ix *indexer) header(node *unstable.Node) *entry {
 		e = e.child(string(part.Data), at, kindImplied)
 	}
 	array := node.Kind == unstable.ArrayTable
-	if again || e.kind != kindImplied && !(array && e.kind == kindArray) {
+	// A header may add to what a dotted key began: TOML forbids it, the decoder does not.
+	if open := e.kind <= kindDotted || array && e.kind == kindArray; again || !open {
 		ix.repeat(e, at, again)
 		return &entry{} // what follows has its own places, which nobody asks for
 	}

@@ -21,7 +21,7 @@ func (b *binder) unknown(t reflect.Type, path []string, key string) {
 	keys := slices.Sorted(maps.Keys(fieldsOf(t)))
 	p := flow.Problem{
 		Code: flow.CodeUnknownKey, Path: join(path, key), OnKey: true,
-		Message: fmt.Sprintf("unknown key %s in %s", quoted(key), title(path)),
+		Message: fmt.Sprintf("unknown key %s %s", quoted(key), where(path)),
 	}
 	if len(b.findings) < maxFindings {
 		p.Help = keyHelp(t, path, key, keys)
@@ -36,6 +36,9 @@ func (b *binder) unknown(t reflect.Type, path []string, key string) {
 func keyHelp(t reflect.Type, path []string, key string, keys []string) string {
 	if other, ok := otherWords()[strings.ToLower(key)]; ok && slices.Contains(keys, other) {
 		return fmt.Sprintf("it is called %s here", other)
+	}
+	if key == "version" && len(path) > 0 {
+		return "version = 1 stands above the first table"
 	}
 	if inner := holder(t, key); inner != "" {
 		return fmt.Sprintf("it belongs into [%s]", dotted(join(path, inner)))
@@ -121,6 +124,7 @@ func (b *binder) typeHelp(t reflect.Type, val any, path []string) string {
 	key := path[len(path)-1]
 	s, isText := val.(string)
 	number, isNumber := val.(int64)
+	_, isList := val.([]any)
 	switch {
 	case t == typeDuration && isNumber:
 		return fmt.Sprintf("give it a unit: %s = %q", key, strconv.FormatInt(number, 10)+"s")
@@ -130,7 +134,7 @@ func (b *binder) typeHelp(t reflect.Type, val any, path []string) string {
 		return "write it without quotes"
 	case isText && t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.String:
 		return fmt.Sprintf("put it in brackets: %s = [%s]", key, quoted(s))
-	case isText && t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct:
+	case (isText || isList) && t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct:
 		return fmt.Sprintf("give it a name: [%s.NAME]", dotted(path))
 	case t.Kind() == reflect.String && isScalar(val):
 		return "put it in quotes: " + quoted(b.doc.sourceOf(path))
@@ -206,11 +210,14 @@ func inUnit(t reflect.Type, n int64) string {
 }
 
 // title names a table in a message.
-func title(path []string) string {
+func title(path []string) string { return "[" + dotted(path) + "]" }
+
+// where says in which table something stands.
+func where(path []string) string {
 	if len(path) == 0 {
-		return "the manifest's top level"
+		return "at the top level"
 	}
-	return "[" + dotted(path) + "]"
+	return "in " + title(path)
 }
 
 // label names a value in a message: its key, or which item of a list it is.

@@ -16,7 +16,7 @@ func clip(s string) string {
 	if len(s) > maxEcho*4 {
 		s = s[:maxEcho*4]
 	}
-	runes := []rune(strings.Map(printable, s))
+	runes := []rune(strings.ReplaceAll(strings.Map(printable, s), "\t", " "))
 	if len(runes) > maxEcho {
 		return string(runes[:maxEcho]) + "…"
 	}
