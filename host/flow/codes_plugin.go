@@ -12,7 +12,6 @@ const (
 	CodeNoEntry          Code = "UF2008" // the module has no entry
 	CodeModuleDigest     Code = "UF2009" // the plugin's bytes are not those of the plan
 	CodeCompile          Code = "UF2010" // the module does not compile
-	CodeModuleMemory     Code = "UF2011" // the module needs more memory than its limit
 	CodeModuleCache      Code = "UF2012" // the cache of compiled modules cannot be used
 	CodeFuncUnknown      Code = "UF2020" // no Go function of that name is registered
 	CodeFuncRegister     Code = "UF2021" // the Go function cannot be registered
@@ -48,7 +47,6 @@ func pluginCodes() []Explanation {
 			"Apply the manifest again to take the new bytes over (uniflow apply), or restore the file."},
 		{CodeCompile, "the module does not compile", "The module passed the checks of its form but breaks a rule of validation, or uses a proposal that the host does not enable (threads, tail calls, exceptions, garbage collection).\n\n" +
 			"Build with the default features of the target wasip1."},
-		{CodeModuleMemory, "the module needs more memory than its limit", "The memory that the module declares at its start is larger than limits.memory of the step.\n\n" +
 			"Raise limits.memory of the step or plugin, or link with a smaller stack and initial memory."},
 		{CodeModuleCache, "the cache of compiled modules cannot be used", "The host keeps compiled modules in a folder of its own under its data folder, readable by its user only.\n\n" +
 			"See that the folder can be created and written, and that the disk is not full."},

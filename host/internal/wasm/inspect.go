@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -238,4 +239,25 @@ func (i *Info) checkEntry() error {
 		return fail("the module imports functions that use its memory, but does not export \"memory\"")
 	}
 	return nil
+}
+
+// Resolved is what a plan needs to know of the module at path.
+func (i *Info) Resolved(path string) flow.Resolved {
+	r := flow.Resolved{Path: path, Digest: i.Digest, Functions: i.Functions}
+	if i.Descriptor == nil {
+		return r
+	}
+	for name, f := range i.Descriptor.Functions {
+		var schema struct {
+			Properties map[string]json.RawMessage `json:"properties"`
+		}
+		if json.Unmarshal(f.Outputs, &schema) != nil || len(schema.Properties) == 0 {
+			continue // a schema that does not list outputs by name says nothing of them
+		}
+		if r.Outputs == nil {
+			r.Outputs = map[string]map[string]json.RawMessage{}
+		}
+		r.Outputs[name] = schema.Properties
+	}
+	return r
 }

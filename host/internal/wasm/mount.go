@@ -61,16 +61,16 @@ func (a *attempt) mountHost(guest, host string, single map[string]*onlyFS) error
 			Hint: "create what grant.mount names for it, or correct the path (" + string(flow.CodeMount) + ")",
 		}
 	}
-	real, err := filepath.EvalSymlinks(host)
+	target, err := filepath.EvalSymlinks(host)
 	if err != nil {
 		return fail(err)
 	}
-	stat, err := os.Stat(real)
+	stat, err := os.Stat(target)
 	if err != nil {
 		return fail(err)
 	}
 	if !stat.IsDir() {
-		root, err := os.OpenRoot(filepath.Dir(real))
+		root, err := os.OpenRoot(filepath.Dir(target))
 		if err != nil {
 			return fail(err)
 		}
@@ -78,10 +78,10 @@ func (a *attempt) mountHost(guest, host string, single map[string]*onlyFS) error
 		if single[dir] == nil {
 			single[dir] = &onlyFS{files: map[string]rootFile{}}
 		}
-		single[dir].files[path.Base(guest)] = rootFile{root: root, name: filepath.Base(real)}
+		single[dir].files[path.Base(guest)] = rootFile{root: root, name: filepath.Base(target)}
 		return nil
 	}
-	root, err := os.OpenRoot(real)
+	root, err := os.OpenRoot(target)
 	if err != nil {
 		return fail(err)
 	}

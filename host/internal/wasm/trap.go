@@ -23,10 +23,16 @@ func trapFault(err error) *flow.Fault {
 			Reason: flow.ReasonStack, Message: "the guest's call stack is exhausted" + calledFrom(stack),
 			Hint: "look for a recursion without an end, or one that is too deep", Err: err,
 		}
+	case !trapped && strings.HasPrefix(stack, "\t"+wasiModule+"."):
+		// The engine's WASI trusts some numbers and panics on them, which it recovers from.
+		return &flow.Fault{
+			Reason: flow.ReasonTrap, Message: "the guest called the host with arguments that cannot be served" + calledFrom(stack),
+			Hint: "look for a wrong pointer or length", Err: err,
+		}
 	case !trapped:
 		return &flow.Fault{
-			Reason: flow.ReasonInternal, Message: "a call of the guest to the host failed" + calledFrom(stack),
-			Hint: "unless the guest's arguments are wrong, this is a fault of the host; its log holds the details", Err: err,
+			Reason: flow.ReasonInternal, Message: "a fault of the host ended the guest" + calledFrom(stack),
+			Hint: "the host's log holds the details", Err: err,
 		}
 	}
 	fault := &flow.Fault{Reason: flow.ReasonTrap, Message: "the guest trapped: " + kind + calledFrom(stack), Err: err}

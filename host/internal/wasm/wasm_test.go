@@ -19,8 +19,8 @@ import (
 
 // guests are the Go test plugins, built once per run of the tests.
 type guests struct {
-	dir              string
-	command, reactor func() (string, error)
+	dir                     string
+	command, reactor, files func() (string, error)
 }
 
 //nolint:gochecknoglobals // built once for all tests, removed by TestMain
@@ -33,20 +33,23 @@ func newGuests() *guests {
 	}
 	return &guests{
 		dir:     dir,
-		command: sync.OnceValues(func() (string, error) { return buildGuest(dir, "command", "exe") }),
-		reactor: sync.OnceValues(func() (string, error) { return buildGuest(dir, "reactor", "c-shared") }),
+		command: sync.OnceValues(func() (string, error) { return buildGuest(dir, suite+"command", "exe") }),
+		reactor: sync.OnceValues(func() (string, error) { return buildGuest(dir, suite+"reactor", "c-shared") }),
+		files:   sync.OnceValues(func() (string, error) { return buildGuest(dir, "./testdata/files", "exe") }),
 	}
 }
 
-func buildGuest(dir, name, mode string) (string, error) {
+// suite is where the guests of the conformance suite are.
+const suite = "../plugintest/testdata/guest/"
+
+func buildGuest(dir, pkg, mode string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	path := filepath.Join(dir, name+".wasm")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-buildmode="+mode, "-o", path, "./"+name) //nolint:gosec // constants
-	cmd.Dir = filepath.Join("..", "plugintest", "testdata", "guest")
+	path := filepath.Join(dir, filepath.Base(pkg)+".wasm")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-buildmode="+mode, "-o", path, pkg) //nolint:gosec // constants
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}
 	return path, nil
 }

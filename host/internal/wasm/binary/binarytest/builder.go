@@ -49,6 +49,9 @@ func (b *Builder) Memory(pages int) {
 	b.exports = append(b.exports, Join(Vec([]byte("memory")), []byte{2, 0}))
 }
 
+// Pages changes the size of the memory.
+func (b *Builder) Pages(pages int) { b.memory = Join([]byte{0}, U32(pages)) }
+
 // Export exports a function.
 func (b *Builder) Export(name string, index int) {
 	b.exports = append(b.exports, Join(Vec([]byte(name)), []byte{0}, U32(index)))

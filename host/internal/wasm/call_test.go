@@ -1,0 +1,556 @@
+package wasm_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/plugintest"
+	"github.com/uniflow-dev/uniflow/host/internal/plugintest/guest"
+	"github.com/uniflow-dev/uniflow/host/internal/wasm"
+	bt "github.com/uniflow-dev/uniflow/host/internal/wasm/binary/binarytest"
+	"github.com/uniflow-dev/uniflow/sdk/abi"
+	"github.com/uniflow-dev/uniflow/sdk/abi/abitest"
+)
+
+// attempt executes one attempt of a module; change may edit the call, ctx may be nil.
+func attempt(t *testing.T, module []byte, change func(*flow.Call)) (flow.Result, *plugintest.Host, error) {
+	t.Helper()
+	return attemptWith(t, module, flow.Grant{}, change)
+}
+
+func attemptWith(t *testing.T, module []byte, grant flow.Grant, change func(*flow.Call)) (flow.Result, *plugintest.Host, error) {
+	t.Helper()
+	rt := newRuntime(t, wasm.Config{Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	p := pluginOf(t, module)
+	p.Grant = grant
+	m, err := rt.Load(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	host := plugintest.NewHost(ctx)
+	call := plugintest.NewCall(t, guest.With{})
+	if change != nil {
+		change(&call)
+	}
+	result, err := m.Call(ctx, call, host)
+	return result, host, err
+}
+
+func faultOf(t *testing.T, err error) *flow.Fault {
+	t.Helper()
+	fault, ok := errors.AsType[*flow.Fault](err)
+	if !ok {
+		t.Fatalf("error %v, want a *flow.Fault", err)
+	}
+	if strings.Contains(fault.Message+fault.Hint, ".go:") || strings.Contains(fault.Message, "wasm stack trace") {
+		t.Errorf("the message shows the host's inside: %s", fault.Message)
+	}
+	return fault
+}
+
+// expect traps when the value on the stack is not want.
+func expect(want int) []byte {
+	return bt.Join(bt.Const(want), []byte{0x47, 0x04, 0x40, bt.Unreachable, 0x0b})
+}
+
+func TestEndsAreToldApart(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body   [][]byte
+		reason flow.Reason
+		says   string
+	}{
+		"unreachable":   {[][]byte{bt.Op(bt.Unreachable)}, flow.ReasonTrap, "unreachable in entry"},
+		"division":      {[][]byte{bt.Const(1), bt.Const(0), bt.Op(bt.DivS)}, flow.ReasonTrap, "divide by zero"},
+		"out of bounds": {[][]byte{bt.Const(-1), bt.Op(0x28, 2, 0)}, flow.ReasonTrap, "out of bounds"},
+		"stack":         {[][]byte{bt.Call(1)}, flow.ReasonStack, "call stack"},
+		"memory": {[][]byte{bt.Const(32), bt.Op(0x40, 0), expect(1), bt.Const(2000), bt.Op(0x40, 0), expect(-1), bt.Op(bt.Unreachable)},
+			flow.ReasonMemory, "limits.memory, 64MiB"},
+	} {
+		b, _ := reactor()
+		module := append(entry(b, 0, c.body...), bt.Section(0, bt.Join(bt.Vec([]byte("name")), []byte{1}, bt.Vec(bt.Join([]byte{1, 1}, bt.Vec([]byte("entry(*T)"))))))...)
+		_, _, err := attempt(t, module, nil)
+		fault := faultOf(t, err)
+		if fault.Reason != c.reason || !strings.Contains(fault.Message, c.says) {
+			t.Errorf("%s: %s %q, want %s with %q", name, fault.Reason, fault.Message, c.reason, c.says)
+		}
+	}
+}
+
+func TestMemoryIsBoundedFromTheStart(t *testing.T) {
+	t.Parallel()
+	b, _ := reactor()
+	module := entry(b, 0, bt.Const(0))
+	result, _, err := attempt(t, module, func(c *flow.Call) { c.Limits.Memory = 64 * flow.KiB })
+	if err != nil || result.Usage.Memory != 64*flow.KiB {
+		t.Errorf("result %+v, error %v", result, err)
+	}
+	_, _, err = attempt(t, module, func(c *flow.Call) { c.Limits.Memory = 64*flow.KiB - 1 })
+	if fault := faultOf(t, err); fault.Reason != flow.ReasonMemory || !strings.Contains(fault.Message, "64KiB") {
+		t.Errorf("fault %s %q", fault.Reason, fault.Message)
+	}
+}
+
+func TestRefusedGrowthAloneIsNoFault(t *testing.T) {
+	t.Parallel()
+	b, _ := reactor()
+	_, _, err := attempt(t, entry(b, 0, bt.Const(2000), bt.Op(0x40, 0), expect(-1), bt.Const(0)), nil)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStartFunctionIsBounded(t *testing.T) {
+	t.Parallel()
+	b, _ := reactor()
+	b.Start(b.Func(0, 0, bt.Loop()))
+	module := entry(b, 0, bt.Const(0))
+	rt := newRuntime(t, wasm.Config{})
+	m, err := rt.Load(t.Context(), pluginOf(t, module))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	call := plugintest.NewCall(t, guest.With{})
+	call.Grace = 0
+	_, err = m.Call(ctx, call, plugintest.NewHost(ctx))
+	if fault := faultOf(t, err); fault.Reason != flow.ReasonTimeout {
+		t.Errorf("reason %s: %s", fault.Reason, fault.Message)
+	}
+}
+
+// TestBadPointers calls every import with every combination of bad pointers and lengths: each is errno 9 or, where the
+// bytes lie inside the memory, anything but a trap.
+func TestBadPointers(t *testing.T) {
+	t.Parallel()
+	edges := []int{0, 1, 65535, 65536, 65537, 1 << 31, 1<<32 - 1}
+	names := []string{"input_read", "output", "log", "fail", "progress", "call", "call_read", "call_write"}
+	b, index := reactor(names...)
+	var body [][]byte
+	check := func(name string, args [][]byte, bad bool) {
+		body = append(body, args...)
+		body = append(body, bt.Call(index[name]))
+		switch {
+		case name == "log":
+		case bad:
+			body = append(body, expect(-9))
+		default:
+			body = append(body, bt.Op(bt.Drop))
+		}
+	}
+	for _, ptr := range edges {
+		for _, size := range edges {
+			bad := ptr+size > 65536
+			p, n := bt.Const(ptr), bt.Const(size)
+			check("input_read", [][]byte{p, bt.Const(0), n}, bad)
+			check("output", [][]byte{p, n, bt.Const(0), bt.Const(1)}, bad)
+			check("output", [][]byte{bt.Const(0), bt.Const(1), p, n}, bad)
+			check("log", [][]byte{bt.Const(2), p, n}, bad)
+			check("fail", [][]byte{bt.Const(1), p, n}, bad)
+			check("progress", [][]byte{bt.Const(1), p, n}, bad)
+			check("call", [][]byte{p, n, bt.Const(0), bt.Const(0)}, bad)
+			check("call", [][]byte{bt.Const(0), bt.Const(0), p, n}, bad)
+			check("call_read", [][]byte{p, bt.Const(0), n}, bad)
+			check("call_write", [][]byte{p, n}, bad)
+		}
+	}
+	body = append(body, bt.Const(0))
+	result, _, err := attempt(t, entry(b, 0, body...), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(len(edges) * len(edges) * 10); result.Usage.HostCalls != want {
+		t.Errorf("%d host calls counted, want %d", result.Usage.HostCalls, want)
+	}
+}
+
+func TestInputIsReadInSlices(t *testing.T) {
+	t.Parallel()
+	b, index := reactor("input_size", "input_read", "output")
+	b.Data(60000, "first")
+	module := entry(b, 1,
+		bt.Call(index["input_size"]), bt.Set(0),
+		bt.Const(100), bt.Const(0), bt.Const(1), bt.Call(index["input_read"]), expect(1),
+		bt.Const(101), bt.Const(1), bt.Const(50000), bt.Call(index["input_read"]), bt.Get(0), bt.Const(1), bt.Op(0x6b), bt.Op(0x47, 0x04, 0x40, bt.Unreachable, 0x0b),
+		bt.Const(0), bt.Get(0), bt.Const(10), bt.Call(index["input_read"]), expect(0),
+		bt.Const(0), bt.Const(-1), bt.Const(10), bt.Call(index["input_read"]), expect(0),
+		bt.Const(60000), bt.Const(5), bt.Const(100), bt.Get(0), bt.Call(index["output"]), expect(0),
+		bt.Const(0))
+	result, _, err := attempt(t, module, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got flow.RunContext
+	if err := json.Unmarshal(result.Outputs["first"], &got); err != nil || got.Step != "summarise" {
+		t.Errorf("the guest read %s: %v", result.Outputs["first"], err)
+	}
+}
+
+func TestResponsesAndBodies(t *testing.T) {
+	t.Parallel()
+	b, index := reactor("call", "call_read", "call_write", "output")
+	b.Data(0, "artifact.put{}no.suchresult\xff")
+	module := entry(b, 1,
+		// "ab" goes up in two parts and comes back as an artifact's reference
+		bt.Const(0), bt.Const(1), bt.Call(index["call_write"]), expect(0),
+		bt.Const(1), bt.Const(1), bt.Call(index["call_write"]), expect(0),
+		bt.Const(0), bt.Const(12), bt.Const(12), bt.Const(2), bt.Call(index["call"]), bt.Set(0),
+		bt.Const(1000), bt.Const(0), bt.Get(0), bt.Call(index["call_read"]), bt.Op(bt.Drop),
+		bt.Const(21), bt.Const(6), bt.Const(1000), bt.Get(0), bt.Call(index["output"]), expect(0),
+		// an op that is no text, and one that is too long
+		bt.Const(27), bt.Const(1), bt.Const(0), bt.Const(0), bt.Call(index["call"]), expect(-4),
+		bt.Const(0), bt.Const(129), bt.Const(0), bt.Const(0), bt.Call(index["call"]), expect(-3),
+		// a refusal says why by call_read
+		bt.Const(14), bt.Const(7), bt.Const(12), bt.Const(2), bt.Call(index["call"]), expect(-8),
+		bt.Const(2000), bt.Const(0), bt.Const(10), bt.Call(index["call_read"]), expect(10),
+		bt.Const(0))
+	result, host, err := attempt(t, module, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ref flow.ArtifactRef
+	if err := json.Unmarshal(result.Outputs["result"], &ref); err != nil {
+		t.Fatalf("output %s: %v", result.Outputs["result"], err)
+	}
+	if _, content := host.Artifacts(); string(content[ref.Digest]) != "ar" {
+		t.Errorf("the body was %q", content[ref.Digest])
+	}
+}
+
+func TestCallsAreBounded(t *testing.T) {
+	t.Parallel()
+	b, index := reactor("progress")
+	count := bt.Join(bt.Get(0), bt.Const(1), bt.Op(bt.Add), bt.Set(0))
+	loop := bt.Join([]byte{0x03, 0x40}, count, bt.Const(1), bt.Const(0), bt.Const(0), bt.Call(index["progress"]), expect(0),
+		bt.Get(0), bt.Const(1_000_000), bt.Op(0x48, 0x0d, 0, 0x0b))
+	_, _, err := attempt(t, entry(b, 1, loop, bt.Const(1), bt.Const(0), bt.Const(0), bt.Call(index["progress"]), expect(-7), bt.Const(0)), nil)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInitialisationHasNoServices(t *testing.T) {
+	t.Parallel()
+	b, index := reactor("call")
+	b.Data(0, "host.info")
+	call := bt.Join(bt.Const(0), bt.Const(9), bt.Const(0), bt.Const(0), bt.Call(index["call"]))
+	b.Export("_initialize", b.Func(0, 0, call, expect(-5)))
+	module := entry(b, 0, call, expect(len(`{"version":"test"}`)), bt.Const(0))
+	if _, _, err := attempt(t, module, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReturnValuesAreKinds(t *testing.T) {
+	t.Parallel()
+	for ret, want := range map[int]flow.Verdict{0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 7: 1, -1: 1} {
+		b, _ := reactor()
+		result, _, err := attempt(t, entry(b, 0, bt.Const(ret)), nil)
+		if err != nil || result.Verdict != want || result.ExitCode != nil {
+			t.Errorf("%d: %+v, %v", ret, result, err)
+		}
+	}
+}
+
+func TestFunctionsByName(t *testing.T) {
+	t.Parallel()
+	b, _ := reactor()
+	b.Export("mean", b.Func(b.Type(nil, []byte{bt.I32}), 0, bt.Const(2)))
+	module := b.Bytes()
+	result, _, err := attempt(t, module, func(c *flow.Call) { c.Context.Function = "mean" })
+	if err != nil || result.Verdict != flow.VerdictSkip {
+		t.Errorf("%+v, %v", result, err)
+	}
+	_, _, err = attempt(t, module, nil)
+	if fault := faultOf(t, err); fault.Reason != flow.ReasonInvalid || !strings.Contains(fault.Hint, "mean") {
+		t.Errorf("fault %+v", fault)
+	}
+}
+
+// goldenAttempt builds a reactor that makes the calls of a vector and traps when the host answers another errno.
+func goldenAttempt(t *testing.T, c abitest.AttemptCase) []byte {
+	t.Helper()
+	b, index := reactor("output", "fail")
+	offset := 1024
+	place := func(text string) (ptr, size []byte) {
+		at := offset
+		b.Data(at, text)
+		offset += len(text)
+		return bt.Const(at), bt.Const(len(text))
+	}
+	var body [][]byte
+	for _, call := range c.Calls {
+		errno, ok := abi.ErrnoByName(call.Errno)
+		if !ok {
+			t.Fatalf("errno %q", call.Errno)
+		}
+		for n := range max(call.Times, 1) {
+			if call.Do == "fail" {
+				ptr, size := place(string(call.Text))
+				body = append(body, bt.Const(int(call.Kind)), ptr, size, bt.Call(index["fail"]), expect(-int(errno)))
+				continue
+			}
+			name, nameLen := place(strings.Replace(string(call.Key), "%d", strconv.Itoa(n), 1))
+			value, valueLen := place(string(call.Value))
+			body = append(body, name, nameLen, value, valueLen, bt.Call(index["output"]), expect(-int(errno)))
+		}
+	}
+	b.Pages(offset>>16 + 1)
+	return entry(b, 0, append(body, bt.Const(int(c.Return)))...)
+}
+
+func verdictOf(r flow.Result) abitest.Verdict {
+	return abitest.Of(abi.Verdict{Kind: abi.Kind(r.Verdict), Code: r.Code, Message: r.Message, RetryAfter: r.RetryAfter.Std()})
+}
+
+func wantOutputs(t *testing.T, got, want map[string]json.RawMessage) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("outputs %q, want %q", got, want)
+	}
+	for name, value := range want {
+		var g, w any
+		if json.Unmarshal(got[name], &g) != nil || json.Unmarshal(value, &w) != nil {
+			t.Errorf("output %s = %s, want %s", name, got[name], value)
+			continue
+		}
+		gd, _ := json.Marshal(g)
+		wd, _ := json.Marshal(w)
+		if string(gd) != string(wd) {
+			t.Errorf("output %s = %s, want %s", name, gd, wd)
+		}
+	}
+}
+
+var vectors = filepath.Join("..", "..", "..", "sdk", "abi", "testdata") //nolint:gochecknoglobals // a constant path
+
+func TestGoldenAttempts(t *testing.T) {
+	t.Parallel()
+	for _, c := range abitest.Load[abitest.AttemptCase](t, vectors, "attempt.json") {
+		if c.Limits.Outputs != 0 {
+			continue // the number of outputs is the contract's own; a call cannot lower it
+		}
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			result, _, err := attempt(t, goldenAttempt(t, c), func(call *flow.Call) { call.Limits.Output = flow.Size(c.Limits.OutputBytes) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := verdictOf(result); got != c.Verdict {
+				t.Errorf("verdict %+v, want %+v", got, c.Verdict)
+			}
+			kept := result.Verdict == flow.VerdictOK || result.Verdict == flow.VerdictSkip
+			if c.Outputs != nil && kept {
+				wantOutputs(t, result.Outputs, c.Outputs)
+			}
+			if !kept && len(result.Outputs) > 0 {
+				t.Errorf("a failure kept outputs %q", result.Outputs)
+			}
+		})
+	}
+}
+
+// printer builds a command that writes text to a descriptor and exits.
+func printer(fd int, text string, code uint32) []byte {
+	b := &bt.Builder{}
+	four := b.Type([]byte{bt.I32, bt.I32, bt.I32, bt.I32}, []byte{bt.I32})
+	write := b.Import("wasi_snapshot_preview1", "fd_write", four)
+	exit := b.Import("wasi_snapshot_preview1", "proc_exit", b.Type([]byte{bt.I32}, nil))
+	b.Memory(1 + (len(text)+1024)>>16)
+	b.Data(1024, text)
+	store := func(at, value int) []byte { return bt.Join(bt.Const(at), bt.Const(value), bt.Op(0x36, 2, 0)) }
+	b.Export("_start", b.Func(b.Type(nil, nil), 0,
+		store(0, 1024), store(4, len(text)),
+		bt.Const(fd), bt.Const(0), bt.Const(1), bt.Const(8), bt.Call(write), bt.Op(bt.Drop),
+		bt.Const(int(code)), bt.Call(exit)))
+	return b.Bytes()
+}
+
+func TestGoldenStdout(t *testing.T) {
+	t.Parallel()
+	for _, c := range abitest.Load[abitest.StdoutCase](t, vectors, "stdout.json") {
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			result, host, err := attempt(t, printer(1, string(c.Stdout), 0), func(call *flow.Call) { call.Stdout = string(c.Mode) })
+			switch {
+			case c.Error == "" && err == nil:
+				wantOutputs(t, result.Outputs, c.Outputs)
+			case c.Error == "not_utf8" && c.Mode != abi.StdoutJSON:
+				ref, ok := abi.AsArtifact(result.Outputs["stdout"])
+				if _, content := host.Artifacts(); err != nil || !ok || string(content[flow.Digest(ref.Artifact)]) != string(c.Stdout) {
+					t.Errorf("result %+v, error %v, want the bytes as an artifact", result, err)
+				}
+			case c.Error != "" && err != nil:
+				if fault := faultOf(t, err); fault.Reason != flow.ReasonOutput {
+					t.Errorf("fault %+v", fault)
+				}
+			default:
+				t.Errorf("result %+v, error %v, want %q", result, err, c.Error)
+			}
+		})
+	}
+}
+
+func TestGoldenExits(t *testing.T) {
+	t.Parallel()
+	for _, c := range abitest.Load[abitest.ExitCase](t, vectors, "exit.json") {
+		result, _, err := attempt(t, printer(2, string(c.Stderr)+"\n", c.Code), nil)
+		if err != nil {
+			t.Errorf("%s: %v", c.Name, err)
+			continue
+		}
+		if got := verdictOf(result); got != c.Verdict {
+			t.Errorf("%s: verdict %+v, want %+v", c.Name, got, c.Verdict)
+		}
+	}
+}
+
+func TestGoldenStderr(t *testing.T) {
+	t.Parallel()
+	for _, c := range abitest.Load[abitest.StderrCase](t, vectors, "stderr.json") {
+		_, host, err := attempt(t, printer(2, string(c.Line)+"\n", 0), nil)
+		if err != nil {
+			t.Errorf("%s: %v", c.Name, err)
+			continue
+		}
+		lines := host.Lines()
+		if strings.TrimSpace(string(c.Line)) == "" {
+			if len(lines) != 0 {
+				t.Errorf("%s: a blank line was logged", c.Name)
+			}
+			continue
+		}
+		if len(lines) != 1 || lines[0].Level.String() != c.Level || !strings.HasPrefix(lines[0].Message, c.Message) {
+			t.Errorf("%s: %+v, want %s %q", c.Name, lines, c.Level, c.Message)
+		}
+	}
+}
+
+func TestLinesAreCutAndTheLastNeedsNoEnd(t *testing.T) {
+	t.Parallel()
+	_, host, err := attempt(t, printer(2, "one\n"+strings.Repeat("x", 20_000)+"\nlast", 0), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := host.Lines()
+	if len(lines) != 3 || lines[0].Message != "one" || len(lines[1].Message) != abi.MaxMessage || lines[2].Message != "last" {
+		t.Errorf("%d lines", len(lines))
+	}
+}
+
+func TestStdoutAsLog(t *testing.T) {
+	t.Parallel()
+	result, host, err := attempt(t, printer(1, "warn: careful\n", 0), func(c *flow.Call) { c.Stdout = "log" })
+	if err != nil || len(result.Outputs) != 0 {
+		t.Errorf("result %+v, error %v", result, err)
+	}
+	if lines := host.Lines(); len(lines) != 1 || lines[0] != (plugintest.Line{Level: flow.LogWarn, Message: "careful"}) {
+		t.Errorf("lines %v", lines)
+	}
+}
+
+func TestSleepsOfHostileLength(t *testing.T) {
+	t.Parallel()
+	b := &bt.Builder{}
+	poll := b.Import("wasi_snapshot_preview1", "poll_oneoff", b.Type([]byte{bt.I32, bt.I32, bt.I32, bt.I32}, []byte{bt.I32}))
+	renumber := b.Import("wasi_snapshot_preview1", "fd_renumber", b.Type([]byte{bt.I32, bt.I32}, []byte{bt.I32}))
+	b.Memory(1)
+	b.Data(24, "\xff\xff\xff\xff\xff\xff\xff\x7f") // 292 years
+	b.Export("_start", b.Func(b.Type(nil, nil), 0,
+		bt.Const(0), bt.Const(1<<31-1), bt.Call(renumber), expect(58),
+		bt.Const(0), bt.Const(1000), bt.Const(1), bt.Const(2000), bt.Call(poll), bt.Op(bt.Drop)))
+	rt := newRuntime(t, wasm.Config{})
+	m, err := rt.Load(t.Context(), pluginOf(t, b.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = m.Call(ctx, plugintest.NewCall(t, guest.With{}), plugintest.NewHost(ctx))
+	if fault := faultOf(t, err); fault.Reason != flow.ReasonTimeout {
+		t.Errorf("fault %s %q", fault.Reason, fault.Message)
+	}
+}
+
+func TestHostFaultsHideTheHost(t *testing.T) {
+	t.Parallel()
+	b := &bt.Builder{}
+	poll := b.Import("wasi_snapshot_preview1", "poll_oneoff", b.Type([]byte{bt.I32, bt.I32, bt.I32, bt.I32}, []byte{bt.I32}))
+	b.Memory(1)
+	// The number of subscriptions wraps in the engine's arithmetic, and it indexes out of range.
+	b.Export("_start", b.Func(b.Type(nil, nil), 0, bt.Const(0), bt.Const(0), bt.Const(0x10000000), bt.Const(0), bt.Call(poll), bt.Op(bt.Drop)))
+	_, _, err := attempt(t, b.Bytes(), nil)
+	if fault := faultOf(t, err); fault.Reason != flow.ReasonTrap || !strings.Contains(fault.Message, "poll_oneoff") {
+		t.Errorf("fault %s %q", fault.Reason, fault.Message)
+	}
+}
+
+func TestCacheHeals(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "cache")
+	b, _ := reactor()
+	p := pluginOf(t, entry(b, 0, bt.Const(0)))
+	load := func() {
+		rt := newRuntime(t, wasm.Config{CacheDir: dir})
+		m, err := rt.Load(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Call(t.Context(), plugintest.NewCall(t, guest.With{}), plugintest.NewHost(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load()
+	stat, err := os.Stat(dir)
+	if err != nil || stat.Mode().Perm()&0o077 != 0 {
+		t.Errorf("mode %v, %v, want a private folder", stat.Mode(), err)
+	}
+	damaged := 0
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		damaged++
+		return os.WriteFile(path, []byte("WAZEVO"), 0o600)
+	})
+	if err != nil || damaged == 0 {
+		t.Fatalf("%d files damaged, %v", damaged, err)
+	}
+	load()
+}
+
+func TestLoadsSideBySideCompileOnce(t *testing.T) {
+	t.Parallel()
+	rt := newRuntime(t, wasm.Config{})
+	path, err := built.command()
+	p := pluginAt(t, path, err)
+	errs := make(chan error, 8)
+	for range cap(errs) {
+		go func() {
+			_, err := rt.Load(t.Context(), p)
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	other := p
+	other.Path = "nowhere" // loaded already: not read again
+	if _, err := rt.Load(t.Context(), other); err != nil {
+		t.Error(err)
+	}
+}
