@@ -47,7 +47,6 @@ func pluginCodes() []Explanation {
 			"Apply the manifest again to take the new bytes over (uniflow apply), or restore the file."},
 		{CodeCompile, "the module does not compile", "The module passed the checks of its form but breaks a rule of validation, or uses a proposal that the host does not enable (threads, tail calls, exceptions, garbage collection).\n\n" +
 			"Build with the default features of the target wasip1."},
-			"Raise limits.memory of the step or plugin, or link with a smaller stack and initial memory."},
 		{CodeModuleCache, "the cache of compiled modules cannot be used", "The host keeps compiled modules in a folder of its own under its data folder, readable by its user only.\n\n" +
 			"See that the folder can be created and written, and that the disk is not full."},
 		{CodeFuncUnknown, "no Go function of that name is registered", "A step of kind func names a function that the embedding program has not registered on its host.\n\n" +
