@@ -116,6 +116,16 @@ func (c *Call) Artifact(name, mediaType string, r io.Reader) error {
 	return nil
 }
 
+var errOver = errors.New("the attempt is over")
+
+// close ends the use of the stream, for goroutines that the function has left
+// behind.
+func (c *Call) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.send = func(*proto.RunEvent) error { return errOver }
+}
+
 // event sends an event; a stream is for one sender at a time.
 func (c *Call) event(e *proto.RunEvent) error {
 	c.mu.Lock()

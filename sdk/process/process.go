@@ -9,6 +9,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -65,7 +66,7 @@ type Plugin struct {
 func Serve(p Plugin) {
 	if os.Getenv(CookieKey) != CookieValue {
 		fmt.Fprintf(os.Stderr, "This program is a Uniflow plugin and is started by the host. Name it in uniflow.toml:\n\n  [plugins.%s]\n  process = %q\n",
-			p.Descriptor.Name, os.Args[0])
+			cmp.Or(p.Descriptor.Name, "name"), os.Args[0])
 		os.Exit(1) //nolint:forbidigo // Serve is the main of a plugin
 	}
 	plugin.Serve(&plugin.ServeConfig{

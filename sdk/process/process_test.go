@@ -270,6 +270,22 @@ func TestCancelledRunHasLastWords(t *testing.T) {
 	}
 }
 
+func TestCallIsOverWhenTheFunctionReturns(t *testing.T) {
+	t.Parallel()
+	var late *Call
+	k := newKit(t, one(func(_ context.Context, c *Call) error { late = c; return nil }))
+	s := k.run(t.Context(), t, abi.RunContext{}, 0)
+	if err := late.Output("late", 1); !errors.Is(err, errOver) {
+		t.Errorf("a late output: got %v", err)
+	}
+	if !late.Progress(1, "") {
+		t.Error("late progress is not told to stop")
+	}
+	if len(s.events) != 1 {
+		t.Errorf("sent %v, want done alone", s.events)
+	}
+}
+
 func TestDecodeMismatchIsPermanent(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, one(func(_ context.Context, c *Call) error {

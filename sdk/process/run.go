@@ -36,9 +36,10 @@ func (s *server) Run(req *proto.RunRequest, stream grpc.ServerStreamingServer[pr
 		attempt: abi.NewAttempt(abi.Limits{OutputBytes: int(req.GetOutputBytes())}),
 	}
 	done := s.attempt(ctx, call, req.GetContextJson())
+	call.close()
 	_, err = fmt.Fprintf(s.stderr, "\n%s\n", StderrMark(call.id))
 	done.StderrMarked = err == nil
-	return call.event(&proto.RunEvent{Event: &proto.RunEvent_Done{Done: done}})
+	return stream.Send(&proto.RunEvent{Event: &proto.RunEvent_Done{Done: done}})
 }
 
 // attempt calls the function and returns how it ended.

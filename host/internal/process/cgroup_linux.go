@@ -17,6 +17,7 @@ const (
 	cgroupPrefix = "uniflow-"
 	emptyTries   = 50 // to remove a cgroup whose killed processes are still being taken down
 	emptyWait    = 10 * time.Millisecond
+	foundTries   = 10 // to make a folder that a host which starts at the same moment does not take for left behind
 )
 
 // cgroups is the runtime's own folder in the tree of cgroup v2, with one cgroup per process. It is nil where that tree
@@ -40,16 +41,17 @@ func openCgroups() *cgroups {
 			_ = lock.Close()
 		}
 	}
-	dir, err := os.MkdirTemp(parent, cgroupPrefix)
-	if err != nil {
-		return nil
+	for range foundTries {
+		if dir, err := os.MkdirTemp(parent, cgroupPrefix); err != nil {
+			return nil
+		} else if lock, err := lockFolder(dir); err == nil {
+			if _, err = os.Stat(filepath.Join(dir, "cgroup.kill")); err == nil {
+				return &cgroups{dir: dir, lock: lock}
+			}
+			_ = errors.Join(lock.Close(), os.Remove(dir)) // a kernel before 5.14, or a host that starts at this moment
+		}
 	}
-	lock, err := lockFolder(dir)
-	if _, missing := os.Stat(filepath.Join(dir, "cgroup.kill")); err != nil || missing != nil {
-		_ = os.Remove(dir)
-		return nil
-	}
-	return &cgroups{dir: dir, lock: lock}
+	return nil
 }
 
 // ownCgroup returns the folder of the cgroup that the host runs in, or "".

@@ -111,6 +111,7 @@ func (s *strict) Call(ctx context.Context, op string, request, body []byte) ([]b
 	}
 	close(s.asked)
 	<-ctx.Done()
+	wait(nil, 200*time.Millisecond) // longer than a kill takes
 	close(s.ended)
 	return nil, ctx.Err()
 }

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -35,7 +36,7 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	case <-ctx.Done():
 		return flow.Result{}, flow.EndFault(ctx)
 	}
-	w, err := m.take(ctx, call.Context.Tenant)
+	w, err := m.take(ctx, cmp.Or(call.Context.Tenant, flow.DefaultTenant))
 	if err != nil {
 		return flow.Result{}, m.startFault(ctx, err)
 	}
