@@ -190,11 +190,11 @@ func (b *binder) parsed(v reflect.Value, target encoding.TextUnmarshaler, r rule
 		b.badText(v.Type(), s, path)
 		return
 	}
-	measure := func() int64 { return v.Int() }
 	if backoff, ok := target.(*flow.Backoff); ok {
-		measure = func() int64 { return int64(backoff.Min) }
+		_ = b.inRange(v.Type(), r, int64(backoff.Min), path) && b.inRange(v.Type(), r, int64(backoff.Max), path)
+		return
 	}
-	b.inRange(v.Type(), r, measure(), path)
+	b.inRange(v.Type(), r, v.Int(), path)
 }
 
 func (b *binder) badText(t reflect.Type, s string, path []string) {
@@ -257,8 +257,11 @@ func (b *binder) inRange(t reflect.Type, r rule, n int64, path []string) bool {
 		return true
 	}
 	expected := fmt.Sprintf("expected %s to %s", inUnit(t, low), inUnit(t, high))
-	if r.max == 0 {
+	switch {
+	case r.max == 0:
 		expected = "expected at least " + inUnit(t, low)
+	case t == typeBackoff:
+		expected += " at both ends"
 	}
 	b.mistake(flow.Problem{
 		Code: flow.CodeOutOfRange, Path: path, Note: expected,

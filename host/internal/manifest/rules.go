@@ -40,7 +40,10 @@ const (
 
 // rules returns the rules of all keys that have one, by the Go type of their table and the key.
 func rules() map[string]rule {
-	const most = math.MaxInt32
+	const (
+		most = math.MaxInt32
+		week = 7 * 24 * time.Hour
+	)
 	overlap := rule{words: []string{string(flow.OverlapWait), string(flow.OverlapWaitAll), string(flow.OverlapSkip), string(flow.OverlapReplace)}}
 	isolation := rule{words: []string{string(flow.IsolationInline), string(flow.IsolationWorker)}}
 	return map[string]rule{
@@ -57,10 +60,14 @@ func rules() map[string]rule {
 		"Catchup.runs":         {words: []string{"none", "latest", "all"}},
 		"Catchup.max":          {min: 1, max: 10_000},
 		"Retry.attempts":       {min: 1, max: 100},
-		"Limits.memory":        {min: int64(64 * flow.KiB), max: int64(4 * flow.GiB)},
-		"Limits.output":        {min: 1, max: int64(flow.GiB)},
-		"Limits.log":           {min: 1, max: int64(flow.GiB)},
+		"Retry.backoff":        {min: int64(time.Millisecond), max: int64(week)},
+		"Limits.memory":        {min: int64(64 * flow.KiB), max: int64(4*flow.GiB - 64*flow.KiB)},
+		"Limits.output":        {min: 1, max: int64(64 * flow.MiB)},
+		"Limits.log":           {min: 1, max: int64(64 * flow.MiB)},
+		"Limits.artifacts":     {min: 1, max: int64(64 * flow.GiB)},
 		"Limits.fuel":          {min: 1},
+		"Timeout.step":         {min: int64(time.Millisecond), max: int64(week)},
+		"Timeout.run":          {min: int64(time.Millisecond), max: int64(week)},
 		"Keep.runs":            {min: 1, max: most},
 		"Keep.days":            {min: 1, max: 36_500},
 		"Alert.url":            {required: true},
