@@ -17,27 +17,34 @@ import (
 // returns the call's outcome and the events of its last attempt, which the caller records together with what follows
 // from them. The error is the ledger's.
 func (x *execution) item(ctx context.Context, s *stepState, e *element) (outcome, []flow.Event, error) {
-	number, failures := 0, 0
+	number, failures, due := 0, 0, time.Time{}
 	for i := range s.earlier {
 		a := &s.earlier[i]
-		if !sameItem(a.Item, e) {
+		lost := a.Outcome == "" || a.Reason == flow.ReasonLost
+		switch {
+		case !sameItem(a.Item, e):
 			continue
-		}
-		if a.Outcome == flow.Succeeded {
+		case lost: // it does not count
+		case a.RetryAt == nil: // it was the last one
 			return outcome{ending: a.Ending, outputs: outputs{named: a.Outputs}}, nil, nil
+		default:
+			failures++
+			due = *a.RetryAt
 		}
 		number = max(number, a.Attempt)
-		if a.Reason != flow.ReasonLost {
-			failures++
-		}
 	}
 	input, ending, ok := x.input(ctx, s, e)
 	if !ok {
 		return outcome{ending: ending}, nil, nil
 	}
 	for {
+		release, ok := x.turn(ctx, due)
+		if !ok {
+			return outcome{ending: faultEnding(faultOf(ctx))}, nil, nil
+		}
 		number++
 		end, event, err := x.attempt(ctx, s, e, input, number)
+		release()
 		if err != nil {
 			return end.outcome, nil, err
 		}
@@ -47,16 +54,11 @@ func (x *execution) item(ctx context.Context, s *stepState, e *element) (outcome
 		if !end.retry || failures >= max(1, s.step.Retry.Attempts) || ctx.Err() != nil {
 			return end.outcome, []flow.Event{event}, nil
 		}
-		wait := max(backoff(s.step.Retry.Backoff, failures), end.retryAfter)
-		due := time.Now().Add(wait)
-		event.RetryAt = &due
+		due = time.Now().Add(max(backoff(s.step.Retry.Backoff, failures), end.retryAfter))
+		retryAt := due
+		event.RetryAt = &retryAt
 		if err := x.commit(event); err != nil {
 			return end.outcome, nil, err
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return outcome{ending: faultEnding(faultOf(ctx))}, nil, nil
 		}
 	}
 }
@@ -125,11 +127,6 @@ type attemptEnd struct {
 // attempt makes one try: records its start, calls the module, and returns its ending with the event that is to be
 // recorded.
 func (x *execution) attempt(ctx context.Context, s *stepState, e *element, in input, number int) (attemptEnd, flow.Event, error) {
-	release, ok := x.slot(ctx)
-	if !ok {
-		return attemptEnd{outcome: outcome{ending: faultEnding(faultOf(ctx))}}, x.attemptEvent(flow.AttemptEnded, s, e, number), nil
-	}
-	defer release()
 	if err := x.commit(x.attemptEvent(flow.AttemptStarted, s, e, number)); err != nil {
 		return attemptEnd{}, flow.Event{}, err
 	}
@@ -151,8 +148,16 @@ func (x *execution) attemptEvent(kind flow.EventKind, s *stepState, e *element, 
 	return event
 }
 
-// slot waits for a place among the attempts that may execute at one time.
-func (x *execution) slot(ctx context.Context) (release func(), ok bool) {
+// turn waits until an attempt is due, and then for a place among those that may execute at one time; false when ctx
+// ends first.
+func (x *execution) turn(ctx context.Context, due time.Time) (release func(), ok bool) {
+	if wait := time.Until(due); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, false
+		}
+	}
 	slots := x.runner.config.Slots
 	if slots == nil {
 		return func() {}, ctx.Err() == nil
@@ -178,15 +183,19 @@ func (x *execution) call(ctx context.Context, s *stepState, e *element, in input
 	if err != nil {
 		return x.broken(ctx, fmt.Errorf("load plugin %q: %w", plugin.Name, err))
 	}
-	call := x.newCall(ctx, s, e, in, number)
-	host, closeHost := x.open(ctx, s, call)
-	result, err := module.Call(ctx, call, host)
-	closeHost()
-	x.logs.flush()
+	result, err := x.serve(ctx, module, s, x.newCall(ctx, s, e, in, number))
 	if err != nil {
 		return x.broken(ctx, err)
 	}
 	return x.answered(s, result)
+}
+
+// serve makes the call. Its log lines are recorded when it returns, however it does.
+func (x *execution) serve(ctx context.Context, module flow.Module, s *stepState, call flow.Call) (flow.Result, error) {
+	host, closeHost := x.open(ctx, s, call)
+	defer x.logs.flush()
+	defer closeHost()
+	return module.Call(ctx, call, host)
 }
 
 // open builds the host side of one attempt.

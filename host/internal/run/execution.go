@@ -3,6 +3,7 @@ package run
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -81,6 +82,9 @@ func (x *execution) recall(record *flow.StepRecord) {
 	if record.State == flow.StateEnded {
 		s.state = flow.StateEnded
 		s.outcome = outcome{ending: record.Ending, outputs: outputs{named: record.Outputs, list: record.List}}
+		if s.step.Each != "" && s.ending.Outcome == flow.Succeeded && s.outputs.list == nil {
+			s.outputs.list = []json.RawMessage{} // a record does not hold an empty list
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
@@ -68,13 +69,14 @@ func (x *execution) elements(ctx context.Context, s *stepState, values []json.Ra
 	results := make([]outcome, len(values))
 	slots := make(chan struct{}, max(1, s.step.Parallel))
 	var group sync.WaitGroup
+	var failed atomic.Bool
 	var mu sync.Mutex
 	var failures []error
 	for i := range values {
 		slots <- struct{}{}
-		if calls.Err() != nil {
+		if fault := faultOf(calls); fault != nil || failed.Load() {
 			<-slots
-			results[i].ending = faultSkip(faultOf(calls))
+			results[i].ending = notBegun(fault)
 			continue
 		}
 		group.Go(func() {
@@ -83,19 +85,28 @@ func (x *execution) elements(ctx context.Context, s *stepState, values []json.Ra
 			if err == nil && len(events) > 0 {
 				err = x.commit(events...)
 			}
-			mu.Lock()
-			defer mu.Unlock()
 			results[i] = out
-			if err != nil {
-				failures = append(failures, err)
+			if out.ending.Outcome == flow.Failed {
+				failed.Store(true)
 			}
-			if err != nil || out.ending.Outcome == flow.Failed {
-				stop(&flow.Fault{Reason: flow.ReasonUpstream, Message: fmt.Sprintf("element %d of the step failed", i)})
+			if err != nil {
+				stop(&flow.Fault{Reason: flow.ReasonInternal, Message: "the ledger refused a record", Err: err})
+				mu.Lock()
+				defer mu.Unlock()
+				failures = append(failures, err)
 			}
 		})
 	}
 	group.Wait()
 	return sumElements(results), errors.Join(failures...)
+}
+
+// notBegun is the end of an element that was not called: the run's end came first, or another element failed.
+func notBegun(fault *flow.Fault) flow.Ending {
+	if fault != nil {
+		return faultEnding(fault)
+	}
+	return flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonUpstream, Message: "another element failed"}
 }
 
 // sumElements makes one outcome of many: failed if one failed, else cancelled if one was, else succeeded.
