@@ -2,8 +2,6 @@ package flow
 
 // UF120x to UF124x: the sense of a manifest.
 const (
-	// CodePipelineShape: a pipeline has neither steps nor a module of its own, or both.
-	CodePipelineShape Code = "UF1201"
 	// CodeUnknownPlugin: a plugin is named that is not declared.
 	CodeUnknownPlugin Code = "UF1202"
 	// CodeUnknownPipeline: a schedule names a pipeline that is not declared.
@@ -14,16 +12,8 @@ const (
 	CodeUnknownStep Code = "UF1205"
 	// CodeCycle: steps wait for one another.
 	CodeCycle Code = "UF1206"
-	// CodeName: a name is not well formed.
-	CodeName Code = "UF1207"
 	// CodeScheduleName: two schedules have one name.
 	CodeScheduleName Code = "UF1208"
-	// CodePluginShape: a plugin or step does not name exactly one thing to run.
-	CodePluginShape Code = "UF1209"
-	// CodeBound: a number, size or duration is outside of what is allowed.
-	CodeBound Code = "UF1210"
-	// CodeWord: a key holds a word that it does not know.
-	CodeWord Code = "UF1211"
 	// CodeParam: a param contradicts itself.
 	CodeParam Code = "UF1212"
 	// CodeContext: a context does not fit the params.
@@ -85,17 +75,12 @@ func planCodes() []Explanation {
 
 func manifestSenseCodes() []Explanation {
 	return []Explanation{
-		{CodePipelineShape, "the pipeline has nothing to run, or two things", "A pipeline is either a set of steps, or one module:\n\n  [pipelines.hello]\n  wasm = \"plugins/hello.wasm\"\n\n  [pipelines.weather.steps.load]\n  plugin = \"weather\"\n\nIt cannot be both, and it cannot be neither. It has at most 256 steps."},
 		{CodeUnknownPlugin, "the plugin is not declared", "`plugin = \"NAME\"` names a table [plugins.NAME] of the same manifest. A file without a table is named by its path instead: wasm = \"plugins/hello.wasm\" or process = \"bin/hello\"."},
 		{CodeUnknownPipeline, "the pipeline is not declared", "A schedule names a table [pipelines.NAME] of the same manifest."},
 		{CodeUnknownFunction, "the plugin has no such function", "The plugin's file was read, and it does not offer the function that the step names. `uniflow plugin inspect` lists what it offers.\n\nFor a pipeline built in code: the Go function must be registered with the host before the pipeline is defined."},
 		{CodeUnknownStep, "there is no such step", "needs and order name steps of the same pipeline. A step cannot need itself, and order names each step once."},
 		{CodeCycle, "steps wait for one another", "Every step waits for the steps whose outputs it uses, for those in needs, and for the one before it in order. Here these form a loop, so none of them could ever start. The message names the loop; one of its links must go."},
-		{CodeName, "the name is not well formed", "A step's name begins with a lower case letter and has lower case letters, digits and underscores, so that steps.NAME can be written in expressions. Names of pipelines, plugins, schedules and alerts may also hold -. A name has at most 64 characters."},
 		{CodeScheduleName, "two schedules have one name", "A schedule's name is unique: it is how schedules are enabled, disabled and found in history. A pipeline's own `schedule` has the name of the pipeline, so that [schedules.weather] and a schedule on [pipelines.weather] collide.\n\nRename the table under [schedules]."},
-		{CodePluginShape, "it must name exactly one thing to run", "A plugin is a wasm module or a process: exactly one of the keys wasm and process. A step names a plugin by `plugin`, or a file by wasm or process: exactly one of the three."},
-		{CodeBound, "the value is outside of what is allowed", "Limits protect the host. Attempts of a step are at most 100; parallel at most 64; a pipeline has at most 256 steps; timeouts lie between 1ms and 7 days; memory between 64KiB and 4GiB less 64KiB; outputs at most 64MiB, logs at most 64MiB, artifacts at most 64GiB."},
-		{CodeWord, "the key does not know that word", "The key takes one of a few words; the message lists them.\n\n  overlap: wait, wait_all, skip, replace\n  catchup.runs: none, latest, all\n  on (of a step): success, failure, always\n  on (of an alert): failed, recovered, late, silent\n  stdout: json, text, log"},
 		{CodeParam, "the param contradicts itself", "A param's type is string, integer, number, boolean, list or object. Its default and every value of enum must be of that type and lie between min and max; min and max belong to numbers; a param with a default is never missing, so `required` beside it says nothing."},
 		{CodeContext, "the context does not fit the params", "Params type the context: a value must have the param's type, lie between min and max, and be one of enum; a required param must be there. A context is complete when params' defaults, the pipeline's context, the schedule's context and --set are laid over one another, key by key.\n\nKeys without a param are passed on as they are, unless they are one or two letters away from a param's name: that is most likely a typing mistake, and refused."},
 		{CodeUnsupported, "this version does not have it", "The key is part of the format, but this version cannot do what it says, and doing something else would be worse: [tenants], script plugins and their engine, secrets of plugins, the grants http, state and event, limits.fuel, and isolation = \"worker\".\n\nRemove the key, or wait for a version that has it."},

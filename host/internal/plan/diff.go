@@ -1,0 +1,147 @@
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+// ChangeKind says what happens to a pipeline.
+type ChangeKind string
+
+// The kinds of change.
+const (
+	Added   ChangeKind = "added"
+	Removed ChangeKind = "removed"
+	Changed ChangeKind = "changed"
+)
+
+// Change is the difference of one pipeline between two sets of plans.
+type Change struct {
+	// Pipeline is the id.
+	Pipeline string     `json:"pipeline"`
+	Kind     ChangeKind `json:"kind"`
+	// Version reports that what runs has changed, and not only what describes or schedules it.
+	Version bool `json:"version"`
+	// What lists the changes in words, for Changed.
+	What []string `json:"what,omitempty"`
+}
+
+// Diff returns what applying the new plans over the old ones changes, by id; pipelines that stay as they are do not
+// appear.
+func Diff(before, after []flow.Plan) []Change {
+	plans := map[string][2]*flow.Plan{}
+	for side, list := range [][]flow.Plan{before, after} {
+		for i := range list {
+			pair := plans[list[i].ID()]
+			pair[side] = &list[i]
+			plans[list[i].ID()] = pair
+		}
+	}
+	var changes []Change
+	for _, id := range slices.Sorted(maps.Keys(plans)) {
+		pair := plans[id]
+		switch {
+		case pair[0] == nil:
+			changes = append(changes, Change{Pipeline: id, Kind: Added, Version: true})
+		case pair[1] == nil:
+			changes = append(changes, Change{Pipeline: id, Kind: Removed})
+		default:
+			if what := differences(pair[0], pair[1]); len(what) > 0 {
+				changes = append(changes, Change{Pipeline: id, Kind: Changed, Version: pair[0].Digest != pair[1].Digest, What: what})
+			}
+		}
+	}
+	return changes
+}
+
+func differences(before, after *flow.Plan) []string {
+	// Parts are compared by name below, and the order of steps follows from what they need.
+	old, now := members(before, "digest", "steps", "plugins", "schedules"), members(after, "digest", "steps", "plugins", "schedules")
+	what := compare("", old, now)
+	what = append(what, parts("step", named(before.Steps, func(s flow.PlanStep) string { return s.Name }), named(after.Steps, func(s flow.PlanStep) string { return s.Name }))...)
+	what = append(what, parts("plugin", before.Plugins, after.Plugins, "path")...)
+	what = append(what, parts("schedule", named(before.Schedules, func(s flow.PlanSchedule) string { return s.Name }), named(after.Schedules, func(s flow.PlanSchedule) string { return s.Name }))...)
+	return what
+}
+
+// parts compares things of one kind by name.
+func parts[T any](kind string, before, after map[string]T, except ...string) []string {
+	var what []string
+	for _, name := range slices.Sorted(maps.Keys(laidOver(before, after))) {
+		old, had := before[name]
+		now, has := after[name]
+		switch label := fmt.Sprintf("%s %q", kind, name); {
+		case !had:
+			what = append(what, label+" added")
+		case !has:
+			what = append(what, label+" removed")
+		default:
+			what = append(what, compare(label+": ", members(old, except...), members(now, except...))...)
+		}
+	}
+	return what
+}
+
+// compare names the keys in which two objects differ.
+func compare(prefix string, before, after map[string]json.RawMessage) []string {
+	var what []string
+	for _, name := range slices.Sorted(maps.Keys(laidOver(before, after))) {
+		old, now := before[name], after[name]
+		if bytes.Equal(canonical(old), canonical(now)) {
+			continue
+		}
+		switch {
+		case old == nil:
+			what = append(what, fmt.Sprintf("%s%s set to %s", prefix, name, short(now)))
+		case now == nil:
+			what = append(what, fmt.Sprintf("%s%s removed, was %s", prefix, name, short(old)))
+		default:
+			what = append(what, fmt.Sprintf("%s%s %s -> %s", prefix, name, short(old), short(now)))
+		}
+	}
+	return what
+}
+
+// short shows a value in a line: digests by their first digits.
+func short(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil && strings.HasPrefix(text, "sha256:") {
+		return flow.Digest(text).Short()
+	}
+	return clip(raw)
+}
+
+// members are the keys of v as JSON, but for those named.
+func members(v any, except ...string) map[string]json.RawMessage {
+	var out map[string]json.RawMessage
+	if json.Unmarshal(encode(v), &out) != nil {
+		return nil
+	}
+	for _, name := range except {
+		delete(out, name)
+	}
+	return out
+}
+
+func named[T any](list []T, name func(T) string) map[string]T {
+	out := map[string]T{}
+	for _, v := range list {
+		out[name(v)] = v
+	}
+	return out
+}
+
+func laidOver[T any](before, after map[string]T) map[string]T {
+	out := maps.Clone(before)
+	if out == nil {
+		out = map[string]T{}
+	}
+	maps.Copy(out, after)
+	return out
+}

@@ -1,0 +1,134 @@
+package plan
+
+import (
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+const (
+	maxSteps    = 256
+	maxAttempts = 100
+	maxParallel = 64
+	maxCatchup  = 10_000
+	maxTime     = flow.Duration(7 * 24 * time.Hour)
+	minTime     = flow.Duration(time.Millisecond)
+	minMemory   = 64 * flow.KiB
+	maxMemory   = 4*flow.GiB - 64*flow.KiB
+	maxBytes    = 64 * flow.MiB
+	maxBlobs    = 64 * flow.GiB
+)
+
+const (
+	defaultRun      = flow.Duration(time.Hour)
+	defaultStep     = flow.Duration(time.Minute)
+	defaultParallel = 4
+)
+
+func defaultLimits() flow.Limits {
+	return flow.Limits{Memory: 64 * flow.MiB, Output: flow.MiB, Log: flow.MiB, Artifacts: 64 * flow.MiB}
+}
+
+// last returns the last value that is set.
+func last[T comparable](values ...T) T {
+	var zero, found T
+	for _, v := range values {
+		if v != zero {
+			found = v
+		}
+	}
+	return found
+}
+
+// policy checks the tables of policy where they are written: what is merged from them is then good as well.
+func (b *builder) policy(at key, r flow.Retry, t flow.Timeout, l flow.Limits) {
+	if r.Attempts < 0 || r.Attempts > maxAttempts {
+		b.fail(flow.CodeOutOfRange, at.to("retry", "attempts"), "", "attempts is %d; it lies between 1 and %d", r.Attempts, maxAttempts)
+	}
+	if r.Backoff.Min < 0 || r.Backoff.Max < r.Backoff.Min || flow.Duration(r.Backoff.Max) > maxTime {
+		b.fail(flow.CodeOutOfRange, at.to("retry", "backoff"), "write a range such as 1s..1m", "backoff %s is no range of at most 7 days", r.Backoff)
+	}
+	for _, c := range []struct {
+		name  string
+		value flow.Duration
+	}{{"step", t.Step}, {"run", t.Run}} {
+		if c.value != 0 && (c.value < minTime || c.value > maxTime) {
+			b.fail(flow.CodeOutOfRange, at.to("timeout", c.name), "", "timeout.%s is %s; it lies between %s and 168h (7 days)", c.name, c.value, minTime)
+		}
+	}
+	if t.Start != 0 {
+		b.warn(flow.CodeNoEffect, at.to("timeout", "start"), "bound the age of slots with catchup.within", "timeout.start is not watched by this version")
+	}
+	b.limits(at.to("limits"), l)
+}
+
+// effective merges limits; each is checked where it is written.
+func effective(layers ...flow.Limits) flow.Limits {
+	out := defaultLimits()
+	for _, l := range layers {
+		out.Memory = last(out.Memory, l.Memory)
+		out.Output = last(out.Output, l.Output)
+		out.Log = last(out.Log, l.Log)
+		out.Artifacts = last(out.Artifacts, l.Artifacts)
+	}
+	return out
+}
+
+// limits checks a limits table where it is written.
+func (b *builder) limits(at key, l flow.Limits) {
+	for _, c := range []struct {
+		name            string
+		value, min, max flow.Size
+	}{
+		{"memory", l.Memory, minMemory, maxMemory},
+		{"output", l.Output, 1, maxBytes},
+		{"log", l.Log, 1, maxBytes},
+		{"artifacts", l.Artifacts, 1, maxBlobs},
+	} {
+		if c.value != 0 && (c.value < c.min || c.value > c.max) {
+			b.fail(flow.CodeOutOfRange, at.to(c.name), "", "%s is %s; it lies between %s and %s", c.name, c.value, c.min, c.max)
+		}
+	}
+	if l.Fuel != 0 {
+		b.unsupported(at.to("fuel"), "limits.fuel")
+	}
+}
+
+// retries merges the policies of a step.
+func retries(layers ...flow.Retry) flow.Retry {
+	out := flow.Retry{Attempts: 1, Backoff: flow.Backoff{Min: time.Second, Max: time.Minute}}
+	for _, r := range layers {
+		out.Attempts = last(out.Attempts, r.Attempts)
+		out.Backoff = last(out.Backoff, r.Backoff)
+	}
+	return out
+}
+
+// slots checks what says how slots are treated, where it is written.
+func (b *builder) slots(at key, o flow.Overlap, c flow.Catchup) {
+	b.word(at.to("overlap"), string(o), string(flow.OverlapWait), string(flow.OverlapWaitAll), string(flow.OverlapSkip), string(flow.OverlapReplace))
+	b.word(at.to("catchup", "runs"), c.Runs, "none", "latest", "all")
+	if c.Max < 0 || c.Max > maxCatchup {
+		b.fail(flow.CodeOutOfRange, at.to("catchup", "max"), "", "max is %d; it lies between 1 and %d", c.Max, maxCatchup)
+	}
+}
+
+// catchups merges what a schedule, its pipeline and the defaults say.
+func catchups(layers ...flow.Catchup) flow.Catchup {
+	out := flow.Catchup{Runs: "latest", Within: flow.Duration(24 * time.Hour), Max: 100}
+	for _, c := range layers {
+		out.Runs = last(out.Runs, c.Runs)
+		out.Within = last(out.Within, c.Within)
+		out.Max = last(out.Max, c.Max)
+	}
+	return out
+}
+
+func (b *builder) keep(at key, own flow.Keep) flow.Keep {
+	d := b.m.Defaults.Keep
+	out := flow.Keep{Runs: last(10_000, d.Runs, own.Runs), Days: last(90, d.Days, own.Days)}
+	if out.Runs < 1 || out.Days < 1 {
+		b.fail(flow.CodeOutOfRange, at.to("keep"), "", "keep holds %d runs and %d days; both are at least 1", out.Runs, out.Days)
+	}
+	return out
+}

@@ -1,0 +1,183 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/expr"
+)
+
+// step freezes one step, all but its place in the graph.
+func (b *builder) step(p *flow.Plan, src *flow.Pipeline, d draft) flow.PlanStep {
+	s := d.step
+	if !d.alone {
+		b.stepKeys(d)
+	}
+	d0 := b.m.Defaults
+	declared, name := b.pluginOf(p, d)
+	out := flow.PlanStep{
+		Name: d.name, Plugin: name, Function: s.Function, With: s.With, When: s.When, Each: s.Each,
+		On: on(s.On), Args: s.Args, Stdin: s.Stdin, Stdout: s.Stdout,
+		Retry:   retries(d0.Retry, src.Retry, s.Retry),
+		Timeout: last(defaultStep, d0.Timeout.Step, src.Timeout.Step, s.Timeout.Step),
+		Limits:  effective(d0.Limits, src.Limits, declared.Limits, s.Limits),
+	}
+	if s.Each != "" {
+		out.Parallel = last(defaultParallel, s.Parallel)
+	}
+	b.function(&out, d, declared)
+	return out
+}
+
+// on reads a word that stepKeys may have refused.
+func on(o flow.On) flow.On {
+	if o == flow.OnFailure || o == flow.OnAlways {
+		return o
+	}
+	return flow.OnSuccess
+}
+
+// stepKeys checks what stands in the step's own table.
+func (b *builder) stepKeys(d draft) {
+	s := d.step
+	if !goodName(d.name, false) {
+		b.fail(flow.CodeBadName, d.at, nameHelp, "%q is no name for a step", d.name).OnKey = true
+	}
+	b.policy(d.at, s.Retry, s.Timeout, s.Limits)
+	b.word(d.at.to("on"), string(s.On), string(flow.OnSuccess), string(flow.OnFailure), string(flow.OnAlways))
+	b.word(d.at.to("stdout"), s.Stdout, "json", "text", "log")
+	switch {
+	case s.Parallel != 0 && s.Each == "":
+		b.fail(flow.CodePlace, d.at.to("parallel"), `add each = "${...}", or remove parallel`, "parallel bounds the calls of each; step %q has no each", d.name).OnKey = true
+	case s.Parallel < 0 || s.Parallel > maxParallel:
+		b.fail(flow.CodeOutOfRange, d.at.to("parallel"), "", "parallel is %d; it lies between 1 and %d", s.Parallel, maxParallel)
+	}
+	if s.Timeout.Run != 0 {
+		b.fail(flow.CodePlace, d.at.to("timeout", "run"), "write timeout.step, or move it to the pipeline", "timeout.run bounds a whole run; step %q is a part of one", d.name).OnKey = true
+	}
+}
+
+// pluginOf resolves what a step runs, and records it on the plan under the name that is returned.
+func (b *builder) pluginOf(p *flow.Plan, d draft) (flow.Plugin, string) {
+	s := d.step
+	if count(s.Plugin, s.Wasm, s.Process) != 1 {
+		if !d.alone {
+			b.fail(flow.CodeStepSource, d.at, `write plugin = "NAME", or wasm = "FILE"`, "step %q needs exactly one of plugin, wasm and process", d.name).OnKey = true
+		}
+		return flow.Plugin{}, ""
+	}
+	if s.Plugin == "" {
+		declared := flow.Plugin{Wasm: s.Wasm, Process: s.Process, Grant: d.grant}
+		name := s.Wasm + s.Process
+		if goodName(name, true) {
+			name = "./" + name // not to be taken for a declared plugin
+		}
+		b.freeze(p, name, declared, d.at.to(source(declared)))
+		return declared, name
+	}
+	if !zeroGrant(d.grant) {
+		b.fail(flow.CodePlace, d.at.to("grant"), fmt.Sprintf("move it to [plugins.%s.grant]", s.Plugin), "the grant of a declared plugin stands on the plugin").OnKey = true
+	}
+	declared, ok := b.m.Plugins[s.Plugin]
+	if !ok {
+		help := expr.DidYouMean(s.Plugin, slices.Sorted(maps.Keys(b.m.Plugins)))
+		b.fail(flow.CodeUnknownPlugin, d.at.to("plugin"), first(help, fmt.Sprintf("declare it: [plugins.%s]", s.Plugin)), "there is no plugin %q", s.Plugin)
+		return flow.Plugin{}, s.Plugin
+	}
+	b.used[s.Plugin] = true
+	b.freeze(p, s.Plugin, declared, key{"plugins", s.Plugin, source(declared)})
+	return declared, s.Plugin
+}
+
+// source is the key that names a plugin's file.
+func source(p flow.Plugin) string {
+	if p.Process != "" {
+		return "process"
+	}
+	return "wasm"
+}
+
+// freeze records a plugin on the plan; at is the key that names its file.
+func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key) {
+	frozen := flow.PlanPlugin{Name: name, Grant: declared.Grant}
+	switch {
+	case declared.Func != "":
+		frozen.Kind, frozen.Path = flow.KindFunc, declared.Func
+	case declared.Process != "":
+		frozen.Kind = flow.KindProcess
+	default:
+		frozen.Kind = flow.KindWasm
+	}
+	if file := declared.Wasm + declared.Process; file != "" {
+		found, ok := b.in.Resolved[file]
+		frozen.Path, frozen.Digest = found.Path, found.Digest
+		if id := fmt.Sprint(at); !ok && !b.waiting[id] {
+			b.waiting[id] = true
+			b.warn(flow.CodeNotBuilt, at, "uniflow build", "%s is not there yet, so that its functions are not checked and the pipeline has no version", file)
+		}
+	}
+	p.Plugins[name] = frozen
+}
+
+// function checks the step against what its plugin offers, and takes over the types of outputs.
+func (b *builder) function(out *flow.PlanStep, d draft, declared flow.Plugin) {
+	if declared.Func != "" && !b.in.Funcs[declared.Func] {
+		b.fail(flow.CodeUnknownFunction, d.at.to("plugin"), first(expr.DidYouMean(declared.Func, slices.Sorted(maps.Keys(b.in.Funcs))), "register it with the host first"), "no Go function %q is registered", declared.Func)
+	}
+	if declared.Wasm == "" && count(declared.Process, declared.Func) > 0 {
+		for _, name := range []string{"args", "stdin", "stdout"} {
+			if (name == "args" && len(out.Args) > 0) || (name == "stdin" && out.Stdin != "") || (name == "stdout" && out.Stdout != "") {
+				b.fail(flow.CodePlace, d.at.to(name), "pass values by with", "%s is for WebAssembly commands; plugin %q is none", name, out.Plugin).OnKey = true
+			}
+		}
+	}
+	facts := b.in.Resolved[declared.Wasm+declared.Process]
+	if out.Function != "" && facts.Functions != nil && !slices.Contains(facts.Functions, out.Function) {
+		b.fail(flow.CodeUnknownFunction, d.at.to("function"), first(expr.DidYouMean(out.Function, facts.Functions), "uniflow plugin inspect lists what it offers"), "plugin %q has no function %q", out.Plugin, out.Function)
+	}
+	for name, schema := range describedOutputs(facts, out.Function) {
+		if out.Outputs == nil {
+			out.Outputs = map[string]string{}
+		}
+		out.Outputs[name] = typeOf(schema)
+	}
+}
+
+// describedOutputs are the schemas of the function that a call reaches.
+func describedOutputs(facts flow.Resolved, function string) map[string]json.RawMessage {
+	if function != "" {
+		return facts.Outputs[function]
+	}
+	for _, name := range []string{"uniflow_run", "run"} {
+		if outputs, ok := facts.Outputs[name]; ok {
+			return outputs
+		}
+	}
+	if len(facts.Outputs) == 1 {
+		for _, outputs := range facts.Outputs {
+			return outputs
+		}
+	}
+	return nil
+}
+
+// typeOf is the word for the type that a JSON Schema states, or "" where it states none or several.
+func typeOf(schema json.RawMessage) string {
+	var s struct {
+		Type json.RawMessage `json:"type"`
+	}
+	var word string
+	if json.Unmarshal(schema, &s) != nil || json.Unmarshal(s.Type, &word) != nil {
+		return ""
+	}
+	if word == "array" {
+		return "list"
+	}
+	if slices.Contains(paramTypes(), word) {
+		return word
+	}
+	return ""
+}

@@ -1,0 +1,93 @@
+package plan
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+// unsupported refuses a part of the format that this version does not have.
+func (b *builder) unsupported(at key, what string) {
+	b.fail(flow.CodeUnsupported, at, "remove it, or wait for a version that has it", "%s: not supported by this version", what).OnKey = true
+}
+
+// refuse looks at the tables that no pipeline owns.
+func (b *builder) refuse() {
+	for _, name := range slices.Sorted(maps.Keys(b.m.Tenants)) {
+		b.unsupported(key{"tenants", name}, "tenants")
+	}
+	d := b.m.Defaults
+	at := key{"defaults"}
+	switch d.Isolation {
+	case flow.IsolationWorker:
+		b.fail(flow.CodeUnsupported, at.to("isolation"), `write isolation = "inline", or remove it`, `isolation = "worker": not supported by this version`)
+	default:
+		b.word(at.to("isolation"), string(d.Isolation), string(flow.IsolationInline), string(flow.IsolationWorker))
+	}
+	b.policy(at, d.Retry, d.Timeout, d.Limits)
+	b.slots(at, d.Overlap, d.Catchup)
+	for _, name := range slices.Sorted(maps.Keys(b.m.Alerts)) {
+		for i, on := range b.m.Alerts[name].On {
+			b.word(key{"alerts", name, "on", strconv.Itoa(i)}, on, "failed", "recovered", "late", "silent")
+		}
+		b.warn(flow.CodeNoEffect, key{"alerts", name}, "watch with `uniflow health`", "alerts are not sent by this version")
+	}
+	if b.m.Host.Secrets != "" {
+		b.warn(flow.CodeNoEffect, key{"host", "secrets"}, "", "secrets are not used by this version")
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.m.Plugins)) {
+		b.refusePlugin(key{"plugins", name}, b.m.Plugins[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.m.Pipelines)) {
+		p := b.m.Pipelines[name]
+		at := key{"pipelines", name}
+		if p.Script != "" || p.Engine != "" {
+			b.unsupported(at.to("script"), "script plugins")
+		}
+		b.policy(at, p.Retry, p.Timeout, p.Limits)
+		b.slots(at, p.Overlap, p.Catchup)
+		b.grant(at.to("grant"), p.Grant)
+	}
+}
+
+func (b *builder) refusePlugin(at key, p flow.Plugin) {
+	if p.Script != "" || p.Engine != "" {
+		b.unsupported(at.to("script"), "script plugins")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Secrets)) {
+		b.unsupported(at.to("secrets", name), "secrets of plugins")
+	}
+	if p.Snapshot != nil {
+		b.warn(flow.CodeNoEffect, at.to("snapshot"), "", "instances are fresh for every attempt in this version, so snapshot changes nothing")
+	}
+}
+
+// grant checks a grant where it is written. Whether a mount's host side exists is for whoever opens it.
+func (b *builder) grant(at key, g flow.Grant) {
+	for _, c := range []struct {
+		name string
+		set  bool
+	}{{"http", len(g.HTTP) > 0}, {"state", g.State}, {"event", g.Event}} {
+		if c.set {
+			b.unsupported(at.to(c.name), "grant."+c.name)
+		}
+	}
+	for _, guest := range slices.Sorted(maps.Keys(g.Mount)) {
+		if !path.IsAbs(guest) || path.Clean(guest) != guest || guest == "/in" || guest == "/out" || g.Mount[guest] == "" {
+			b.fail(flow.CodeGrant, at.to("mount", guest), `write mount = { "/data" = "data" }`, "%q is no place to mount at: a clean absolute path other than /in and /out, mapped to a host path", guest)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Env)) {
+		if name == "" || strings.ContainsAny(name, "= \t\n\x00") || strings.ContainsRune(g.Env[name], 0) || strings.HasPrefix(name, "UNIFLOW_") {
+			b.fail(flow.CodeGrant, at.to("env", name), "choose a name of letters, digits and _ that does not begin with UNIFLOW_", "%q is no name for a variable of the guest", name)
+		}
+	}
+}
+
+func zeroGrant(g flow.Grant) bool {
+	return len(g.HTTP)+len(g.Mount)+len(g.Env) == 0 && !g.State && !g.Clock && !g.Random && !g.Event
+}
