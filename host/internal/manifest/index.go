@@ -83,7 +83,7 @@ func (ix *indexer) header(node *unstable.Node) *entry {
 		at = rangeOf(part)
 		ix.path = append(ix.path, string(part.Data))
 		again = e.kind >= kindValue
-		e = e.child(string(part.Data), at, kindImplied)
+		e = e.child(string(part.Data), at)
 	}
 	array := node.Kind == unstable.ArrayTable
 	// A header may add to what a dotted key began: TOML forbids it, the decoder does not.
@@ -116,7 +116,7 @@ func (ix *indexer) keyValue(table *entry, node *unstable.Node, depth int) int {
 		again = again || e != table && e.kind >= kindValue
 		at = rangeOf(part)
 		ix.path = append(ix.path, string(part.Data))
-		e = e.child(string(part.Data), at, kindImplied)
+		e = e.child(string(part.Data), at)
 	}
 	if again || e.kind != kindImplied || len(e.keys) > 0 {
 		ix.repeat(e, at, again)
@@ -163,14 +163,14 @@ func (ix *indexer) repeat(first *entry, second span, inside bool) {
 }
 
 // child returns the entry of a key, a new one if there is none.
-func (e *entry) child(key string, at span, kind entryKind) *entry {
+func (e *entry) child(key string, at span) *entry {
 	if c, ok := e.keys[key]; ok {
 		return c
 	}
 	if e.keys == nil {
 		e.keys = map[string]*entry{}
 	}
-	c := &entry{key: at, value: at, kind: kind}
+	c := &entry{key: at, value: at}
 	e.keys[key] = c
 	return c
 }

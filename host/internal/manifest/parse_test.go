@@ -220,8 +220,8 @@ func TestLoadBoundsTheSize(t *testing.T) {
 	}
 }
 
-// TestHostileTextEnds gives the parser what has cost other parsers minutes or the process; two seconds are a bound for
-// a slow machine, the usual time is below 0.1 s.
+// TestHostileTextEnds gives the parser what has cost other parsers minutes or the process; ten seconds are a bound for
+// a slow machine under the race detector, the usual time is below 0.1 s.
 func TestHostileTextEnds(t *testing.T) {
 	t.Parallel()
 	fill := func(s string) string { return strings.Repeat(s, MaxSize/len(s)-16) }
@@ -254,7 +254,7 @@ func TestHostileTextEnds(t *testing.T) {
 		if len(problems.Errors()) == 0 {
 			t.Errorf("%s is accepted", name)
 		}
-		if took > 2*time.Second {
+		if took > 10*time.Second {
 			t.Errorf("%s takes %v", name, took)
 		}
 		if text := problems.Error(); len(text) > 100_000 {
