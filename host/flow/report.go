@@ -133,3 +133,15 @@ type ErrorReport struct {
 	// Problems are the mistakes of a manifest or a context, where there are any.
 	Problems Problems `json:"problems,omitempty"`
 }
+
+// ArtifactFile is an artifact among the outputs of a run, and where it was written to, if it was.
+type ArtifactFile struct {
+	Step string `json:"step"`
+	// Output is the output's name; within a larger value, the keys and indices that lead to it, joined by ".".
+	Output string `json:"output"`
+	Digest Digest `json:"digest"`
+	// Bytes is the size.
+	Bytes int64  `json:"bytes"`
+	Type  string `json:"type,omitempty"`
+	Path  string `json:"path,omitempty"`
+}

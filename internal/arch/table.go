@@ -253,6 +253,10 @@ func TestTable() []Row {
 			Folder: "host/internal/run", May: []string{"host/internal/store/sqlite", "host/internal/gofunc"},
 			Why: "runs are proved with real steps on the real store",
 		},
+		{
+			Folder: "cmd/uniflow", Libs: []string{"github.com/santhosh-tekuri/jsonschema"},
+			Why: "every --json answer is held against its schema",
+		},
 		{Folder: "host/internal/api", Libs: []string{"github.com/danielgtaylor/huma"}, Why: "requests go through the real router"},
 		{
 			Folder: "plugins/...", May: []string{"host/hosttest", "host/flow", "sdk/sdktest"},

@@ -29,6 +29,7 @@ const flowPath = "github.com/uniflow-dev/uniflow/host/flow"
 // answers are the Go types of all --json answers, by the name of their schema.
 func answers() map[string]any {
 	return map[string]any{
+		"artifacts":    []flow.ArtifactFile{},
 		"build":        flow.BuildReport{},
 		"check":        flow.CheckReport{},
 		"cleared":      flow.Cleared{},

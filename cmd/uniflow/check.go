@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/tool"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	var strict bool
+	var format string
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Find all mistakes of the manifest",
+		Long: `Check the manifest, the plugin files that it names, and the plans that follow from it. All mistakes are told at once,
+each with its place. Nothing is changed and no plugin runs.`,
+		Example: "  uniflow check\n  uniflow check --strict --format github   # in CI",
+		Args:    args(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if format != "text" && format != "github" {
+				return usage(c, "--format %q is neither text nor github", format)
+			}
+			report, err := tool.Check(c.Context(), a.target())
+			if err != nil {
+				return err
+			}
+			err = a.answer(report, func() { a.checked(&report, format) })
+			if err == nil && (!report.OK || strict && len(report.Problems) > 0) {
+				err = ended{failedCheck(report.Problems)}
+			}
+			return err
+		},
+	}
+	c.Flags().BoolVar(&strict, "strict", false, "warnings count as errors")
+	c.Flags().StringVar(&format, "format", "text", "text, or github for annotations")
+	return c
+}
+
+// failedCheck is the exit code of a check that did not pass; warnings alone are mistakes of the manifest.
+func failedCheck(problems flow.Problems) int {
+	if len(problems.Errors()) == 0 {
+		return exitUsage
+	}
+	return exitOfProblems(problems)
+}
+
+// checked writes a report for a person, or for the annotations of a forge.
+func (a *app) checked(r *flow.CheckReport, format string) {
+	switch {
+	case format == "github":
+		for i := range r.Problems {
+			fmt.Fprintln(a.out, annotation(&r.Problems[i]))
+		}
+	case len(r.Problems) > 0:
+		a.problems(r.Problems)
+	}
+	if r.OK {
+		fmt.Fprintf(a.out, "ok: %s, %s, %s, %s\n", count(r.Pipelines, "pipeline"), count(r.Steps, "step"), count(r.Plugins, "plugin"), count(r.Schedules, "schedule"))
+	}
+}
+
+// annotation is a problem as a workflow command of GitHub Actions.
+func annotation(p *flow.Problem) string {
+	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+	kind := "error"
+	if p.Severity == flow.SeverityWarning {
+		kind = "warning"
+	}
+	place := "file=" + property.Replace(line(p.File))
+	if p.Line > 0 {
+		place += fmt.Sprintf(",line=%d,col=%d,endColumn=%d", p.Line, p.Column, p.EndColumn)
+	}
+	text := p.Message
+	if p.Help != "" {
+		text += "\n" + p.Help
+	}
+	return fmt.Sprintf("::%s %s,title=%s::%s", kind, place, property.Replace(string(p.Code)), data.Replace(lines(text)))
+}

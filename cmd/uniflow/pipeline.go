@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/tool"
+)
+
+func (a *app) pipelineCommand() *cobra.Command {
+	c := a.group(&cobra.Command{Use: "pipeline", Short: "Show pipelines, and keep their versions"})
+	c.AddCommand(a.pipelineList(), a.pipelineShow(), a.pipelineSave(), a.pipelineVersions())
+	return c
+}
+
+func (a *app) pipelineList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the pipelines", Args: args(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
+				infos, err := l.Pipelines(c.Context())
+				if err != nil {
+					return err
+				}
+				return a.answer(list(infos), func() {
+					rows := [][]string{{"PIPELINE", "PROJECT", "STEPS", "SCHEDULES", "VERSION", "LAST RUN", ""}}
+					for i := range infos {
+						p := &infos[i]
+						when, how := lastRun(p.LastRun)
+						rows = append(rows, []string{p.ID, p.Project, fmt.Sprint(len(p.Steps)), strings.Join(p.Schedules, " "), p.Version.Short(), when, how})
+					}
+					a.table(a.out, rows)
+				})
+			})
+		},
+	}
+}
+
+// lastRun says when a run began and how it ended.
+func lastRun(r *flow.RunRecord) (when, how string) {
+	if r == nil {
+		return "never", ""
+	}
+	return stamp(r.QueuedAt), standing(r)
+}
+
+func (a *app) pipelineShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show a pipeline: steps, plugins, grants, parameters", Args: args(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
+				info, err := l.Pipeline(c.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return a.answer(info, func() {
+					a.plannedPipeline(info.Plan, nil)
+					when, how := lastRun(info.LastRun)
+					fmt.Fprintln(a.out, strings.TrimSpace("last run: "+when+" "+how))
+				})
+			})
+		},
+	}
+}
+
+func (a *app) pipelineSave() *cobra.Command {
+	var meta []string
+	c := &cobra.Command{
+		Use: "save NAME", Short: "Record the pipeline's present version, with words of yours", Args: args(1, 1),
+		Example: "  uniflow pipeline save weather --meta ticket=OPS-12 --meta by=ada",
+		RunE: func(c *cobra.Command, args []string) error {
+			metadata := map[string]string{}
+			for _, pair := range meta {
+				name, value, found := strings.Cut(pair, "=")
+				if !found || name == "" {
+					return usage(c, "--meta %q is not NAME=VALUE", pair)
+				}
+				metadata[name] = value
+			}
+			return a.with(c.Context(), tool.Write, func(l *tool.Link) error {
+				v, err := l.SaveVersion(c.Context(), args[0], metadata)
+				if err != nil {
+					return err
+				}
+				return a.answer(v, func() { fmt.Fprintf(a.out, "%s %s\n", line(flow.ID(v.Tenant, v.Pipeline)), v.Digest) })
+			})
+		},
+	}
+	c.Flags().StringArrayVar(&meta, "meta", nil, "`NAME=VALUE` to keep with the version; may stand several times")
+	return c
+}
+
+func (a *app) pipelineVersions() *cobra.Command {
+	return &cobra.Command{
+		Use: "versions NAME", Short: "List saved versions, newest first", Args: args(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
+				versions, err := l.Versions(c.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return a.answer(list(versions), func() {
+					rows := [][]string{{"SAVED", "VERSION", "LABEL", "METADATA"}}
+					for _, v := range versions {
+						var meta []string
+						for _, name := range slices.Sorted(maps.Keys(v.Metadata)) {
+							meta = append(meta, name+"="+v.Metadata[name])
+						}
+						rows = append(rows, []string{stamp(v.SavedAt), v.Digest.Short(), v.Label, strings.Join(meta, " ")})
+					}
+					a.table(a.out, rows)
+				})
+			})
+		},
+	}
+}

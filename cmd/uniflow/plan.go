@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/tool"
+)
+
+// plannedFires is how many instants of each schedule a plan shows.
+const plannedFires = 5
+
+func (a *app) planCommand() *cobra.Command {
+	var exitCode bool
+	c := &cobra.Command{
+		Use:   "plan",
+		Short: "Show what would run, when, with which rights, and what has changed",
+		Long: `Show what a host would do with the manifest: the next fires of each schedule, the plugins with their digests and
+grants, the parameters, and the changes against the running host, or against what was recorded last.`,
+		Example: "  uniflow plan\n  uniflow plan --exit-code   # 7 if there are changes to review",
+		Args:    args(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			report, err := tool.Plan(c.Context(), a.target(), time.Now(), plannedFires)
+			if err != nil {
+				return err
+			}
+			err = a.answer(report, func() { a.planned(&report) })
+			if err == nil && exitCode && len(report.Changes) > 0 {
+				err = ended{exitChanges}
+			}
+			return err
+		},
+	}
+	c.Flags().BoolVar(&exitCode, "exit-code", false, "end with 7 if there are changes")
+	return c
+}
+
+// planned writes a plan for a person.
+func (a *app) planned(r *flow.PlanReport) {
+	if len(r.Problems) > 0 {
+		a.problems(r.Problems)
+	}
+	for i := range r.Plans {
+		a.plannedPipeline(&r.Plans[i], r.Fires)
+	}
+	if len(r.Changes) == 0 {
+		fmt.Fprintln(a.out, "no changes")
+		return
+	}
+	fmt.Fprintln(a.out, a.onOut(bold, "changes"))
+	for _, c := range r.Changes {
+		fmt.Fprintf(a.out, "  %s %s\n", c.Kind, line(c.Pipeline))
+		for _, what := range c.What {
+			fmt.Fprintf(a.out, "    %s\n", line(what))
+		}
+	}
+}
+
+// onOut paints text for standard output, if that is a terminal.
+func (a *app) onOut(style, text string) string {
+	if !a.out.terminal && a.color != "always" {
+		return text
+	}
+	return a.paint(style, text)
+}
+
+func (a *app) plannedPipeline(p *flow.Plan, fires map[string][]time.Time) {
+	fmt.Fprintf(a.out, "%s  version %s\n", a.onOut(bold, line(p.ID())), p.Digest.Short())
+	if p.About != "" {
+		fmt.Fprintf(a.out, "  %s\n", line(p.About))
+	}
+	for _, s := range p.Schedules {
+		a.plannedSchedule(&s, fires[flow.ID(p.Tenant, s.Name)])
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Params)) {
+		fmt.Fprintf(a.out, "  param     %s\n", paramText(name, p.Params[name]))
+	}
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		needs := ""
+		if len(s.Needs) > 0 {
+			needs = ", after " + strings.Join(s.Needs, ", ")
+		}
+		fmt.Fprintf(a.out, "  step      %s: plugin %s%s\n", line(s.Name), line(s.Plugin), line(needs))
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Plugins)) {
+		plugin := p.Plugins[name]
+		digest := plugin.Digest.Short()
+		if digest == "" {
+			digest = "not built yet"
+		}
+		fmt.Fprintf(a.out, "  plugin    %s: %s, %s\n", line(name), plugin.Kind, digest)
+		writeGrants(a.out, &plugin.Grant)
+	}
+	fmt.Fprintln(a.out)
+}
+
+func (a *app) plannedSchedule(s *flow.PlanSchedule, fires []time.Time) {
+	state := ""
+	if !s.Enabled {
+		state = ", disabled"
+	}
+	fmt.Fprintf(a.out, "  schedule  %s: %s %s%s\n", line(s.Name), s.At, s.Timezone, state)
+	for _, t := range fires {
+		fmt.Fprintf(a.out, "            %s\n", zoned(t, s.Timezone))
+	}
+}
+
+// zoned writes an instant in a schedule's zone.
+func zoned(t time.Time, zone string) string {
+	if l, err := time.LoadLocation(zone); err == nil {
+		t = t.In(l)
+	}
+	return t.Format("Mon 2006-01-02 15:04:05 MST")
+}
+
+func paramText(name string, p flow.Param) string {
+	text := name + ": " + p.Type
+	if p.Required {
+		text += ", required"
+	}
+	if p.Default != nil {
+		text += ", default " + string(p.Default)
+	}
+	if p.About != "" {
+		text += " (" + p.About + ")"
+	}
+	return line(text)
+}
+
+// writeGrants lists what a plugin may reach.
+func writeGrants(w io.Writer, g *flow.Grant) {
+	for _, rule := range g.HTTP {
+		fmt.Fprintf(w, "            may call %s\n", line(rule))
+	}
+	for _, guest := range slices.Sorted(maps.Keys(g.Mount)) {
+		fmt.Fprintf(w, "            may read %s as %s\n", line(g.Mount[guest]), line(guest))
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Env)) {
+		fmt.Fprintf(w, "            has the variable %s\n", line(name))
+	}
+	for _, right := range []struct {
+		granted bool
+		words   string
+	}{{g.State, "may keep state"}, {g.Clock, "may read the clock"}, {g.Random, "has real randomness"}, {g.Event, "may emit events"}} {
+		if right.granted {
+			fmt.Fprintf(w, "            %s\n", right.words)
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/tool"
+)
+
+// told writes a finished run for a person: how it went to talk, outputs to standard output.
+func (a *app) told(ctx context.Context, l *tool.Link, report *flow.RunReport, files []flow.ArtifactFile) {
+	if !a.quiet || report.Run.Outcome == flow.Failed {
+		a.tree(a.talk, &report.Run)
+		a.lastWords(ctx, l, &report.Run)
+	}
+	if len(report.Outputs) > 0 {
+		a.outputs(report)
+	}
+	for i := range files {
+		if files[i].Path != "" {
+			a.say("%s.%s: %s (%s)", files[i].Step, line(files[i].Output), files[i].Path, bytesText(files[i].Bytes))
+		}
+	}
+}
+
+// tree writes a run and its steps.
+func (a *app) tree(w io.Writer, r *flow.RunRecord) {
+	length := ""
+	if r.StartedAt != nil {
+		length = " in " + took(r.Duration(time.Now()))
+	}
+	fmt.Fprintf(w, "run %s of %s: %s%s\n", r.ID, line(flow.ID(r.Tenant, r.Pipeline)), a.paint(outcomeStyle(r.Outcome), standing(r)), length)
+	if r.Message != "" {
+		fmt.Fprintf(w, "  %s\n", line(r.Message))
+	}
+	width := 0
+	for i := range r.Steps {
+		width = max(width, len(r.Steps[i].Name))
+	}
+	for i := range r.Steps {
+		a.branch(w, &r.Steps[i], width)
+	}
+}
+
+// branch writes a step: mark, name, ending, time, attempts, what was consumed.
+func (a *app) branch(w io.Writer, s *flow.StepRecord, width int) {
+	ending := endingWords(s.Ending)
+	if s.State != flow.StateEnded {
+		ending = string(s.State)
+	}
+	facts := []string{a.paint(outcomeStyle(s.Outcome), ending)}
+	if s.StartedAt != nil && s.EndedAt != nil {
+		facts = append(facts, took(s.EndedAt.Sub(*s.StartedAt)))
+	}
+	if n := len(s.Attempts); n > 1 {
+		facts = append(facts, count(n, "attempt"))
+	}
+	var used flow.Usage
+	for i := range s.Attempts {
+		used.Fuel += s.Attempts[i].Usage.Fuel
+		used.Memory = max(used.Memory, s.Attempts[i].Usage.Memory)
+	}
+	if used.Fuel > 0 {
+		facts = append(facts, fmt.Sprintf("fuel %d", used.Fuel))
+	}
+	if used.Memory > 0 {
+		facts = append(facts, "memory "+bytesText(int64(used.Memory)))
+	}
+	fmt.Fprintf(w, "  %s %-*s  %s\n", a.mark(s.State, s.Outcome), width, line(s.Name), strings.Join(facts, ", "))
+	if s.Message != "" {
+		fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(lines(s.Message), "\n", "\n    "))
+	}
+}
+
+// mark is a sign for where something stands.
+func (a *app) mark(state flow.State, o flow.Outcome) string {
+	switch {
+	case o == flow.Succeeded:
+		return a.paint(good, "✓")
+	case o == flow.Failed:
+		return a.paint(bad, "✗")
+	case o != "":
+		return a.paint(alert, "-")
+	case state == flow.StateRunning:
+		return a.paint(alert, "›")
+	}
+	return a.paint(faint, "·")
+}
+
+// lastLines is how many log lines of a failed step are shown.
+const lastLines = 5
+
+// lastWords shows what failed steps logged last, and where there is more.
+func (a *app) lastWords(ctx context.Context, l *tool.Link, r *flow.RunRecord) {
+	if r.Outcome != flow.Failed {
+		return
+	}
+	for i := range r.Steps {
+		if r.Steps[i].Outcome != flow.Failed {
+			continue
+		}
+		logs, err := allLogs(ctx, l, flow.LogQuery{Run: r.ID, Step: r.Steps[i].Name})
+		if err != nil || len(logs) == 0 {
+			continue // the run's own ending was told
+		}
+		for _, words := range logs[max(0, len(logs)-lastLines):] {
+			fmt.Fprintf(a.talk, "    | %s\n", line(words.Message))
+		}
+	}
+	fmt.Fprintf(a.talk, "   = more: uniflow runs logs %s\n", r.ID)
+}
+
+// outputs writes the outputs as JSON. On a terminal it is cut to a screenful.
+func (a *app) outputs(report *flow.RunReport) {
+	raw, err := indented(report.Outputs)
+	if err != nil {
+		return // cannot be: outputs are JSON
+	}
+	if !a.out.terminal {
+		fmt.Fprintf(a.out, "%s\n", raw)
+		return
+	}
+	width, height := a.out.size()
+	text, cut := screenful(lines(string(raw)), width, max(height-6, 5))
+	fmt.Fprintln(a.out, text)
+	if cut {
+		a.say("… cut; all of it: uniflow runs outputs %s", report.Run.ID)
+	}
+}
+
+// screenful cuts text to so many lines of so many characters.
+func screenful(text string, width, height int) (string, bool) {
+	rows := strings.Split(text, "\n")
+	cut := len(rows) > height
+	rows = rows[:min(len(rows), height)]
+	for i, row := range rows {
+		if runes := []rune(row); len(runes) > width {
+			rows[i], cut = string(runes[:width-1])+"…", true
+		}
+	}
+	return strings.Join(rows, "\n"), cut
+}

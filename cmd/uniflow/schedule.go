@@ -1,0 +1,298 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/tool"
+)
+
+func (a *app) scheduleCommand() *cobra.Command {
+	c := a.group(&cobra.Command{Use: "schedule", Short: "List, add, change and remove schedules"})
+	c.AddCommand(
+		a.scheduleList(), a.scheduleAdd(), a.scheduleSwitch("enable", "Let a schedule fire again", true),
+		a.scheduleSwitch("disable", "Keep a schedule but let it fire no more; it survives restarts", false),
+		a.scheduleRemove(), a.scheduleClear(), a.scheduleNext(), a.scheduleSlots(), a.scheduleHealth(),
+	)
+	return c
+}
+
+func (a *app) scheduleList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the schedules with their next and last runs", Args: args(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
+				infos, err := l.Schedules(c.Context())
+				if err != nil {
+					return err
+				}
+				return a.answer(list(infos), func() { a.schedules(infos) })
+			})
+		},
+	}
+}
+
+// schedules writes a table of schedules.
+func (a *app) schedules(infos []flow.ScheduleInfo) {
+	rows := [][]string{{"SCHEDULE", "PIPELINE", "WHEN", "ZONE", "NEXT", "LAST", ""}}
+	for i := range infos {
+		s := &infos[i]
+		next := "-"
+		switch {
+		case !s.Enabled:
+			next = "disabled"
+		case s.NextRun != nil:
+			next = stamp(*s.NextRun)
+		}
+		when, how := lastRun(s.LastRun)
+		if s.Origin == flow.OriginAPI {
+			how = strings.TrimSpace(how + " [added]")
+		}
+		rows = append(rows, []string{s.Name, s.Pipeline, s.Value, s.Timezone, next, when, how})
+	}
+	a.table(a.out, rows)
+}
+
+func (a *app) scheduleAdd() *cobra.Command {
+	var s flow.Schedule
+	var set []string
+	var overlap string
+	c := &cobra.Command{
+		Use: "add NAME --pipeline P --at WHEN", Short: "Add a schedule, which the ledger keeps", Args: args(1, 1),
+		Example: `  uniflow schedule add evening --pipeline weather --at "daily 18:00" --timezone Europe/Berlin --set year=2013`,
+		RunE: func(c *cobra.Command, args []string) error {
+			s.Name, s.Overlap = args[0], flow.Overlap(overlap)
+			if s.Pipeline == "" || s.At == "" {
+				return usage(c, "--pipeline and --at are needed")
+			}
+			if !slices.Contains([]flow.Overlap{"", flow.OverlapWait, flow.OverlapWaitAll, flow.OverlapSkip, flow.OverlapReplace}, s.Overlap) {
+				return usage(c, "--overlap %q is not one of wait, wait_all, skip, replace", overlap)
+			}
+			return a.with(c.Context(), tool.Write, func(l *tool.Link) error {
+				p, err := l.Pipeline(c.Context(), s.Pipeline)
+				if err != nil {
+					return err
+				}
+				if s.Context, err = a.contextOf("", set, p.Plan.Params); err != nil {
+					return err
+				}
+				info, err := l.AddSchedule(c.Context(), s)
+				if err != nil {
+					return err
+				}
+				return a.answer(info, func() {
+					a.schedules([]flow.ScheduleInfo{info})
+					if !l.Remote {
+						a.say("it fires once a host serves: uniflow serve")
+					}
+				})
+			})
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&s.Pipeline, "pipeline", "", "`NAME` of the pipeline")
+	flags.StringVar(&s.At, "at", "", "`WHEN` it fires: daily 18:00, every 30m, weekly mon,thu 06:00, cron 0 12 * * 1-5, …")
+	flags.StringVar(&s.Timezone, "timezone", "", "IANA zone of wall times (default: the pipeline's, else the host's)")
+	flags.StringArrayVar(&set, "set", nil, "`NAME=VALUE` for the context of its runs; may stand several times")
+	flags.StringVar(&overlap, "overlap", "", "wait, wait_all, skip or replace while a run is live (default: the pipeline's)")
+	return c
+}
+
+func (a *app) scheduleSwitch(verb, short string, enabled bool) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " NAME", Short: short, Args: args(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), tool.Write, func(l *tool.Link) error {
+				info, err := l.SetEnabled(c.Context(), args[0], enabled)
+				if err != nil {
+					return err
+				}
+				return a.answer(info, func() { a.schedules([]flow.ScheduleInfo{info}) })
+			})
+		},
+	}
+}
+
+func (a *app) scheduleRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "unschedule NAME", Short: "Remove a schedule that was added; one of the manifest is removed there", Args: args(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), tool.Write, func(l *tool.Link) error {
+				if err := l.Unschedule(c.Context(), args[0]); err != nil {
+					return err
+				}
+				return a.answer(flow.Cleared{Removed: []string{args[0]}, Kept: []string{}}, func() { a.say("removed %s", line(args[0])) })
+			})
+		},
+	}
+}
+
+func (a *app) scheduleClear() *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use: "clear", Short: "Remove all schedules that were added, and say what stays", Args: args(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !yes {
+				if err := a.confirm(c, "remove all schedules that were added?"); err != nil {
+					return err
+				}
+			}
+			return a.with(c.Context(), tool.Write, func(l *tool.Link) error {
+				cleared, err := l.Clear(c.Context())
+				if err != nil {
+					return err
+				}
+				return a.answer(cleared, func() {
+					for _, name := range cleared.Removed {
+						fmt.Fprintf(a.out, "removed  %s\n", line(name))
+					}
+					for _, name := range cleared.Kept {
+						fmt.Fprintf(a.out, "kept     %s (it stands in the manifest)\n", line(name))
+					}
+				})
+			})
+		},
+	}
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+// confirm asks a person; where there is none, the flag must say it.
+func (a *app) confirm(c *cobra.Command, question string) error {
+	in, ok := a.in.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return usage(c, "nobody is there to ask: say --yes")
+	}
+	fmt.Fprintf(a.talk, "%s [y/N] ", question)
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+		return usage(c, "nothing was removed")
+	}
+	return nil
+}
+
+func (a *app) scheduleNext() *cobra.Command {
+	var n int
+	var from string
+	c := &cobra.Command{
+		Use: "next NAME", Short: "Show when a schedule fires next", Args: args(1, 1),
+		Example: "  uniflow schedule next weather -n 20 --from 2027-03-27T00:00:00Z",
+		RunE: func(c *cobra.Command, args []string) error {
+			after := time.Now()
+			if from != "" {
+				var err error
+				if after, err = time.Parse(time.RFC3339, from); err != nil {
+					return usage(c, "--from %q is not an instant like 2027-01-01T00:00:00Z", from)
+				}
+			}
+			if n < 1 || n > 1000 {
+				return usage(c, "-n %d is not between 1 and 1000", n)
+			}
+			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
+				times, err := l.Next(c.Context(), args[0], after, n)
+				if err != nil {
+					return err
+				}
+				zone, err := zoneOf(c.Context(), l, args[0])
+				if err != nil {
+					return err
+				}
+				return a.answer(list(times), func() {
+					for _, t := range times {
+						fmt.Fprintf(a.out, "%s  %s\n", t.UTC().Format(time.RFC3339), zoned(t, zone))
+					}
+					if len(times) == 0 {
+						a.say("it does not fire any more")
+					}
+				})
+			})
+		},
+	}
+	c.Flags().IntVarP(&n, "number", "n", 10, "how many")
+	c.Flags().StringVar(&from, "from", "", "fires after this `INSTANT` (default: now)")
+	return c
+}
+
+// zoneOf returns the zone of a schedule.
+func zoneOf(ctx context.Context, l *tool.Link, name string) (string, error) {
+	infos, err := l.Schedules(ctx)
+	if err != nil {
+		return "", err
+	}
+	for i := range infos {
+		if infos[i].Name == name {
+			return infos[i].Timezone, nil
+		}
+	}
+	return "UTC", nil
+}
+
+func (a *app) scheduleSlots() *cobra.Command {
+	var limit int
+	c := &cobra.Command{
+		Use: "slots NAME", Short: "Show what became of each scheduled instant, newest first", Args: args(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
+				tenant, name := flow.DefaultTenant, args[0]
+				if before, after, found := strings.Cut(name, "/"); found {
+					tenant, name = before, after
+				}
+				slots, err := l.Slots(c.Context(), flow.SlotQuery{Tenant: tenant, Schedule: name, Limit: limit})
+				if err != nil {
+					return err
+				}
+				return a.answer(list(slots), func() {
+					rows := [][]string{{"SLOT", "COUNT", "ENDING", "RUN"}}
+					for _, s := range slots {
+						when, ending := stamp(s.To), string(s.Ending)
+						if s.Count > 1 {
+							when = stamp(s.From) + " – " + when
+						}
+						if s.Reason != "" {
+							ending += " (" + string(s.Reason) + ")"
+						}
+						rows = append(rows, []string{when, fmt.Sprint(s.Count), ending, string(s.Run)})
+					}
+					a.table(a.out, rows)
+				})
+			})
+		},
+	}
+	c.Flags().IntVar(&limit, "limit", 50, "at most so many")
+	return c
+}
+
+func (a *app) scheduleHealth() *cobra.Command {
+	return &cobra.Command{
+		Use: "health", Short: "Judge every schedule: ok, disabled, late, silent, failing", Args: args(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
+				all, err := l.Health(c.Context())
+				if err != nil {
+					return err
+				}
+				return a.answer(list(all), func() {
+					rows := [][]string{{"SCHEDULE", "PIPELINE", "STATUS", "WHY"}}
+					for _, h := range all {
+						rows = append(rows, []string{h.Schedule, h.Pipeline, string(h.Status), h.Detail})
+					}
+					a.table(a.out, rows)
+				})
+			})
+		},
+	}
+}

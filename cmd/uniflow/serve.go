@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/uniflow-dev/uniflow/host"
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	var listen, logFormat string
+	var parallel int
+	var drain time.Duration
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Fire schedules and serve the API until a signal comes",
+		Long: `Open the manifest, resume what a crash left behind, fire the schedules, and serve the API on the address and on a
+Unix socket in the data folder. A signal ends it: live runs go on for the drain time, a second signal ends all at once.
+
+An address beyond this machine needs a token in UNIFLOW_TOKEN.`,
+		Example: "  uniflow serve\n  uniflow serve --listen none          # the Unix socket only\n  uniflow serve --listen 127.0.0.1:0   # any free port",
+		Args:    args(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := a.logger(c, logFormat)
+			if err != nil {
+				return err
+			}
+			if drain == 0 {
+				drain = -1 // for the host, zero is its default
+			}
+			return a.serve(c.Context(), host.Config{
+				Manifest: a.file, API: &host.API{Listen: listen, Token: os.Getenv("UNIFLOW_TOKEN")},
+				Parallel: parallel, Drain: drain, Logger: log,
+			})
+		},
+	}
+	c.Flags().StringVar(&listen, "listen", "", "`ADDRESS` of the API, or none (default: what the manifest says, else 127.0.0.1:7420)")
+	c.Flags().IntVar(&parallel, "parallel", 0, "steps that execute at one time (default: twice the processors)")
+	c.Flags().DurationVar(&drain, "drain", 30*time.Second, "how long live runs may go on after a signal")
+	c.Flags().StringVar(&logFormat, "log-format", "text", "text or json")
+	return c
+}
+
+func (a *app) logger(c *cobra.Command, format string) (*slog.Logger, error) {
+	options := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if a.quiet {
+		options.Level = slog.LevelWarn
+	}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(a.talk, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(a.talk, options)), nil
+	}
+	return nil, usage(c, "--log-format %q is neither text nor json", format)
+}
+
+// serve runs a host until ctx ends. The end by a signal is no failure.
+func (a *app) serve(ctx context.Context, config host.Config) error {
+	h, err := host.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	if err := h.Start(ctx); err != nil {
+		return errors.Join(err, h.Close())
+	}
+	if text, err := serving(ctx, h); err == nil && !a.quiet {
+		fmt.Fprintln(a.talk, text)
+	}
+	<-ctx.Done()
+	return h.Stop(context.WithoutCancel(ctx))
+}
+
+// serving is the line that tells where a host serves and what it waits for.
+func serving(ctx context.Context, h *host.Host) (string, error) {
+	info, err := h.Info(ctx)
+	if err != nil {
+		return "", err
+	}
+	schedules, err := h.Schedules(ctx)
+	if err != nil {
+		return "", err
+	}
+	where := "the socket " + info.Socket
+	if info.Listen != "" {
+		where = "http://" + info.Listen
+	}
+	text := fmt.Sprintf("serving on %s: %s, %s", where, count(info.Pipelines, "pipeline"), count(len(schedules), "schedule"))
+	if next := soonest(schedules); next != nil {
+		text += fmt.Sprintf(", next %s at %s", line(next.Name), zoned(*next.NextRun, next.Timezone))
+	}
+	return text, nil
+}
+
+// soonest is the schedule that fires first, or nil.
+func soonest(schedules []flow.ScheduleInfo) *flow.ScheduleInfo {
+	var first *flow.ScheduleInfo
+	for i := range schedules {
+		if next := schedules[i].NextRun; next != nil && (first == nil || next.Before(*first.NextRun)) {
+			first = &schedules[i]
+		}
+	}
+	return first
+}

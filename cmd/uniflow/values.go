@@ -1,0 +1,117 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/tool"
+)
+
+// maxContext bounds a context that is read; the host takes no larger one.
+const maxContext = 8 << 20
+
+// contextOf makes the context of a run from a file (or "-" for standard input) and from NAME=VALUE pairs, which win.
+func (a *app) contextOf(file string, pairs []string, params map[string]flow.Param) (map[string]json.RawMessage, error) {
+	values := map[string]json.RawMessage{}
+	if file != "" {
+		var err error
+		if values, err = a.readObject("--context", file); err != nil {
+			return nil, err
+		}
+	}
+	for _, pair := range pairs {
+		name, value, err := tool.ParseSet(pair, params)
+		if err != nil {
+			return nil, err
+		}
+		values[name] = value
+	}
+	return values, nil
+}
+
+// readObject reads a JSON object from a file, or from standard input for "-".
+func (a *app) readObject(flag, file string) (map[string]json.RawMessage, error) {
+	op := flag + " " + file
+	raw, err := a.readInput(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &flow.Error{Code: flow.CodeInput, Op: op, Message: "there is no such file", Hint: "check the path, or use - for standard input"}
+	case err != nil:
+		return nil, &flow.Error{Code: flow.CodeInput, Op: op, Message: "it cannot be read", Err: err}
+	case len(raw) > maxContext:
+		return nil, &flow.Error{Code: flow.CodeInput, Op: op, Message: fmt.Sprintf("it is larger than %s", flow.Size(maxContext)), Hint: "give plugins large data through a mount"}
+	}
+	return object(op, raw)
+}
+
+func (a *app) readInput(file string) ([]byte, error) {
+	in := a.in
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	return io.ReadAll(io.LimitReader(in, maxContext+1))
+}
+
+// object reads a JSON object.
+func object(op string, raw []byte) (map[string]json.RawMessage, error) {
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &values); err != nil || values == nil {
+		return nil, &flow.Error{Code: flow.CodeInput, Op: op, Message: "expected a JSON object", Hint: `{"year": 2013}`, Err: err}
+	}
+	return values, nil
+}
+
+// stamp writes an instant for tables: UTC, whole seconds.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+
+// took writes a length of time with as many digits as a person wants.
+func took(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return flow.Duration(d.Round(time.Second)).String()
+}
+
+// standing says in a word or two where a run stands.
+func standing(r *flow.RunRecord) string {
+	if r.State != flow.StateEnded {
+		if r.Cancelling {
+			return "cancelling"
+		}
+		return string(r.State)
+	}
+	return endingWords(r.Ending)
+}
+
+// endingWords is an outcome with its reason.
+func endingWords(e flow.Ending) string {
+	if e.Reason == "" {
+		return string(e.Outcome)
+	}
+	return fmt.Sprintf("%s (%s)", e.Outcome, e.Reason)
+}
+
+// outcomeStyle is the colour of an outcome.
+func outcomeStyle(o flow.Outcome) string {
+	switch o {
+	case flow.Succeeded:
+		return good
+	case flow.Failed:
+		return bad
+	}
+	return alert
+}

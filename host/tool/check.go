@@ -1,0 +1,45 @@
+package tool
+
+import (
+	"context"
+	"errors"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/project"
+)
+
+// Check reads a manifest, looks at the plugins that it names, and makes its plans; it changes nothing. Mistakes are part
+// of the report; the error is anything else.
+func Check(ctx context.Context, t Target) (flow.CheckReport, error) {
+	report := flow.CheckReport{Manifest: t.manifest(), Problems: flow.Problems{}}
+	p, err := project.Load(ctx, t.manifest(), project.Options{})
+	if problems, ok := errors.AsType[flow.Problems](err); ok {
+		report.Problems = problems
+		return report, nil
+	}
+	if err != nil {
+		return report, err //nolint:wrapcheck // says it all
+	}
+	report.OK = true
+	report.Problems = append(report.Problems, p.Warnings...)
+	report.Pipelines = len(p.Plans)
+	plugins := map[string]bool{}
+	for i := range p.Plans {
+		report.Steps += len(p.Plans[i].Steps)
+		report.Schedules += len(p.Plans[i].Schedules)
+		for _, plugin := range p.Plans[i].Plugins {
+			plugins[plugin.Path] = true
+		}
+	}
+	report.Plugins = len(plugins)
+	return report, nil
+}
+
+// Build runs the build commands of a manifest's plugins and pins all plugin files, changed ones included.
+func Build(ctx context.Context, t Target) (flow.BuildReport, error) {
+	p, err := project.Load(ctx, t.manifest(), project.Options{Build: true, Accept: true})
+	if err != nil {
+		return flow.BuildReport{Plugins: []flow.BuiltPlugin{}}, err //nolint:wrapcheck // says it all
+	}
+	return flow.BuildReport{Plugins: append([]flow.BuiltPlugin{}, p.Pins...)}, nil
+}

@@ -1,0 +1,199 @@
+package tool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host"
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/calendar"
+	"github.com/uniflow-dev/uniflow/host/internal/project"
+)
+
+// Statuses of flow.DoctorCheck.
+const (
+	statusOK      = "ok"
+	statusWarning = "warning"
+	statusError   = "error"
+)
+
+// doctor collects checks.
+type doctor struct{ report flow.DoctorReport }
+
+func (d *doctor) add(name, status, detail, help string) {
+	d.report.Checks = append(d.report.Checks, flow.DoctorCheck{Name: name, Status: status, Detail: detail, Help: help})
+	d.report.OK = d.report.OK && status != statusError
+}
+
+// Doctor looks at what a host needs and can use on this machine. Without a manifest it looks at the machine alone.
+func Doctor(ctx context.Context, t Target) flow.DoctorReport {
+	d := &doctor{flow.DoctorReport{OK: true, Checks: []flow.DoctorCheck{}}}
+	p := d.manifest(ctx, t)
+	data, _ := DataOf(t)
+	d.dataFolder(data)
+	serving := d.serving(ctx, t, data)
+	if p != nil && !serving {
+		d.listen(ctx, p.Listen())
+	}
+	d.zones()
+	d.machine()
+	d.toolchain(ctx, p)
+	return d.report
+}
+
+// manifest checks the manifest and the plugins that it names; nil if there is none or it has mistakes.
+func (d *doctor) manifest(ctx context.Context, t Target) *project.Project {
+	if _, err := os.Stat(t.manifest()); errors.Is(err, fs.ErrNotExist) {
+		d.add("manifest", statusWarning, t.manifest()+" does not exist", "uniflow init demo, or name one with --file")
+		return nil
+	}
+	p, err := project.Load(ctx, t.manifest(), project.Options{Pinned: true})
+	if problems, ok := errors.AsType[flow.Problems](err); ok {
+		errs := problems.Errors()
+		d.add("manifest", statusError, fmt.Sprintf("%s: %d problems, the first: %s", t.manifest(), len(errs), errs[0].Message), cmp.Or(errs[0].Help, "uniflow check"))
+		return nil
+	}
+	if err != nil {
+		d.add("manifest", statusError, err.Error(), "uniflow check")
+		return nil
+	}
+	d.add("manifest", statusOK, fmt.Sprintf("%s: %d pipelines", t.manifest(), len(p.Plans)), "")
+	d.add("plugins", statusOK, fmt.Sprintf("%d plugin files are there and pinned", len(p.Resolved)), "")
+	return p
+}
+
+// wantedFree is the free disk space below which a host should not be started.
+const wantedFree = 256 * flow.MiB
+
+// dataFolder checks that the data folder, or the folder that it would be made in, can be written and has room.
+func (d *doctor) dataFolder(data string) {
+	dir := data
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	f, err := os.CreateTemp(dir, ".uniflow-doctor-*")
+	if err != nil {
+		d.add("data folder", statusError, data+" cannot be written: "+err.Error(), "check its permissions, or set `data` under [host]")
+		return
+	}
+	_ = f.Close()
+	_ = os.Remove(f.Name())
+	d.add("data folder", statusOK, data+" can be written", "")
+	switch free, err := freeSpace(dir); {
+	case err != nil:
+		d.add("disk", statusWarning, "free space is not known: "+err.Error(), "")
+	case free < wantedFree:
+		d.add("disk", statusWarning, fmt.Sprintf("%d MiB free, at least %s wanted", free/flow.MiB, wantedFree), "free some space: a full disk stops runs")
+	default:
+		d.add("disk", statusOK, fmt.Sprintf("%d MiB free", free/flow.MiB), "")
+	}
+}
+
+// serving tells who holds the data folder.
+func (d *doctor) serving(ctx context.Context, t Target, data string) bool {
+	link, err := Connect(ctx, Target{Manifest: t.Manifest}, Serving)
+	if err == nil {
+		defer link.Close() //nolint:errcheck // only asked
+		info, err := link.Info(ctx)
+		if err != nil {
+			d.add("host", statusError, "a host listens in the data folder but does not answer: "+err.Error(), "restart it")
+			return true
+		}
+		d.add("host", statusOK, fmt.Sprintf("version %s serves, process %d, %d live runs", info.Version, info.PID, info.LiveRuns), "")
+		return true
+	}
+	if _, err := os.Stat(data); err != nil {
+		d.add("host", statusOK, "none serves; nothing is recorded yet", "")
+		return false
+	}
+	h, err := host.Open(ctx, host.Config{Data: data})
+	if err != nil {
+		d.add("host", statusError, err.Error(), hintOf(err))
+		return true
+	}
+	_ = h.Close()
+	d.add("host", statusOK, "none serves; the ledger can be opened", "")
+	return false
+}
+
+func hintOf(err error) string {
+	if e, ok := errors.AsType[*flow.Error](err); ok {
+		return e.Hint
+	}
+	return ""
+}
+
+// listen checks that the API's address is free.
+func (d *doctor) listen(ctx context.Context, address string) {
+	if address == "none" {
+		return
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		d.add("address", statusError, address+" cannot be used: "+err.Error(), "choose another with `listen` under [host], or --listen")
+		return
+	}
+	_ = l.Close()
+	d.add("address", statusOK, address+" is free", "")
+}
+
+// zones checks that a zone with clock changes is known, which needs the embedded tz database.
+func (d *doctor) zones() {
+	if _, err := calendar.Parse("daily 02:30", "America/Los_Angeles"); err != nil {
+		d.add("time zones", statusError, err.Error(), "install a complete build")
+		return
+	}
+	zone, _ := time.Now().Zone()
+	d.add("time zones", statusOK, "the tz database is built in; this machine is on "+zone, "")
+}
+
+// machine tells what the system offers for the confinement of process plugins.
+func (d *doctor) machine() {
+	d.add("machine", statusOK, fmt.Sprintf("%s/%s, %d processors", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()), "")
+	for _, c := range confinement() {
+		d.report.Checks = append(d.report.Checks, c)
+	}
+}
+
+// toolTime bounds the wait for a program to tell its version.
+const toolTime = 5 * time.Second
+
+// toolchain checks the programs that the manifest's build commands begin with.
+func (d *doctor) toolchain(ctx context.Context, p *project.Project) {
+	ctx, cancel := context.WithTimeout(ctx, toolTime)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "go", "version").Output(); err == nil {
+		d.add("go", statusOK, strings.TrimSpace(string(out)), "")
+	} else {
+		d.add("go", statusOK, "not found; it is only needed to build plugins that are written in Go", "")
+	}
+	if p == nil {
+		return
+	}
+	m := p.Manifest()
+	for name, plugin := range m.Plugins {
+		for _, word := range plugin.Build {
+			if strings.Contains(word, "=") {
+				continue
+			}
+			if _, err := exec.LookPath(word); err != nil {
+				d.add("build of "+name, statusWarning, word+" is not found", "install it, or build the plugin elsewhere")
+			}
+			break
+		}
+	}
+}

@@ -1,0 +1,17 @@
+//go:build !linux
+
+package tool
+
+import (
+	"errors"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+// freeSpace is not known on this system.
+func freeSpace(string) (flow.Size, error) { return 0, errors.New("not known on this system") }
+
+// confinement has nothing to tell on this system.
+func confinement() []flow.DoctorCheck {
+	return []flow.DoctorCheck{{Name: "confinement", Status: statusOK, Detail: "process plugins are not confined on this system"}}
+}

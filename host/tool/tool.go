@@ -1,0 +1,150 @@
+// Package tool holds what the verbs of the command line need and what is no embedding API: finding the host of a
+// project, checking, planning and building a manifest, looking at plugins and trying them, and beginning a project.
+//
+// It carries no promise of stability: programs use package host. It prints nothing and parses no flags.
+package tool
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host"
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/api"
+	"github.com/uniflow-dev/uniflow/host/internal/manifest"
+	"github.com/uniflow-dev/uniflow/host/internal/plan"
+	"github.com/uniflow-dev/uniflow/host/internal/project"
+	"github.com/uniflow-dev/uniflow/host/internal/schema"
+)
+
+// ManifestName is the manifest of a folder.
+const ManifestName = "uniflow.toml"
+
+// Target says which project, and which host, a verb means.
+type Target struct {
+	// Manifest is the path of a manifest. Defaults to uniflow.toml in the working directory.
+	Manifest string
+	// Server is the URL of a host. Defaults to the host that serves the manifest's data folder, if one does.
+	Server string
+	// Token is for Server.
+	Token string
+}
+
+func (t Target) manifest() string { return cmp.Or(t.Manifest, ManifestName) }
+
+// Access says what a verb does to a host.
+type Access int
+
+const (
+	// Read looks at what is recorded; without a host that serves, it changes nothing.
+	Read Access = iota
+	// Write changes schedules and runs; without a host that serves, the data folder is held for a moment.
+	Write
+	// Run executes a run; without a host that serves, it is executed in this process, with plugins built and pinned.
+	Run
+	// Serving needs a host that serves.
+	Serving
+)
+
+// Link is a host that a verb talks to. The caller closes it.
+type Link struct {
+	flow.Control
+	// Remote is true when the host is another process.
+	Remote bool
+	// Data is the host's data folder; empty when the host may be on another machine.
+	Data string
+
+	close func() error
+}
+
+// Close ends the link; a host in this process ends with it, and cancels what is live.
+func (l *Link) Close() error { return l.close() }
+
+// Connect finds the host of a project: the given server, or whoever serves the data folder, or a host of its own on
+// the data folder for as long as the link lives. Nobody there where Serving is asked for is CodeUnreachable.
+func Connect(ctx context.Context, t Target, a Access) (*Link, error) {
+	nothing := func() error { return nil }
+	if t.Server != "" {
+		return &Link{Control: api.NewClient(t.Server, t.Token), Remote: true, close: nothing}, nil
+	}
+	data, bad := DataOf(t)
+	socket := host.SocketPath(data)
+	if answers(ctx, socket) {
+		return &Link{Control: api.NewSocketClient(socket), Remote: true, Data: data, close: nothing}, nil
+	}
+	if bad != nil {
+		return nil, bad
+	}
+	if a == Serving {
+		return nil, &flow.Error{Code: flow.CodeUnreachable, Message: "no host serves the data folder " + data, Hint: "start one with `uniflow serve`, or name another with --server URL"}
+	}
+	return own(ctx, t, a, data)
+}
+
+// own opens a host in this process.
+func own(ctx context.Context, t Target, a Access, data string) (*Link, error) {
+	config := host.Config{Manifest: t.manifest(), Build: a == Run, ReadOnly: a == Read}
+	remove := func() error { return nil }
+	if _, err := os.Stat(data); a == Read && errors.Is(err, fs.ErrNotExist) {
+		// Nothing is recorded yet, and looking must not leave a trace: the answers are those of an empty ledger.
+		scratch, err := os.MkdirTemp("", "uniflow-*")
+		if err != nil {
+			return nil, err //nolint:wrapcheck // the path is in it
+		}
+		config.Data, config.ReadOnly = scratch, false
+		remove = func() error { return os.RemoveAll(scratch) }
+	}
+	h, err := host.Open(ctx, config)
+	if err != nil {
+		return nil, errors.Join(err, remove())
+	}
+	return &Link{Control: h, Data: data, close: func() error { return errors.Join(h.Close(), remove()) }}, nil
+}
+
+// DataOf returns the data folder of a project, absolute. A manifest that cannot be read is assumed to say nothing, so
+// that its host can be found while it is being edited; the error says what is wrong with it.
+func DataOf(t Target) (string, error) {
+	abs, err := filepath.Abs(t.manifest())
+	if err != nil {
+		return "", err //nolint:wrapcheck // the path is in it
+	}
+	doc, err := manifest.Load(t.manifest())
+	if err != nil {
+		return project.DataDir(filepath.Dir(abs), &flow.Manifest{}), err //nolint:wrapcheck // problems speak for themselves
+	}
+	return project.DataDir(filepath.Dir(abs), &doc.Manifest), nil
+}
+
+// answerTime bounds the wait for a socket to accept.
+const answerTime = 2 * time.Second
+
+// answers reports whether somebody listens on a socket.
+func answers(ctx context.Context, socket string) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
+// Schemas lists the JSON Schemas by name.
+func Schemas() []string { return schema.Names() }
+
+// Schema returns a JSON Schema by name; "manifest" is that of uniflow.toml.
+func Schema(name string) ([]byte, error) { return schema.Of(name) } //nolint:wrapcheck // says it all
+
+// ParseSet reads NAME=VALUE as --set takes it; the value is read by the type of the param of that name, if there is one.
+func ParseSet(text string, params map[string]flow.Param) (name string, value json.RawMessage, err error) {
+	return plan.ParseSet(text, params) //nolint:wrapcheck // says it all
+}

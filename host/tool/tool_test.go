@@ -1,0 +1,100 @@
+package tool
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+func TestStarterModuleIsTheEchoPlugin(t *testing.T) {
+	t.Parallel()
+	want, err := os.ReadFile(filepath.Join("..", "..", "plugins", "echo", "echo.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(starterModule, want) {
+		t.Error("starter/hello.wasm is not plugins/echo/echo.wasm; run: go generate ./host/tool")
+	}
+}
+
+func TestStarterRepeatsNothingThatIsThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Init(dir)
+	if flow.CodeOf(err) != flow.CodeWouldOverwrite || !strings.Contains(err.Error(), ".gitignore") {
+		t.Errorf("got %v, want code %s that names .gitignore", err, flow.CodeWouldOverwrite)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("files were written: %v, %v", entries, err)
+	}
+}
+
+func TestStarterPasses(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "demo")
+	if _, err := Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Check(t.Context(), Target{Manifest: filepath.Join(dir, ManifestName)})
+	if err != nil || !report.OK || len(report.Problems) > 0 || report.Pipelines != 1 || report.Plugins != 1 {
+		t.Errorf("got %+v, %v", report, err)
+	}
+}
+
+func TestInspectionTellsProgramsFromModules(t *testing.T) {
+	t.Parallel()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := InspectPlugin(program); err != nil || info.Kind != flow.KindProcess {
+		t.Errorf("a program on %s: got %+v, %v", runtime.GOOS, info, err)
+	}
+	module := filepath.Join("starter", "hello.wasm")
+	if info, err := InspectPlugin(module); err != nil || info.Kind != flow.KindWasm || info.Profile != "reactor" || len(info.Imports) == 0 {
+		t.Errorf("a module: got %+v, %v", info, err)
+	}
+	if _, err := InspectPlugin(t.TempDir()); flow.CodeOf(err) != flow.CodePluginFile {
+		t.Errorf("a folder: got %v", err)
+	}
+	if _, err := InspectPlugin(filepath.Join(t.TempDir(), "none.wasm")); flow.CodeOf(err) != flow.CodePluginMissing {
+		t.Errorf("nothing: got %v", err)
+	}
+}
+
+func TestConnectingWithoutAHost(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "demo")
+	if _, err := Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	target := Target{Manifest: filepath.Join(dir, ManifestName)}
+	if _, err := Connect(t.Context(), target, Serving); flow.CodeOf(err) != flow.CodeUnreachable {
+		t.Errorf("serving: got %v, want code %s", err, flow.CodeUnreachable)
+	}
+	link, err := Connect(t.Context(), target, Read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, err := link.Runs(t.Context(), flow.RunQuery{})
+	if err != nil || len(runs) != 0 {
+		t.Errorf("runs: got %v, %v, want none", runs, err)
+	}
+	if pipelines, err := link.Pipelines(t.Context()); err != nil || len(pipelines) != 1 {
+		t.Errorf("pipelines: got %v, %v, want one", pipelines, err)
+	}
+	if err := link.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data")); !os.IsNotExist(err) {
+		t.Errorf("looking left a trace: %v", err)
+	}
+}
