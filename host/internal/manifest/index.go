@@ -82,7 +82,7 @@ func (ix *indexer) header(node *unstable.Node) *entry {
 		part := it.Node()
 		at = rangeOf(part)
 		ix.path = append(ix.path, string(part.Data))
-		again = e.kind >= kindValue
+		again = again || e.kind >= kindValue
 		e = e.child(string(part.Data), at)
 	}
 	array := node.Kind == unstable.ArrayTable
