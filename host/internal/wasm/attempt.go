@@ -66,9 +66,9 @@ func withAttempt(ctx context.Context, a *attempt) context.Context {
 	return context.WithValue(ctx, attemptKey{}, a)
 }
 
-func newAttempt(ctx context.Context, m *module, call flow.Call, host flow.HostCalls) (*attempt, error) {
+func newAttempt(ctx context.Context, m *session, grant flow.Grant, call flow.Call, host flow.HostCalls) (*attempt, error) {
 	a := &attempt{
-		ctx: ctx, call: call, host: host, grant: m.grant, log: m.log, wasi: m.engine.info.WASI,
+		ctx: ctx, call: call, host: host, grant: grant, log: m.log, wasi: m.engine.info.WASI,
 		command: m.engine.info.Profile == ProfileCommand,
 		outputs: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),
 		memory:  memory{limit: uint64(orDefault(call.Limits.Memory, defaultMemory))},

@@ -531,11 +531,11 @@ func TestCacheHeals(t *testing.T) {
 	load()
 }
 
-func TestLoadsSideBySideCompileOnce(t *testing.T) {
+func TestLoadsSideBySide(t *testing.T) {
 	t.Parallel()
 	rt := newRuntime(t, wasm.Config{})
-	path, err := built.command()
-	p := pluginAt(t, path, err)
+	b, _ := reactor()
+	p := pluginOf(t, entry(b, 0, bt.Const(0)))
 	errs := make(chan error, 8)
 	for range cap(errs) {
 		go func() {
@@ -548,9 +548,57 @@ func TestLoadsSideBySideCompileOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	other := p
-	other.Path = "nowhere" // loaded already: not read again
-	if _, err := rt.Load(t.Context(), other); err != nil {
+	p.Path = "nowhere" // loaded already: not read again
+	if _, err := rt.Load(t.Context(), p); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestIdleModulesMakeRoom(t *testing.T) {
+	t.Parallel()
+	rt := newRuntime(t, wasm.Config{MaxModules: 2})
+	var modules []flow.Module
+	var plugins []flow.PlanPlugin
+	for i := range 4 {
+		b, _ := reactor()
+		p := pluginOf(t, entry(b, 0, bt.Const(i)))
+		m, err := rt.Load(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plugins, modules = append(plugins, p), append(modules, m)
+	}
+	for i, m := range modules { // the first ones are compiled again
+		result, err := m.Call(t.Context(), plugintest.NewCall(t, guest.With{}), plugintest.NewHost(t.Context()))
+		if err != nil || result.Verdict != flow.Verdict(i) {
+			t.Errorf("module %d: %+v, %v", i, result, err)
+		}
+	}
+	if err := os.Remove(plugins[0].Path); err != nil {
+		t.Fatal(err)
+	}
+	_, err := modules[0].Call(t.Context(), plugintest.NewCall(t, guest.With{}), plugintest.NewHost(t.Context()))
+	fault := faultOf(t, err)
+	if fault.Reason != flow.ReasonInvalid || strings.Contains(fault.Message, filepath.Dir(plugins[0].Path)) {
+		t.Errorf("fault %s %q", fault.Reason, fault.Message)
+	}
+}
+
+func TestOutputsWinOverStdout(t *testing.T) {
+	t.Parallel()
+	b := &bt.Builder{}
+	four := b.Type([]byte{bt.I32, bt.I32, bt.I32, bt.I32}, []byte{bt.I32})
+	output, write := b.Import("uniflow", "output", four), b.Import("wasi_snapshot_preview1", "fd_write", four)
+	b.Memory(1)
+	b.Data(0, "\x10\x00\x00\x00\x0d\x00\x00\x00")
+	b.Data(16, `{"a":1,"b":2}`)
+	b.Data(64, "a7")
+	b.Export("_start", b.Func(b.Type(nil, nil), 0,
+		bt.Const(1), bt.Const(0), bt.Const(1), bt.Const(100), bt.Call(write), expect(0),
+		bt.Const(64), bt.Const(1), bt.Const(65), bt.Const(1), bt.Call(output), expect(0)))
+	result, _, err := attempt(t, b.Bytes(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantOutputs(t, result.Outputs, map[string]json.RawMessage{"a": json.RawMessage("7"), "b": json.RawMessage("2")})
 }

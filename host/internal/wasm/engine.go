@@ -33,7 +33,7 @@ func newEngine(ctx context.Context, b []byte, info *Info, dir string) (*engine, 
 		return nil, err
 	}
 	if removeErr := os.RemoveAll(dir); removeErr != nil {
-		return nil, &flow.Error{Code: flow.CodeModuleCache, Message: "a file of the cache is damaged and cannot be removed", Err: removeErr}
+		return nil, &flow.Error{Code: flow.CodeModuleCache, Message: "a file of the cache is damaged and cannot be removed", Err: pathless(removeErr)}
 	}
 	e, err = compile(ctx, b, info, dir)
 	if err != nil {
@@ -58,7 +58,7 @@ func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, 
 		e.cache, err = wazero.NewCompilationCacheWithDir(dir)
 		if err != nil {
 			e.cache = nil
-			return e, &flow.Error{Code: flow.CodeModuleCache, Err: err, Hint: "see that the data folder can be written"}
+			return e, &flow.Error{Code: flow.CodeModuleCache, Message: "the cache cannot be opened", Err: pathless(err), Hint: "see that the data folder can be written"}
 		}
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().

@@ -208,7 +208,7 @@ func (i *Info) checkImports() error {
 	var lines []string
 	for _, imp := range i.Imports {
 		if imp.Refused != "" {
-			lines = append(lines, fmt.Sprintf("%s.%s %s: %s", imp.Module, imp.Name, imp.Signature, imp.Refused))
+			lines = append(lines, fmt.Sprintf("%s.%s %s: %s", printable(imp.Module), printable(imp.Name), imp.Signature, imp.Refused))
 		}
 	}
 	if len(lines) == 0 {

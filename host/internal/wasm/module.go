@@ -16,11 +16,11 @@ import (
 	"github.com/uniflow-dev/uniflow/sdk/abi"
 )
 
-// module is a compiled module under a grant.
+// module is a plugin under its grant. The compiled module is fetched for each call, since it may have made room for
+// others in between.
 type module struct {
-	engine *engine
-	grant  flow.Grant
-	log    *slog.Logger
+	runtime *Runtime
+	plugin  flow.PlanPlugin
 }
 
 // Call implements flow.Module.
@@ -28,11 +28,30 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	if fault := flow.EndFault(ctx); fault != nil {
 		return flow.Result{}, fault
 	}
+	e, release, err := m.runtime.acquire(ctx, m.plugin)
+	if fault := flow.EndFault(ctx); err != nil && fault != nil {
+		return flow.Result{}, fault
+	}
+	if err != nil {
+		return flow.Result{}, &flow.Fault{Reason: flow.ReasonInvalid, Message: err.Error(), Err: err}
+	}
+	defer release()
+	s := &session{engine: e, log: m.runtime.config.Logger}
+	return s.call(ctx, m.plugin.Grant, call, host)
+}
+
+// session is one attempt of a compiled module.
+type session struct {
+	engine *engine
+	log    *slog.Logger
+}
+
+func (m *session) call(ctx context.Context, grant flow.Grant, call flow.Call, host flow.HostCalls) (flow.Result, error) {
 	entry, err := m.entry(call)
 	if err != nil {
 		return flow.Result{}, err
 	}
-	a, err := newAttempt(ctx, m, call, host)
+	a, err := newAttempt(ctx, m, grant, call, host)
 	if err != nil {
 		return flow.Result{}, err
 	}
@@ -46,12 +65,12 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 }
 
 // entry returns the name of the function to call.
-func (m *module) entry(call flow.Call) (string, error) {
+func (m *session) entry(call flow.Call) (string, error) {
 	name := call.Context.Function
 	if m.engine.info.Profile == ProfileCommand {
 		if name != "" && name != entryStart {
 			return "", &flow.Fault{
-				Reason: flow.ReasonInvalid, Message: fmt.Sprintf("the plugin is a command, which has no function %q", name),
+				Reason: flow.ReasonInvalid, Message: fmt.Sprintf("the plugin is a command, which has no function %.100q", name),
 				Hint: "remove function from the step, and pass what it should do in with or args",
 			}
 		}
@@ -66,9 +85,22 @@ func (m *module) entry(call flow.Call) (string, error) {
 		}
 	}
 	return "", &flow.Fault{
-		Reason: flow.ReasonInvalid, Message: fmt.Sprintf("the plugin has no function %q", name),
-		Hint: "name one of its functions in the step: " + strings.Join(m.engine.info.Functions, ", "),
+		Reason: flow.ReasonInvalid, Message: fmt.Sprintf("the plugin has no function %.100q", name),
+		Hint: "name one of its functions in the step: " + few(m.engine.info.Functions),
 	}
+}
+
+// few lists names for a message.
+func few(names []string) string {
+	const most = 20
+	shown := make([]string, 0, most)
+	for _, name := range names[:min(len(names), most)] {
+		shown = append(shown, printable(name))
+	}
+	if len(names) > most {
+		shown = append(shown, fmt.Sprintf("and %d more", len(names)-most))
+	}
+	return strings.Join(shown, ", ")
 }
 
 // guestContext ends when the guest must be stopped: at stop, or when the grace after the end of ctx is over.
@@ -93,7 +125,7 @@ func guestContext(ctx context.Context, grace time.Duration) (guest context.Conte
 }
 
 // run gives the attempt a fresh instance and calls the entry.
-func (m *module) run(guest context.Context, a *attempt, entry string) (ret int32, err error) {
+func (m *session) run(guest context.Context, a *attempt, entry string) (ret int32, err error) {
 	guest = experimental.WithMemoryAllocator(withAttempt(guest, a), &a.memory)
 	config, err := a.moduleConfig(guest)
 	if err != nil {
@@ -122,7 +154,7 @@ func (m *module) run(guest context.Context, a *attempt, entry string) (ret int32
 
 // settle turns the end of the guest into a result or a fault. The end of ctx outweighs a stop by the host, and that what
 // the guest says.
-func (m *module) settle(ctx context.Context, a *attempt, ret int32, err error) (flow.Result, error) {
+func (m *session) settle(ctx context.Context, a *attempt, ret int32, err error) (flow.Result, error) {
 	if fault := flow.EndFault(ctx); fault != nil {
 		fault.Usage = a.usage()
 		return flow.Result{}, fault
@@ -152,7 +184,11 @@ func (m *module) settle(ctx context.Context, a *attempt, ret int32, err error) (
 		result.ExitCode = &n
 	}
 	if verdict.Kind == abi.KindOK || verdict.Kind == abi.KindSkip {
-		if fault := a.collect(ctx); fault != nil {
+		fault := a.collect(ctx)
+		if ended := flow.EndFault(ctx); ended != nil {
+			fault = ended // whatever else went wrong then
+		}
+		if fault != nil {
 			fault.Usage = a.usage()
 			return flow.Result{}, fault
 		}
@@ -172,7 +208,7 @@ func exitCode(err error) (uint32, bool) {
 }
 
 // broken turns an error of the engine into a fault.
-func (m *module) broken(a *attempt, err error) error {
+func (m *session) broken(a *attempt, err error) error {
 	if fault, ok := errors.AsType[*flow.Fault](err); ok {
 		fault.Usage = a.usage()
 		return fault

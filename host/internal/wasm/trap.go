@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	maxFrames    = 5   // functions that the message of a trap names
-	maxFrameName = 120 // bytes of one of them
+	maxFrames = 5   // functions that the message of a trap names
+	maxName   = 120 // bytes of a guest's name in a message
 )
 
 // trapFault reads the engine's error. Only what the guest is made of reaches the message: the kind of the trap and the
@@ -67,14 +67,19 @@ func functionName(frame string) string {
 		frame = frame[:i]
 	}
 	frame = strings.TrimPrefix(frame, ".") // of the module's name, which most modules do not have
-	frame = strings.Map(func(r rune) rune {
+	return printable(frame)
+}
+
+// printable returns a name of the guest's own making so that it can stand in a message.
+func printable(name string) string {
+	name = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r
-	}, frame)
-	if len(frame) > maxFrameName {
-		frame = strings.ToValidUTF8(frame[:maxFrameName], "") + "…"
+	}, name)
+	if len(name) > maxName {
+		name = strings.ToValidUTF8(name[:maxName], "") + "…"
 	}
-	return frame
+	return name
 }

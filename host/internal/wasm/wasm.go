@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -25,6 +26,9 @@ type Config struct {
 	// CacheDir keeps compiled modules between starts; machine code is loaded from it, so nobody but the host may write
 	// there. It is created with mode 0700. Defaults to none: every start compiles anew.
 	CacheDir string
+	// MaxModules bounds the compiled modules in memory; the one that was idle longest makes room, and is compiled or read
+	// from the cache again when it is called. Defaults to 64.
+	MaxModules int
 	// Logger hears of faults of the host itself. Defaults to none.
 	Logger *slog.Logger
 }
@@ -35,23 +39,30 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	engines map[flow.Digest]*loading
+	clock   int64 // counts uses, for their order
 	closed  bool
 	work    sync.WaitGroup
 }
 
 var _ flow.Runtime = (*Runtime)(nil)
 
-// loading is a module that is compiled, or being compiled until done is closed.
+// loading is a module that is compiled, or being compiled until done is closed. The other fields are guarded by the
+// Runtime's mutex.
 type loading struct {
 	done   chan struct{}
-	engine *engine
+	engine *engine // this and err do not change after done
 	err    error
+	users  int   // who waits for it or calls it
+	used   int64 // when it was last asked for
 }
 
 // New returns a Runtime. The error has the code flow.CodeModuleCache when the cache cannot be used.
 func New(_ context.Context, c Config) (*Runtime, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.MaxModules <= 0 {
+		c.MaxModules = 64
 	}
 	if c.CacheDir != "" {
 		if err := privateDir(c.CacheDir); err != nil {
@@ -71,19 +82,36 @@ func privateDir(dir string) error {
 // Load implements flow.Runtime. A digest that is loaded already is not read again; otherwise the file is read once, and
 // what was read is checked and compiled. Compilation goes on for others when ctx ends.
 func (r *Runtime) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, error) {
-	l, err := r.start(p)
+	_, release, err := r.acquire(ctx, p)
 	if err != nil {
 		return nil, err
+	}
+	release()
+	return &module{runtime: r, plugin: p}, nil
+}
+
+// acquire returns the compiled module of the plugin, which stays until it is released.
+func (r *Runtime) acquire(ctx context.Context, p flow.PlanPlugin) (*engine, func(), error) {
+	l, err := r.start(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	release := func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		l.users--
 	}
 	select {
 	case <-l.done:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("load plugin %q: %w", p.Name, context.Cause(ctx))
+		release()
+		return nil, nil, fmt.Errorf("load plugin %q: %w", p.Name, context.Cause(ctx))
 	}
 	if l.err != nil {
-		return nil, named(l.err, p.Name)
+		release()
+		return nil, nil, named(l.err, p.Name)
 	}
-	return &module{engine: l.engine, grant: p.Grant, log: r.config.Logger}, nil
+	return l.engine, release, nil
 }
 
 // named puts the plugin's name in front of an error that others may share.
@@ -97,28 +125,66 @@ func named(err error, plugin string) error {
 	return fmt.Errorf("%s: %w", op, err)
 }
 
-// start returns the loading of the plugin's digest, and begins it where nobody has.
+// start returns the loading of the plugin's digest with one more user, and begins it where nobody has.
 func (r *Runtime) start(p flow.PlanPlugin) (*loading, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return nil, fmt.Errorf("load plugin %q: the runtime is closed", p.Name)
 	}
-	if l, ok := r.engines[p.Digest]; ok {
-		return l, nil
+	r.clock++
+	l, ok := r.engines[p.Digest]
+	if !ok {
+		l = &loading{done: make(chan struct{})}
+		r.engines[p.Digest] = l
+		r.work.Go(func() {
+			defer close(l.done)
+			e, err := r.load(p)
+			r.settle(p.Digest, l, e, err)
+		})
 	}
-	l := &loading{done: make(chan struct{})}
-	r.engines[p.Digest] = l
-	r.work.Go(func() {
-		defer close(l.done)
-		l.engine, l.err = r.load(p)
-		if l.err != nil {
-			r.mu.Lock()
-			delete(r.engines, p.Digest) // the next Load tries again
-			r.mu.Unlock()
-		}
-	})
+	l.users++
+	l.used = r.clock
 	return l, nil
+}
+
+// settle keeps what was loaded, and makes room where there are too many; what could not be loaded is tried again next
+// time.
+func (r *Runtime) settle(d flow.Digest, l *loading, e *engine, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.engine, l.err = e, err
+	if err != nil {
+		delete(r.engines, d)
+		return
+	}
+	for len(r.engines) > r.config.MaxModules {
+		oldest, found := r.idle(l)
+		if !found {
+			return // all are in use
+		}
+		r.log(r.engines[oldest].engine.close(context.Background()))
+		delete(r.engines, oldest)
+	}
+}
+
+// idle returns the module that nobody uses and that was asked for longest ago, other than fresh.
+func (r *Runtime) idle(fresh *loading) (oldest flow.Digest, found bool) {
+	for d, l := range r.engines {
+		if l.users > 0 || l.engine == nil || l == fresh {
+			continue
+		}
+		if !found || l.used < r.engines[oldest].used {
+			oldest, found = d, true
+		}
+	}
+	return oldest, found
+}
+
+func (r *Runtime) log(err error) {
+	if err != nil {
+		r.config.Logger.Warn("compiled module not freed", slog.Any("err", err))
+	}
 }
 
 func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
@@ -143,31 +209,40 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 	return newEngine(context.Background(), b, info, dir)
 }
 
-// readModule returns the bytes of a module's file. The error has a code UF2xxx.
+// readModule returns the bytes of a module's file. The error names the file without its folders, which are the host's.
 func readModule(path string) ([]byte, error) {
+	name := filepath.Base(path)
 	fail := func(message string, err error) error {
-		return &flow.Error{Code: flow.CodeModuleFile, Message: message, Err: err, Hint: "build the plugin, or correct its path in the manifest"}
+		return &flow.Error{Code: flow.CodeModuleFile, Message: name + ": " + message, Err: pathless(err), Hint: "build the plugin, or correct its path in the manifest"}
 	}
 	stat, err := os.Stat(path) // before opening: a named pipe would block
 	if err != nil {
-		return nil, fail("", err)
+		return nil, fail("cannot be read", err)
 	}
 	switch {
 	case stat.IsDir():
-		return nil, fail(fmt.Sprintf("%s is a folder; a plugin is one .wasm file", path), nil)
+		return nil, fail("is a folder; a plugin is one .wasm file", nil)
 	case !stat.Mode().IsRegular():
-		return nil, fail(path+" is not a regular file", nil)
+		return nil, fail("is not a regular file", nil)
 	}
 	f, err := os.Open(path) //nolint:gosec // the path is the manifest's
 	if err != nil {
-		return nil, fail("", err)
+		return nil, fail("cannot be read", err)
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	b, err := io.ReadAll(io.LimitReader(f, binary.MaxModule+1))
 	if err != nil {
-		return nil, fail("", err)
+		return nil, fail("cannot be read", err)
 	}
 	return b, nil
+}
+
+// pathless drops the path from an error of the file system.
+func pathless(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // Close implements flow.Runtime: it waits for compilations under way and frees all modules; calls under way fail.

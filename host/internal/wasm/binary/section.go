@@ -112,7 +112,7 @@ func (d *decoder) agree() {
 	}
 	for _, e := range m.Exports {
 		if int64(e.Index) >= int64(spaces[e.Kind]) {
-			d.r.fail("export %q names %s %d of %d", e.Name, e.Kind, e.Index, spaces[e.Kind])
+			d.r.fail("export %.100q names %s %d of %d", e.Name, e.Kind, e.Index, spaces[e.Kind])
 		}
 	}
 	if m.Start != nil {
@@ -171,7 +171,7 @@ func (d *decoder) imports() {
 		case KindGlobal:
 			d.globalType()
 		default:
-			d.r.fail("import %q.%q is of unknown kind %d", i.Module, i.Name, byte(i.Kind))
+			d.r.fail("import %.100q.%.100q is of unknown kind %d", i.Module, i.Name, byte(i.Kind))
 		}
 		if d.r.err != nil {
 			return
@@ -279,10 +279,10 @@ func (d *decoder) exports() {
 	for range n {
 		e := Export{Name: d.r.name(), Kind: Kind(d.r.byte()), Index: d.r.u32()}
 		if e.Kind > KindGlobal {
-			d.r.fail("export %q is of unknown kind %d", e.Name, byte(e.Kind))
+			d.r.fail("export %.100q is of unknown kind %d", e.Name, byte(e.Kind))
 		}
 		if seen[e.Name] {
-			d.r.fail("export %q is repeated", e.Name)
+			d.r.fail("export %.100q is repeated", e.Name)
 		}
 		if d.r.err != nil {
 			return
