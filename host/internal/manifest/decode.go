@@ -47,8 +47,8 @@ func duplicates(src []byte, repeated []repeat) []finding {
 			Note:    fmt.Sprintf("first defined at line %d", 1+bytes.Count(src[:r.first.start], []byte("\n"))),
 			Help:    "keep one of the two, or join their keys in one table",
 		}
-		if r.inside {
-			p.Message = fmt.Sprintf("%s cannot be added: %s is complete already", dotted(r.path), dotted(r.path[:len(r.path)-1]))
+		if r.inside > 0 {
+			p.Message = fmt.Sprintf("%s cannot be added: %s is complete already", dotted(r.path), dotted(r.path[:r.inside]))
 			p.Note, p.Help = "", "write all keys of a value in one place, as a [table] or in one pair of braces"
 		}
 		findings = append(findings, finding{p, r.second})

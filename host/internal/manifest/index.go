@@ -35,7 +35,7 @@ const (
 type repeat struct {
 	path          []string
 	first, second span
-	inside        bool // a value that is complete already
+	inside        int // parts of path that lead to a value which is complete already; 0 if there is none
 }
 
 // indexer walks the syntax tree of the position parser. It is not the judge of what is valid: that is the decoder, and
@@ -76,19 +76,21 @@ func (ix *indexer) walk() {
 // header enters the table of a [header] and returns it.
 func (ix *indexer) header(node *unstable.Node) *entry {
 	ix.path = ix.path[:0]
-	e, again := ix.root, false
+	e, inside := ix.root, 0
 	var at span
 	for it := node.Key(); it.Next(); {
 		part := it.Node()
 		at = rangeOf(part)
+		if inside == 0 && e.kind >= kindValue {
+			inside = len(ix.path)
+		}
 		ix.path = append(ix.path, string(part.Data))
-		again = again || e.kind >= kindValue
 		e = e.child(string(part.Data), at)
 	}
 	array := node.Kind == unstable.ArrayTable
 	// A header may add to what a dotted key began: TOML forbids it, the decoder does not.
-	if open := e.kind <= kindDotted || array && e.kind == kindArray; again || !open {
-		ix.repeat(e, at, again)
+	if open := e.kind <= kindDotted || array && e.kind == kindArray; inside > 0 || !open {
+		ix.repeat(e, at, inside)
 		return &entry{} // what follows has its own places, which nobody asks for
 	}
 	if e.kind == kindArray {
@@ -106,20 +108,22 @@ func (ix *indexer) header(node *unstable.Node) *entry {
 // of ix.path that lead to table.
 func (ix *indexer) keyValue(table *entry, node *unstable.Node, depth int) int {
 	ix.path = ix.path[:depth]
-	e, again := table, false
+	e, inside := table, 0
 	var at span
 	for it := node.Key(); it.Next(); {
 		part := it.Node()
 		if e != table && e.kind == kindImplied {
 			e.kind = kindDotted
 		}
-		again = again || e != table && e.kind >= kindValue
+		if inside == 0 && e != table && e.kind >= kindValue {
+			inside = len(ix.path)
+		}
 		at = rangeOf(part)
 		ix.path = append(ix.path, string(part.Data))
 		e = e.child(string(part.Data), at)
 	}
-	if again || e.kind != kindImplied || len(e.keys) > 0 {
-		ix.repeat(e, at, again)
+	if inside > 0 || e.kind != kindImplied || len(e.keys) > 0 {
+		ix.repeat(e, at, inside)
 		e = &entry{} // as for tables
 	}
 	e.key = at
@@ -158,7 +162,7 @@ func (ix *indexer) value(e *entry, node *unstable.Node, start, depth int) int {
 }
 
 // repeat records the key at ix.path.
-func (ix *indexer) repeat(first *entry, second span, inside bool) {
+func (ix *indexer) repeat(first *entry, second span, inside int) {
 	ix.repeated = append(ix.repeated, repeat{slices.Clone(ix.path), first.key, second, inside})
 }
 
