@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -82,8 +83,12 @@ func (c *Call) Output(name string, v any) error {
 	return c.send(&proto.RunEvent{Event: &proto.RunEvent_Output{Output: &proto.Output{Name: name, ValueJson: value}}})
 }
 
-// marshal is json.Marshal without the escapes that only HTML needs.
+// marshal is json.Marshal without the escapes that only HTML needs. JSON that is
+// marshalled already stays as it is.
 func marshal(v any) ([]byte, error) {
+	if raw, ok := v.(json.RawMessage); ok {
+		return raw, nil
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -97,6 +102,9 @@ func marshal(v any) ([]byte, error) {
 // reference. mediaType may be empty. When the host cannot keep it, for want of
 // room in the limits, the attempt ends.
 func (c *Call) Artifact(name, mediaType string, r io.Reader) error {
+	if name == "" || len(name) > abi.MaxOutputName || !utf8.ValidString(name) {
+		return fmt.Errorf("artifact %q: a name has 1 to %d bytes of UTF-8: %w", name, abi.MaxOutputName, abi.Invalid)
+	}
 	c.artifact.Lock()
 	defer c.artifact.Unlock()
 	for end := false; !end; {

@@ -369,11 +369,30 @@ func TestCloseEndsAttemptsAndProcesses(t *testing.T) {
 	}
 	_, _, err := do(t, m, guest.With{Behaviour: "identify"})
 	wantFault(t, err, flow.ReasonStop)
-	if _, err := r.Load(t.Context(), plan(map[string]string{"NEW": "1"})); err == nil {
-		t.Error("a plugin was loaded after Close")
+	if _, err := r.Load(t.Context(), plan(map[string]string{"NEW": "1"})); flow.CodeOf(err) != flow.CodeStopping {
+		t.Errorf("load after Close: %v, want %s", err, flow.CodeStopping)
 	}
 	if err := r.Close(t.Context()); err != nil {
 		t.Errorf("a second Close: %v", err)
+	}
+}
+
+func TestCloseEndsALoad(t *testing.T) {
+	t.Parallel()
+	r := newRuntime(t, Config{})
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.Load(context.Background(), play("silent"))
+		done <- err
+	}()
+	for r.started.Load() == 0 {
+		wait(nil, time.Millisecond)
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; flow.CodeOf(err) != flow.CodeStopping {
+		t.Errorf("got %v, want %s", err, flow.CodeStopping)
 	}
 }
 

@@ -162,6 +162,9 @@ func (r *Runtime) load(ctx context.Context, p flow.PlanPlugin) (*module, error) 
 	case <-ctx.Done():
 		return nil, fmt.Errorf("load plugin %q: %w", p.Name, context.Cause(ctx))
 	}
+	if r.stopping() {
+		return nil, loadError(p, flow.CodeStopping, "", "the host is stopping", nil)
+	}
 	if m.program != "" {
 		return m, nil
 	}

@@ -51,7 +51,7 @@ func (r *Runtime) startWorker(ctx context.Context, m *module, program string) (*
 	w.child = newChild(program, r.cgroups.group(), w.lines)
 	w.client = plugin.NewClient(w.config(r.start))
 	if !r.watch(w) {
-		return nil, stopFault()
+		return nil, loadError(m.plugin, flow.CodeStopping, "", "the host is stopping", nil)
 	}
 	limited, cancel := context.WithTimeout(ctx, r.start)
 	defer cancel()
@@ -64,8 +64,11 @@ func (r *Runtime) startWorker(ctx context.Context, m *module, program string) (*
 	timedOut := limited.Err() != nil
 	w.child.abandon()
 	w.end()
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return nil, fmt.Errorf("load plugin %q: %w", m.plugin.Name, context.Cause(ctx))
+	case r.stopping():
+		return nil, loadError(m.plugin, flow.CodeStopping, "", "the host is stopping", nil)
 	}
 	return nil, w.startError(err, timedOut, r.start)
 }
