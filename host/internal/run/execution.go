@@ -76,6 +76,7 @@ func (x *execution) recall(record *flow.StepRecord) {
 		return
 	}
 	s.earlier = record.Attempts
+	x.learnAll(record.Outputs)
 	for i := range record.Attempts {
 		x.learnAll(record.Attempts[i].Outputs)
 	}

@@ -344,9 +344,11 @@ func (l gocronLog) Debug(string, ...any) {}
 func (l gocronLog) Info(msg string, args ...any) {
 	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
 }
+
 func (l gocronLog) Warn(msg string, args ...any) {
 	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
 }
+
 func (l gocronLog) Error(msg string, args ...any) {
 	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
 }
