@@ -55,6 +55,7 @@ func behave(ctx context.Context, c *gofunc.Call) error {
 		return err
 	}
 	if with := string(run.With); strings.Contains(with, `"sleep"`) {
+		c.Log(flow.LogInfo, "started")
 		<-ctx.Done()
 		return nil
 	}

@@ -30,9 +30,10 @@ func cases() []testCase {
 		{NotJSON, "an output that is not JSON is refused", notJSON},
 		{Panic, "a guest that breaks loses its outputs, not its host", panics},
 		{Sleep, "the deadline ends a sleep", deadline},
-		{Sleep, "the cause of the end is the reason", cause},
+		{Sleep, "a guest that has begun is stopped, and the cause is the reason", cause},
 		{Sleep, "a call under an ended context does not run", endedBefore},
 		{Spin, "the deadline ends an endless loop", deadline},
+		{Spin, "a guest that has begun is stopped, and the cause is the reason", cause},
 		{PrintFlood, "a gigabyte on standard output does not grow the host", printFlood},
 		{HostInfo, "host.info answers", hostInfo},
 		{UnknownOp, "an unknown service is errno 8", unknownOp},
@@ -108,11 +109,7 @@ func lateSuccess(t *testing.T, x *trial) {
 	defer cancel()
 	host := NewHost(ctx)
 	fault := x.cut(t, ctx, x.newCall(t, guest.With{}), host, func() {
-		select {
-		case <-host.Logged():
-		case <-time.After(time.Minute):
-			t.Error("the guest did not start")
-		}
+		host.awaitLine(t)
 		cancel()
 	})
 	if fault.Reason != flow.ReasonRequest {
@@ -201,6 +198,7 @@ func panics(t *testing.T, x *trial) {
 }
 
 func deadline(t *testing.T, x *trial) {
+	x.load(t) // the deadline is the attempt's
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	call := x.newCall(t, guest.With{AfterMS: 60_000})
@@ -216,8 +214,10 @@ func cause(t *testing.T, x *trial) {
 	defer cancel(nil)
 	call := x.newCall(t, guest.With{AfterMS: 60_000})
 	call.Grace = 0
-	fault := x.cut(t, ctx, call, NewHost(ctx), func() {
-		time.AfterFunc(100*time.Millisecond, func() { cancel(&flow.Fault{Reason: flow.ReasonReplaced, Message: "a newer slot came due"}) })
+	host := NewHost(ctx)
+	fault := x.cut(t, ctx, call, host, func() {
+		host.awaitLine(t)
+		cancel(&flow.Fault{Reason: flow.ReasonReplaced, Message: "a newer slot came due"})
 	})
 	if fault.Reason != flow.ReasonReplaced || !strings.HasPrefix(fault.Message, "a newer slot came due") {
 		t.Errorf("fault %q %q, want the cause", fault.Reason, fault.Message)

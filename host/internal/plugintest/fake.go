@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"testing"
+	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
@@ -138,3 +140,13 @@ func (h *Host) Artifacts() ([]string, map[flow.Digest][]byte) {
 
 // Logged yields after a line was logged.
 func (h *Host) Logged() <-chan struct{} { return h.logged }
+
+// awaitLine waits until the guest has logged a line: it runs.
+func (h *Host) awaitLine(tb testing.TB) {
+	tb.Helper()
+	select {
+	case <-h.logged:
+	case <-time.After(time.Minute):
+		tb.Error("the guest did not start")
+	}
+}

@@ -75,13 +75,10 @@ var behaviours = map[string]func(abi.RunContext, With, Host) error{
 	"large": func(_ abi.RunContext, w With, h Host) error {
 		return refused(h, json.RawMessage(`"`+strings.Repeat("x", w.Size)+`"`))
 	},
-	"not_json": func(_ abi.RunContext, _ With, h Host) error { return refused(h, json.RawMessage(`{oops`)) },
-	"panic":    doPanic,
-	"sleep": func(_ abi.RunContext, w With, _ Host) error {
-		time.Sleep(time.Duration(w.AfterMS) * time.Millisecond)
-		return nil
-	},
-	"spin":        func(abi.RunContext, With, Host) error { return spin() },
+	"not_json":    func(_ abi.RunContext, _ With, h Host) error { return refused(h, json.RawMessage(`{oops`)) },
+	"panic":       doPanic,
+	"sleep":       sleep,
+	"spin":        spin,
 	"print_flood": printFlood,
 	"host_info":   func(_ abi.RunContext, _ With, h Host) error { return callInto(h, "info", abi.OpHostInfo) },
 	"unknown_op":  unknownOp,
@@ -168,11 +165,18 @@ func doPanic(_ abi.RunContext, w With, h Host) error {
 	panic(w.Message)
 }
 
+func sleep(_ abi.RunContext, w With, h Host) error {
+	h.Log(abi.LevelInfo, "started")
+	time.Sleep(time.Duration(w.AfterMS) * time.Millisecond)
+	return nil
+}
+
 //go:noinline
 func step(n uint64) uint64 { return n*6364136223846793005 + 1 }
 
 // spin never ends; the compiler cannot know.
-func spin() error {
+func spin(_ abi.RunContext, _ With, h Host) error {
+	h.Log(abi.LevelInfo, "started")
 	for n := uint64(1); ; n = step(n) {
 		if n == 0 {
 			return errors.New("the generator has no zero")
