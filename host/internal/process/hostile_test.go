@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -166,6 +168,38 @@ func TestLargestRunContextFits(t *testing.T) {
 	_, _, err := do(t, m, guest.With{Behaviour: "identify", Message: strings.Repeat("x", 8<<20)})
 	if fault := wantFault(t, err, flow.ReasonOutputLimit); !strings.Contains(fault.Message, "at most 8MiB") {
 		t.Errorf("message %q", fault.Message)
+	}
+}
+
+func TestServicesTakeOneConnection(t *testing.T) {
+	t.Parallel()
+	inner, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := &single{Listener: inner, closed: make(chan struct{})}
+	for range 2 {
+		conn, err := net.Dial("unix", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	first, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	second := make(chan error, 1)
+	go func() {
+		_, err := listener.Accept()
+		second <- err
+	}()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-second; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a second connection: got %v, want that the listener is closed", err)
 	}
 }
 

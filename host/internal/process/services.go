@@ -2,12 +2,16 @@ package process
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -28,16 +32,18 @@ type services struct {
 	serving sync.WaitGroup
 	mu      sync.Mutex
 	broker  *plugin.GRPCBroker
+	tls     *tls.Config
 	id      uint32 // of the broker; 0 until the first attempt
 	server  *grpc.Server
 	stopped bool
 	current *attempt
 }
 
-func (s *services) reachBy(broker *plugin.GRPCBroker) {
+// reachBy sets by what the process reaches the services, and by which certificates both sides know each other.
+func (s *services) reachBy(broker *plugin.GRPCBroker, certificates *tls.Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.broker = broker
+	s.broker, s.tls = broker, certificates
 }
 
 // begin lets the calls of an attempt in and returns where the plugin finds the services. They are offered at the first
@@ -46,12 +52,20 @@ func (s *services) begin(a *attempt) (brokerID uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = a
-	if s.id == 0 {
-		s.id = s.broker.NextId()
-		id := s.id
-		s.serving.Go(func() { s.broker.AcceptAndServe(id, s.newServer) })
+	if s.server != nil || s.stopped {
+		return s.id
 	}
-	return s.id
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(s.tls)), grpc.MaxConcurrentStreams(parallelCalls),
+		grpc.MaxRecvMsgSize(process.MaxWireMessage), grpc.MaxSendMsgSize(process.MaxWireMessage))
+	proto.RegisterHostServer(server, s)
+	id := s.broker.NextId()
+	s.server, s.id = server, id
+	s.serving.Go(func() {
+		if listener, err := s.broker.Accept(id); err == nil {
+			_ = server.Serve(&single{Listener: listener, closed: make(chan struct{})})
+		} // else the connection to the process has ended, which the attempt learns by itself
+	})
+	return id
 }
 
 // end lets no further call of the attempt in. Calls that are in flight go on until their context ends.
@@ -61,21 +75,7 @@ func (s *services) end() {
 	s.current = nil
 }
 
-// newServer is called by the broker, which ends the server with the connection.
-func (s *services) newServer(opts []grpc.ServerOption) *grpc.Server {
-	server := grpc.NewServer(append(opts, grpc.MaxConcurrentStreams(parallelCalls),
-		grpc.MaxRecvMsgSize(process.MaxWireMessage), grpc.MaxSendMsgSize(process.MaxWireMessage))...)
-	proto.RegisterHostServer(server, s)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.server = server
-	if s.stopped {
-		server.Stop()
-	}
-	return server
-}
-
-// stop closes the connection.
+// stop closes the connection. An attempt that begins after it finds a dead process.
 func (s *services) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,6 +83,29 @@ func (s *services) stop() {
 	if s.server != nil {
 		s.server.Stop()
 	}
+}
+
+// single is a listener for the one connection of a process. Further ones stay in the kernel, where they cost the host
+// nothing.
+type single struct {
+	net.Listener
+
+	taken  atomic.Bool
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *single) Accept() (net.Conn, error) {
+	if l.taken.Swap(true) {
+		<-l.closed
+		return nil, net.ErrClosed
+	}
+	return l.Listener.Accept()
+}
+
+func (l *single) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
 }
 
 // enter returns the attempt that a call belongs to and counts the call in, or nil.

@@ -34,6 +34,7 @@ type worker struct {
 	scratch    string
 	child      *child
 	lines      *lines
+	config     *plugin.ClientConfig // go-plugin adds the certificates of both sides
 	client     *plugin.Client
 	plugin     proto.PluginClient
 	services   *services
@@ -49,7 +50,8 @@ func (r *Runtime) startWorker(ctx context.Context, m *module, program string) (*
 	}
 	w := &worker{module: m, scratch: scratch, lines: &lines{}, services: &services{}}
 	w.child = newChild(program, r.cgroups.group(), w.lines)
-	w.client = plugin.NewClient(w.config(r.start))
+	w.config = w.clientConfig(r.start)
+	w.client = plugin.NewClient(w.config)
 	if !r.watch(w) {
 		return nil, loadError(m.plugin, flow.CodeStopping, "", "the host is stopping", nil)
 	}
@@ -121,9 +123,9 @@ func wait(c <-chan struct{}, limit time.Duration) bool {
 	}
 }
 
-// config is the client side of go-plugin. Its own kill and its reading of output are not used: it kills one process
+// clientConfig is the client side of go-plugin. Its own kill and its reading of output are not used: it kills one process
 // and not its children, waits two seconds for a deaf one, and loses the last words of a crash.
-func (w *worker) config(start time.Duration) *plugin.ClientConfig {
+func (w *worker) clientConfig(start time.Duration) *plugin.ClientConfig {
 	return &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion: process.ProtocolVersion, MagicCookieKey: process.CookieKey, MagicCookieValue: process.CookieValue,
@@ -209,7 +211,7 @@ func (w *worker) connect(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("go-plugin handed over a %T", raw)
 	}
-	w.services.reachBy(c.broker)
+	w.services.reachBy(c.broker, w.config.TLSConfig)
 	w.plugin = proto.NewPluginClient(c.conn)
 	answer, err := w.plugin.Describe(ctx, &proto.DescribeRequest{})
 	if err != nil {
