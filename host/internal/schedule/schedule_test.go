@@ -20,6 +20,12 @@ func same(t *testing.T, got, want []string) {
 	}
 }
 
+// pass lets time go by in a bubble, and all that is due then happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func TestFiresAtEachSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -27,7 +33,7 @@ func TestFiresAtEachSlot(t *testing.T) {
 		w := newWorld(t)
 		s := w.scheduler(every("a", "every 10m", flow.OverlapWait), every("b", "hourly :15", flow.OverlapSkip))
 		s.Start()
-		time.Sleep(31 * time.Minute)
+		pass(31 * time.Minute)
 		w.stop(s)
 		same(t, w.starts(from), []string{"a+10m0s@10m0s", "b+15m0s@15m0s", "a+20m0s@20m0s", "a+30m0s@30m0s"})
 		if s.Rearmed() != 0 {
@@ -67,7 +73,7 @@ func TestOverlap(t *testing.T) {
 				}
 				s := w.scheduler(every("a", "every 10m", test.overlap))
 				s.Start()
-				time.Sleep(55 * time.Minute)
+				pass(55 * time.Minute)
 				w.stop(s)
 				same(t, w.starts(from), test.starts)
 				if got := w.tally("a"); fmt.Sprint(got) != fmt.Sprint(test.tally) {
@@ -96,7 +102,7 @@ func TestWaitingSlotCarriesTheNewest(t *testing.T) {
 				s := w.scheduler(every("a", "every 10m", overlap))
 				w.manual("a")
 				s.Start()
-				time.Sleep(39 * time.Minute)
+				pass(39 * time.Minute)
 				w.stop(s)
 				want, offers := []string{"+0s@0s", "a+30m0s@35m0s"}, 4
 				if overlap == flow.OverlapWaitAll {
@@ -119,7 +125,7 @@ func TestReplaceEndsTheRunAtTheNextSlot(t *testing.T) {
 		w.duration = func(flow.Run) time.Duration { return time.Hour }
 		s := w.scheduler(every("a", "every 10m", flow.OverlapReplace))
 		s.Start()
-		time.Sleep(25 * time.Minute)
+		pass(25 * time.Minute)
 		if w.offers != 2 {
 			t.Errorf("%d offers for two slots", w.offers)
 		}
@@ -143,7 +149,7 @@ func TestWaitAllIsBounded(t *testing.T) {
 		}
 		s := w.scheduler(every("a", "every 1m", flow.OverlapWaitAll))
 		s.Start()
-		time.Sleep(152 * time.Minute) // the first run ends at 151:30, when 150 slots wait
+		pass(152*time.Minute - time.Second) // the first run ends at 151:30, when 150 slots wait
 		w.stop(s)
 		tally := w.tally("a")
 		if tally[flow.SlotRun] != 101 || tally[flow.SlotSkipped] != 50 {
@@ -187,10 +193,10 @@ func TestEverySlotEndsOnce(t *testing.T) {
 				s := w.scheduler(records...)
 				s.Start()
 				for range 24 {
-					time.Sleep(time.Hour)
+					pass(time.Hour)
 					w.manual("all")
 				}
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				w.stop(s)
 				for _, r := range records {
 					cal := w.calendars[r.Name]
@@ -232,7 +238,7 @@ func TestCatchUp(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				time.Sleep(test.down % (10 * time.Minute)) // slots fall on tens of minutes
+				pass(test.down % (10 * time.Minute)) // slots fall on tens of minutes
 				from := time.Now()
 				w := newWorld(t)
 				w.duration = func(flow.Run) time.Duration { return time.Minute }
@@ -240,9 +246,9 @@ func TestCatchUp(t *testing.T) {
 				r.Catchup, r.Watermark = test.catchup, from.Add(-test.down)
 				s := w.scheduler(r)
 				s.Start()
-				time.Sleep(3*time.Minute + 30*time.Second)
+				pass(3*time.Minute + 30*time.Second)
 				if test.missed == 100 {
-					time.Sleep(100 * time.Minute)
+					pass(100 * time.Minute)
 				}
 				w.stop(s)
 				switch got := w.starts(from); {
@@ -271,7 +277,7 @@ func TestCatchUp(t *testing.T) {
 func TestCatchUpAllBehindALiveRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		from := time.Now()
 		w := newWorld(t)
 		w.duration = func(flow.Run) time.Duration { return time.Minute }
@@ -280,7 +286,7 @@ func TestCatchUpAllBehindALiveRun(t *testing.T) {
 		s := w.scheduler(r)
 		w.manual("a")
 		s.Start()
-		time.Sleep(4*time.Minute + time.Second)
+		pass(4*time.Minute + time.Second)
 		w.stop(s)
 		same(t, w.starts(from), []string{"+0s@0s", "a-25m0s@1m0s", "a-15m0s@2m0s", "a-5m0s@3m0s"})
 	})
@@ -294,7 +300,7 @@ func TestClockJumpIsADowntime(t *testing.T) {
 		r := every("a", "every 10m", flow.OverlapWait)
 		s := w.scheduler(r)
 		s.Start()
-		time.Sleep(12 * time.Minute)
+		pass(12 * time.Minute)
 		down := s.down.Load()
 		s.look(time.Now())
 		if s.down.Load() != down {
@@ -338,7 +344,7 @@ func TestSweeperTakesWhatTheAlarmLeft(t *testing.T) {
 		if err := s.clock.RemoveJob(s.entries[key{"default", "a"}].job); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(21 * time.Minute)
+		pass(21 * time.Minute)
 		if got := len(w.starts(from)); got != 2 || s.Rearmed() != 2 {
 			t.Errorf("%d runs, %d rearmed, want 2 of each", got, s.Rearmed())
 		}
@@ -361,7 +367,7 @@ func TestDisabledScheduleFiresNothingAndOwesNothing(t *testing.T) {
 		r.Override = &off
 		s := w.scheduler(r)
 		s.Start()
-		time.Sleep(35 * time.Minute)
+		pass(35 * time.Minute)
 		if got := w.starts(from); len(got) != 0 {
 			t.Errorf("ran while disabled: %v", got)
 		}
@@ -370,7 +376,7 @@ func TestDisabledScheduleFiresNothingAndOwesNothing(t *testing.T) {
 		if err := s.Set(r); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(6 * time.Minute)
+		pass(6 * time.Minute)
 		w.stop(s)
 		same(t, w.starts(from), []string{"a+40m0s@40m0s"})
 	})
@@ -385,11 +391,11 @@ func TestSetKeepsTheWatermark(t *testing.T) {
 		r := every("a", "every 10m", flow.OverlapWait)
 		s := w.scheduler(r)
 		s.Start()
-		time.Sleep(25 * time.Minute)
+		pass(25 * time.Minute)
 		if err := s.Set(r); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		w.stop(s)
 		same(t, w.starts(from), []string{"a+10m0s@10m0s", "a+20m0s@20m0s", "a+30m0s@30m0s"})
 	})
@@ -411,13 +417,13 @@ func TestEditedScheduleIsArmedAnew(t *testing.T) {
 				}
 				s := w.scheduler(every("a", "every 10m", flow.OverlapReplace))
 				s.Start()
-				time.Sleep(11 * time.Minute)
+				pass(11 * time.Minute)
 				r := every("a", "cron */2 * * * *", flow.OverlapReplace)
 				w.know(r)
 				if err := s.Set(r); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(3*time.Minute + 30*time.Second)
+				pass(3*time.Minute + 30*time.Second)
 				w.stop(s)
 				same(t, w.starts(from), []string{"a+10m0s@10m0s", "a+12m0s@12m0s", "a+14m0s@14m0s"})
 				if s.Rearmed() != 0 {
@@ -437,7 +443,7 @@ func TestRemoveWhileARunIsLive(t *testing.T) {
 		w.duration = func(run flow.Run) time.Duration { return time.Hour }
 		s := w.scheduler(every("a", "every 10m", flow.OverlapWait))
 		s.Start()
-		time.Sleep(11 * time.Minute)
+		pass(11 * time.Minute)
 		old := s.entries[key{"default", "a"}]
 		if err := s.Remove("default", "a"); err != nil {
 			t.Fatal(err)
@@ -449,7 +455,7 @@ func TestRemoveWhileARunIsLive(t *testing.T) {
 		if err := s.Remove("default", "a"); err != nil {
 			t.Errorf("remove again: %v", err)
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if len(w.started) != 1 || w.started[0].cancelled {
 			t.Errorf("%v: want one run, which goes on", w.starts(from))
 		}
@@ -461,7 +467,7 @@ func TestRemoveWhileARunIsLive(t *testing.T) {
 		if s.entries[key{"default", "b"}].job != old.job {
 			t.Error("gocron got another id, and keeps the goroutine of the old one")
 		}
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		w.stop(s)
 		same(t, w.starts(from), []string{"a+10m0s@10m0s", "b+25m0s@25m0s"})
 	})
@@ -475,7 +481,7 @@ func TestApplyIsTheWholeSet(t *testing.T) {
 		kept := every("kept", "every 10m", flow.OverlapWait)
 		s := w.scheduler(kept, every("gone", "every 10m", flow.OverlapWait))
 		s.Start()
-		time.Sleep(11 * time.Minute)
+		pass(11 * time.Minute)
 		job := s.entries[key{"default", "kept"}].job
 		added, broken := every("added", "every 4m", flow.OverlapWait), every("broken", "every now and then", flow.OverlapWait)
 		w.know(added)
@@ -485,7 +491,7 @@ func TestApplyIsTheWholeSet(t *testing.T) {
 		if s.entries[key{"default", "kept"}].job != job || len(s.entries) != 2 {
 			t.Errorf("entries %v", s.entries)
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		w.stop(s)
 		got := w.starts(from)[2:]
 		slices.Sort(got)
@@ -500,7 +506,7 @@ func TestOnceFiresOnce(t *testing.T) {
 		w := newWorld(t)
 		s := w.scheduler(every("a", "once 2000-01-01T00:30:00Z", flow.OverlapWait), every("past", "once 1999-01-01T00:30:00Z", flow.OverlapWait))
 		s.Start()
-		time.Sleep(72 * time.Hour)
+		pass(72 * time.Hour)
 		w.stop(s)
 		same(t, w.starts(from), []string{"a+30m0s@30m0s"})
 	})
@@ -528,11 +534,11 @@ func TestSlotWithoutARunStaysDue(t *testing.T) {
 				}
 				s := w.scheduler(every("a", "every 10m", flow.OverlapWait))
 				s.Start()
-				time.Sleep(12 * time.Minute)
+				pass(12 * time.Minute)
 				if asked < 2 || asked > 6 {
 					t.Errorf("asked %d times in a minute, want the alarm and a sweep each 15 s", asked)
 				}
-				time.Sleep(9 * time.Minute)
+				pass(9 * time.Minute)
 				w.stop(s)
 				same(t, w.starts(from), []string{"a+10m0s@11m15s", "a+20m0s@20m0s"})
 			})
@@ -554,7 +560,7 @@ func TestStopWithLiveRuns(t *testing.T) {
 		s := w.scheduler(records...)
 		s.Start()
 		s.Start() // no second clock
-		time.Sleep(25 * time.Minute)
+		pass(25 * time.Minute)
 		asked := time.Now()
 		if err := s.Stop(); err != nil {
 			t.Error(err)
@@ -572,7 +578,7 @@ func TestStopWithLiveRuns(t *testing.T) {
 			t.Errorf("remove after the stop: %v", err)
 		}
 		before := len(w.started)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if len(w.started) != before {
 			t.Error("fired after the stop")
 		}
@@ -599,7 +605,7 @@ func TestManySchedulesDueTogether(t *testing.T) {
 		}
 		s := w.scheduler(records...)
 		s.Start()
-		time.Sleep(21 * time.Minute)
+		pass(21 * time.Minute)
 		w.stop(s)
 		if len(w.started) != 4000 {
 			t.Errorf("%d runs, want 4000", len(w.started))
@@ -620,8 +626,9 @@ func TestClockChange(t *testing.T) {
 		gap, fold := every("gap", "daily 02:30", flow.OverlapWait), every("fold", "daily 01:30", flow.OverlapWait)
 		gap.Timezone, fold.Timezone = "America/New_York", "America/New_York"
 		s := w.scheduler(gap, fold)
+		s.config.Sweep = 12 * time.Hour // three quarters of a year of sweeps take their time
 		s.Start()
-		time.Sleep(time.Until(time.Date(2000, 11, 2, 0, 0, 0, 0, time.UTC)))
+		pass(time.Until(time.Date(2000, 11, 2, 0, 0, 0, 0, time.UTC)))
 		w.stop(s)
 		got := map[string]bool{}
 		for _, x := range w.started {

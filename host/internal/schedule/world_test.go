@@ -105,6 +105,8 @@ func (x *task) cancel() {
 func (w *world) make(_ context.Context, r flow.ScheduleRecord, trigger flow.Trigger) (flow.Run, error) {
 	run := flow.Run{ID: flow.SlotRunID(r.Tenant, r.Pipeline, r.Name, trigger.ScheduledAt), Tenant: r.Tenant, Pipeline: r.Pipeline, Trigger: trigger}
 	if w.newRun != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if err := w.newRun(run); err != nil {
 			return flow.Run{}, err
 		}
