@@ -28,9 +28,20 @@ func (e ended) Error() string { return "ended" }
 
 // exitCodes maps codes of errors to exit codes; what is not here is decided by the area of its code.
 var exitCodes = map[flow.Code]int{
-	flow.CodeRunFailed:      exitRun,
-	flow.CodeWaitOver:       exitRun,
-	flow.CodeRefused:        exitConflict,
+	flow.CodeRunFailed: exitRun,
+	flow.CodeWaitOver:  exitRun,
+	flow.CodeRefused:   exitConflict,
+
+	flow.CodeLedgerLocked:    exitConflict,
+	flow.CodeLedgerDamaged:   exitInternal,
+	flow.CodeLedgerForeign:   exitConflict,
+	flow.CodeLedgerNewer:     exitConflict,
+	flow.CodeLedgerFull:      exitInternal,
+	flow.CodeLedgerIO:        exitInternal,
+	flow.CodeLedgerMissing:   exitUnreachable,
+	flow.CodeArtifactDamaged: exitInternal,
+	flow.CodeArtifactIO:      exitInternal,
+
 	flow.CodeStopping:       exitConflict,
 	flow.CodeRunEnded:       exitConflict,
 	flow.CodeNotFound:       exitUsage,

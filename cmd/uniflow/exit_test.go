@@ -45,6 +45,8 @@ func TestExitCodes(t *testing.T) {
 		"written":               {coded(flow.CodeWritten), 6},
 		"busy":                  {coded(flow.CodeRefused), 6},
 		"stopping":              {coded(flow.CodeStopping), 6},
+		"locked":                {coded(flow.CodeLedgerLocked), 6},
+		"full disk":             {coded(flow.CodeLedgerFull), 8},
 		"address":               {coded(flow.CodeListen), 6},
 		"overwrite":             {coded(flow.CodeWouldOverwrite), 6},
 		"changes":               {ended{exitChanges}, 7},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 			"jsonschema": validate,
 			"serving":    awaitServing,
 			"occupy":     occupy,
+			"until":      until,
 		},
 	})
 }
@@ -115,6 +117,22 @@ func awaitSocket(data string, want bool) bool {
 	return false
 }
 
+// until runs a command again and again until its standard output matches: until PATTERN PROGRAM ARG...
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN PROGRAM ARG...")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(startTime); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("after %s, nothing matches %s", startTime, pattern)
+}
+
 // occupy listens on a free port until the script ends: occupy VAR sets VAR to the address.
 func occupy(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
@@ -133,6 +151,7 @@ func writeGuests(dir string) error {
 	}
 	for name, module := range map[string][]byte{
 		"answer.wasm":    command(1, `{"answer":42}`, false),
+		"bytes.wasm":     command(1, "\xff\xfe\x00", false),
 		"text.wasm":      command(1, "not json", false),
 		"flood.wasm":     command(1, strings.Repeat("x", 60000), true),
 		"spin.wasm":      module(nil, "\x03\x40\x0c\x00\x0b", ""),

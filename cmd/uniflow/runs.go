@@ -43,7 +43,7 @@ func (a *app) runsList() *cobra.Command {
 			if q.Limit < 1 || q.Limit > 1000 {
 				return usage(c, "--limit %d is not between 1 and 1000", q.Limit)
 			}
-			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
+			return a.with(c.Context(), tool.History, func(l *tool.Link) error {
 				runs, err := l.Runs(c.Context(), q)
 				if err != nil {
 					return err
@@ -98,7 +98,7 @@ func (a *app) runsShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show RUN", Short: "Show a run with its steps and attempts", Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withRun(c.Context(), tool.Read, args[0], func(_ *tool.Link, r *flow.RunRecord) error {
+			return a.withRun(c.Context(), tool.History, args[0], func(_ *tool.Link, r *flow.RunRecord) error {
 				return a.answer(r, func() {
 					a.tree(a.out, r)
 					if len(r.Context) > 0 {
@@ -120,7 +120,7 @@ func (a *app) runsLogs() *cobra.Command {
 	c := &cobra.Command{
 		Use: "logs RUN", Short: "Show what the plugins of a run logged", Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withRun(c.Context(), tool.Read, args[0], func(l *tool.Link, r *flow.RunRecord) error {
+			return a.withRun(c.Context(), tool.History, args[0], func(l *tool.Link, r *flow.RunRecord) error {
 				if follow {
 					return a.followLogs(c.Context(), l, r, step)
 				}
@@ -220,7 +220,7 @@ func (a *app) runsOutputs() *cobra.Command {
 	c := &cobra.Command{
 		Use: "outputs RUN", Short: "Print the outputs of a run as JSON, by step and name", Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withRun(c.Context(), tool.Read, args[0], func(_ *tool.Link, r *flow.RunRecord) error {
+			return a.withRun(c.Context(), tool.History, args[0], func(_ *tool.Link, r *flow.RunRecord) error {
 				outputs := map[string]map[string]json.RawMessage{}
 				known := false
 				for i := range r.Steps {
@@ -246,7 +246,7 @@ func (a *app) runsArtifacts() *cobra.Command {
 	c := &cobra.Command{
 		Use: "artifacts RUN", Short: "List the artifacts among a run's outputs, or write them to a folder", Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withRun(c.Context(), tool.Read, args[0], func(l *tool.Link, r *flow.RunRecord) error {
+			return a.withRun(c.Context(), tool.History, args[0], func(l *tool.Link, r *flow.RunRecord) error {
 				files := artifactsOf(r)
 				for i := range files {
 					if dir == "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -81,15 +80,15 @@ func changes(ctx context.Context, t Target, p *project.Project) ([]flow.PlanChan
 func sinceRecorded(ctx context.Context, p *project.Project) ([]flow.PlanChange, error) {
 	served := map[string]flow.ScheduleInfo{}
 	versions := map[string]flow.Digest{}
-	var recorded []flow.ScheduleInfo
-	if _, err := os.Stat(p.Data); err == nil {
+	var kept []flow.ScheduleInfo
+	if recorded(p.Data) {
 		// Without the manifest, the host knows what is recorded and nothing else.
 		h, err := host.Open(ctx, host.Config{Data: p.Data, ReadOnly: true})
 		if err != nil {
 			return nil, err //nolint:wrapcheck // says it all
 		}
 		defer h.Close() //nolint:errcheck // only read
-		if recorded, err = h.Schedules(ctx); err != nil {
+		if kept, err = h.Schedules(ctx); err != nil {
 			return nil, err //nolint:wrapcheck // says it all
 		}
 		for i := range p.Plans {
@@ -102,7 +101,7 @@ func sinceRecorded(ctx context.Context, p *project.Project) ([]flow.PlanChange, 
 			}
 		}
 	}
-	for _, s := range recorded {
+	for _, s := range kept {
 		if s.Origin == flow.OriginManifest {
 			served[s.Name] = s
 		}
@@ -114,7 +113,7 @@ func sinceRecorded(ctx context.Context, p *project.Project) ([]flow.PlanChange, 
 	for _, name := range slices.Sorted(maps.Keys(served)) {
 		all = append(all, flow.PlanChange{Pipeline: served[name].Pipeline, Kind: string(plan.Changed), What: []string{fmt.Sprintf("schedule %q removed", name)}})
 	}
-	return append(all, drift(recorded)...), nil
+	return append(all, drift(kept)...), nil
 }
 
 // since compares one plan, and takes its schedules out of those that were served.

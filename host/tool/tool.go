@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -43,8 +42,10 @@ func (t Target) manifest() string { return cmp.Or(t.Manifest, ManifestName) }
 type Access int
 
 const (
-	// Read looks at what is recorded; without a host that serves, it changes nothing.
+	// Read looks at the manifest and at what is recorded; without a host that serves, it changes nothing.
 	Read Access = iota
+	// History looks at what is recorded alone, whatever state the manifest is in; it changes nothing.
+	History
 	// Write changes schedules and runs; without a host that serves, the data folder is held for a moment.
 	Write
 	// Run executes a run; without a host that serves, it is executed in this process, with plugins built and pinned.
@@ -79,7 +80,7 @@ func Connect(ctx context.Context, t Target, a Access) (*Link, error) {
 	if answers(ctx, socket) {
 		return &Link{Control: api.NewSocketClient(socket), Remote: true, Data: data, close: nothing}, nil
 	}
-	if bad != nil {
+	if _, err := os.Stat(data); bad != nil && (a != History || err != nil) {
 		return nil, bad
 	}
 	if a == Serving {
@@ -90,15 +91,18 @@ func Connect(ctx context.Context, t Target, a Access) (*Link, error) {
 
 // own opens a host in this process.
 func own(ctx context.Context, t Target, a Access, data string) (*Link, error) {
-	config := host.Config{Manifest: t.manifest(), Build: a == Run, ReadOnly: a == Read}
+	config := host.Config{Manifest: t.manifest(), Build: a == Run, ReadOnly: a == Read || a == History}
+	if a == History {
+		config.Manifest, config.Data = "", data
+	}
 	remove := func() error { return nil }
-	if _, err := os.Stat(data); a == Read && errors.Is(err, fs.ErrNotExist) {
-		// Nothing is recorded yet, and looking must not leave a trace: the answers are those of an empty ledger.
-		scratch, err := os.MkdirTemp("", "uniflow-*")
+	if config.ReadOnly && !recorded(data) {
+		// Looking must leave no trace: the answers are those of an empty ledger, somewhere else.
+		scratch, err := emptyLedger(ctx)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // the path is in it
+			return nil, err
 		}
-		config.Data, config.ReadOnly = scratch, false
+		config.Data = scratch
 		remove = func() error { return os.RemoveAll(scratch) }
 	}
 	h, err := host.Open(ctx, config)
@@ -106,6 +110,28 @@ func own(ctx context.Context, t Target, a Access, data string) (*Link, error) {
 		return nil, errors.Join(err, remove())
 	}
 	return &Link{Control: h, Data: data, close: func() error { return errors.Join(h.Close(), remove()) }}, nil
+}
+
+// recorded reports whether a data folder has a ledger.
+func recorded(data string) bool {
+	_, err := os.Stat(filepath.Join(data, "uniflow.db"))
+	return err == nil
+}
+
+// emptyLedger makes a data folder in which nothing is recorded. The caller removes it.
+func emptyLedger(ctx context.Context) (string, error) {
+	dir, err := os.MkdirTemp("", "uniflow-*")
+	if err != nil {
+		return "", err //nolint:wrapcheck // the path is in it
+	}
+	h, err := host.Open(ctx, host.Config{Data: dir})
+	if err == nil {
+		err = h.Close()
+	}
+	if err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, nil
 }
 
 // DataOf returns the data folder of a project, absolute. A manifest that cannot be read is assumed to say nothing, so
