@@ -58,7 +58,8 @@ type Dispatcher struct {
 	asked       map[flow.RunID]*flow.Fault // requests to end that came before the run was in live
 	waiters     map[flow.RunID]*waiter
 	running     sync.WaitGroup
-	// open is done when the dispatcher takes no more runs; ends, when it gives up retrying to record endings.
+	// open is done when the dispatcher takes no more runs; ends, when it gives up retrying to record endings. Changes of
+	// the queue go by ends, not by their caller: what the queue has made live must be started, whoever goes away.
 	open, ends   context.Context //nolint:containedctx // the dispatcher's own lifetime, not a caller's request
 	shut, giveUp context.CancelFunc
 }
@@ -88,13 +89,11 @@ var ErrStopped = &flow.Error{Code: flow.CodeStopping, Message: "the host is stop
 // Offer hands a run to the queue and starts it when its turn is now. A run that must give way to it (overlap
 // "replace") is asked to end. A caller that goes away does not undo an offer that has begun.
 func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error) {
-	if !d.enter() {
-		return flow.Offered{}, ErrStopped
+	if err := d.enter(ctx); err != nil {
+		return flow.Offered{}, err
 	}
 	defer d.running.Done()
-	ctx, cancel := detached(ctx)
-	defer cancel()
-	offered, err := d.queue.Offer(ctx, offer)
+	offered, err := d.queue.Offer(d.ends, offer)
 	if err != nil {
 		return flow.Offered{}, fmt.Errorf("offer run %s: %w", offer.Run.ID, err)
 	}
@@ -103,7 +102,7 @@ func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered,
 	}
 	if offered.Replaces != "" {
 		message := "run " + string(offer.Run.ID) + " took its place"
-		if err := d.Cancel(ctx, offered.Replaces, flow.ReasonReplaced, message); err != nil && !errors.Is(err, flow.ErrNotFound) {
+		if err := d.Cancel(d.ends, offered.Replaces, flow.ReasonReplaced, message); err != nil && !errors.Is(err, flow.ErrNotFound) {
 			return offered, fmt.Errorf("replace run %s: %w", offered.Replaces, err)
 		}
 	}
@@ -111,15 +110,6 @@ func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered,
 		d.start(flow.Claimed{Run: offer.Run, Claim: offered.Claim, StartedAt: offered.StartedAt, LastSuccessAt: offered.LastSuccessAt})
 	}
 	return offered, nil
-}
-
-// recordTime bounds one change of the queue.
-const recordTime = 30 * time.Second
-
-// detached is for changes that must be followed up: what the queue has made live must be started, whether the caller
-// still waits or not.
-func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 }
 
 // Wait returns how the run ended, or the cause of ctx. It knows runs that end here, and runs that have ended. The error
@@ -160,10 +150,11 @@ func (d *Dispatcher) Wait(ctx context.Context, id flow.RunID) (flow.Ending, erro
 // Cancel asks a run to end: a waiting one has ended when Cancel returns, a live one gets the request as the cause of
 // its context. A run that has ended is left as it is.
 func (d *Dispatcher) Cancel(ctx context.Context, id flow.RunID, reason flow.Reason, message string) error {
-	ctx, cancel := detached(ctx)
-	defer cancel()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
 	ending := flow.Ending{Outcome: flow.Cancelled, Reason: reason, Message: message}
-	state, err := d.queue.Cancel(ctx, id, ending)
+	state, err := d.queue.Cancel(d.ends, id, ending)
 	if err != nil {
 		return fmt.Errorf("cancel run %s: %w", id, err)
 	}
@@ -172,7 +163,7 @@ func (d *Dispatcher) Cancel(ctx context.Context, id flow.RunID, reason flow.Reas
 		d.tell(id, ending, nil)
 	case flow.StateRunning:
 		if !d.ask(id, &flow.Fault{Reason: reason, Message: message}) {
-			d.forgetEnded(ctx, id)
+			d.forgetEnded(id)
 		}
 	case flow.StateEnded:
 	}
@@ -181,7 +172,7 @@ func (d *Dispatcher) Cancel(ctx context.Context, id flow.RunID, reason flow.Reas
 
 // Resume executes runs that another life of the host left live, under the claims that recovery gave.
 func (d *Dispatcher) Resume(claimed []flow.Claimed) {
-	if !d.enter() {
+	if d.enter(d.ends) != nil {
 		return
 	}
 	defer d.running.Done()
@@ -192,13 +183,11 @@ func (d *Dispatcher) Resume(claimed []flow.Claimed) {
 
 // Next starts the pipeline's oldest waiting run if none is live; the host calls it for what waited when it started.
 func (d *Dispatcher) Next(ctx context.Context, tenant, pipeline string) error {
-	if !d.enter() {
-		return ErrStopped
+	if err := d.enter(ctx); err != nil {
+		return err
 	}
 	defer d.running.Done()
-	ctx, cancel := detached(ctx)
-	defer cancel()
-	claimed, ok, err := d.queue.ClaimNext(ctx, tenant, pipeline)
+	claimed, ok, err := d.queue.ClaimNext(d.ends, tenant, pipeline)
 	if err != nil {
 		return fmt.Errorf("claim the next run of %s: %w", flow.ID(tenant, pipeline), err)
 	}
@@ -262,8 +251,8 @@ func (d *Dispatcher) ask(id flow.RunID, cause *flow.Fault) bool {
 }
 
 // forgetEnded drops a request that came too late, to a run that had left the map because its ending was recorded.
-func (d *Dispatcher) forgetEnded(ctx context.Context, id flow.RunID) {
-	record, err := d.queue.Run(ctx, id)
+func (d *Dispatcher) forgetEnded(id flow.RunID) {
+	record, err := d.queue.Run(d.ends, id)
 	if errors.Is(err, flow.ErrNotFound) || (err == nil && record.State == flow.StateEnded) {
 		d.mu.Lock()
 		delete(d.asked, id)
@@ -271,15 +260,18 @@ func (d *Dispatcher) forgetEnded(ctx context.Context, id flow.RunID) {
 	}
 }
 
-// enter counts a caller that may start runs, unless the dispatcher has stopped.
-func (d *Dispatcher) enter() bool {
+// enter counts a caller that may start runs, unless the dispatcher has stopped or the caller is gone.
+func (d *Dispatcher) enter(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.open.Err() != nil {
-		return false
+		return ErrStopped
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
 	}
 	d.running.Add(1)
-	return true
+	return nil
 }
 
 // start executes a claimed run, and after it whatever waits for the pipeline. The caller is counted in running.
