@@ -1,0 +1,346 @@
+// Package host is Uniflow as a library: open a host on a manifest or on nothing, register functions, define pipelines,
+// schedule them, run them, and read what became of them.
+//
+// It is also where all parts are wired together, and the only place that knows them all. What it promises is what
+// stands in this package and in host/flow; everything below host/internal may change at any time.
+//
+// A host owns its data folder alone. Several hosts of one machine use folders of their own.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/blob"
+	"github.com/uniflow-dev/uniflow/host/internal/dispatch"
+	"github.com/uniflow-dev/uniflow/host/internal/gofunc"
+	"github.com/uniflow-dev/uniflow/host/internal/project"
+	"github.com/uniflow-dev/uniflow/host/internal/run"
+	"github.com/uniflow-dev/uniflow/host/internal/schedule"
+	"github.com/uniflow-dev/uniflow/host/internal/service"
+	"github.com/uniflow-dev/uniflow/host/internal/store/sqlite"
+)
+
+// Version is the version of this build; releases set it when they are linked.
+var Version = "0.1.0-dev" //nolint:gochecknoglobals // set by -ldflags -X, which needs a variable
+
+// Config is how to open a host. The zero Config, with Manifest or Data set, is a good one.
+type Config struct {
+	// Manifest is the path of a uniflow.toml. Defaults to none: pipelines are then defined in code.
+	Manifest string
+	// Data is the folder of the ledger, the module cache and artifacts; it is created. Defaults to what the manifest
+	// says, "data" beside it if it says nothing. Needed without a manifest.
+	Data string
+	// API serves the control API while the host runs. Defaults to none.
+	API *API
+	// Parallel bounds the steps that execute at one time. Defaults to twice the number of processors.
+	Parallel int
+	// Drain is how long Stop lets live runs go on before it cancels them. Defaults to 30 s; negative is not at all.
+	Drain time.Duration
+	// Build runs the build commands of the manifest's plugins and pins what they make, as `uniflow run` does. Defaults
+	// to no: a plugin that is not pinned is then refused.
+	Build bool
+	// ReadOnly opens the ledger for reading, beside a host that may be running; what would write is refused.
+	ReadOnly bool
+	// Logger takes the host's own words. Defaults to none.
+	Logger *slog.Logger
+}
+
+// API says where a host serves its control API, beside the Unix socket in its data folder.
+type API struct {
+	// Listen is a TCP address. Defaults to what the manifest says, 127.0.0.1:7420 if it says nothing; "none" turns
+	// TCP off. An address that is not a loopback one needs a Token.
+	Listen string
+	// Token is what clients must send as a bearer token. Defaults to none.
+	Token string
+}
+
+// Host runs pipelines. It is safe for concurrent use. It implements flow.Control.
+type Host struct {
+	config  Config
+	log     *slog.Logger
+	project *project.Project
+	data    string
+	store   *sqlite.Store
+	blobs   *blob.Store
+	funcs   *gofunc.Runtime
+	loader  *loader
+	runner  *dispatch.Dispatcher
+	clock   *schedule.Scheduler
+	opened  time.Time
+
+	mu    sync.Mutex
+	plans map[string]*entry // by id
+	// registered are the names of Go functions.
+	registered []string
+	serving    bool
+	stopped    bool
+	listen     string
+	socket     string
+	services   sync.WaitGroup
+	// background is the life of everything that Start starts.
+	background context.Context //nolint:containedctx // the host's own lifetime, not a caller's request
+	cancel     context.CancelFunc
+}
+
+// entry is a pipeline that the host knows.
+type entry struct {
+	plan   flow.Plan
+	origin flow.Origin
+}
+
+// Open reads the manifest, if there is one, checks all of it, and opens the ledger. Nothing fires before Start. An
+// error about the manifest is flow.Problems; others that the caller can act on are *flow.Error.
+func Open(ctx context.Context, c Config) (*Host, error) {
+	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, opened: time.Now()}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	h.funcs = gofunc.New(h.log)
+	if err := h.open(ctx); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+func (h *Host) open(ctx context.Context) error {
+	var err error
+	if err = h.read(ctx); err != nil {
+		return err
+	}
+	if err = os.MkdirAll(h.data, 0o750); err != nil && !h.config.ReadOnly {
+		return &flow.Error{Code: flow.CodeData, Op: "open the data folder", Message: "it cannot be made", Hint: "check its path and permissions, or choose another with `data` under [host]", Err: err}
+	}
+	if h.store, err = sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.data, "uniflow.db"), Boot: string(flow.NewRunID(h.opened)), ReadOnly: h.config.ReadOnly, Logger: h.log}); err != nil {
+		return err //nolint:wrapcheck // says it all
+	}
+	if h.blobs, err = blob.Open(filepath.Join(h.data, "artifacts")); err != nil {
+		return err //nolint:wrapcheck // says it all
+	}
+	if !h.config.ReadOnly { // a host that runs may use the same folders
+		if err = h.wire(ctx); err != nil {
+			return err
+		}
+	}
+	return h.keepPlans(ctx)
+}
+
+// read loads the manifest and finds the data folder.
+func (h *Host) read(ctx context.Context) error {
+	h.data = h.config.Data
+	if h.config.Manifest != "" {
+		p, err := project.Load(ctx, h.config.Manifest, project.Options{Build: h.config.Build, Pinned: !h.config.Build && !h.config.ReadOnly, Data: h.config.Data})
+		if err != nil {
+			return err //nolint:wrapcheck // says it all
+		}
+		h.project, h.data = p, p.Data
+	}
+	if h.data == "" {
+		return &flow.Error{Code: flow.CodeData, Op: "open a host", Message: "neither a manifest nor a data folder was given", Hint: "set Config.Manifest or Config.Data"}
+	}
+	abs, err := filepath.Abs(h.data)
+	if err != nil {
+		return fmt.Errorf("open the data folder: %w", err)
+	}
+	h.data = abs
+	return nil
+}
+
+// wire connects the parts.
+func (h *Host) wire(ctx context.Context) error {
+	var err error
+	if h.loader, err = newLoader(ctx, h.data, h.funcs, h.log); err != nil {
+		return err
+	}
+	parallel := h.config.Parallel
+	if parallel <= 0 {
+		parallel = 2 * runtime.GOMAXPROCS(0)
+	}
+	services := service.New(service.Config{Blobs: h.blobs, Version: Version})
+	h.runner = dispatch.New(dispatch.Config{
+		Queue: h.store, Logger: h.log,
+		Runner: run.New(run.Config{
+			Load: h.loader.Load, Open: openServices(services), Ledger: h.store,
+			Slots: make(chan struct{}, parallel), Features: services.Features(), Logger: h.log,
+		}),
+	})
+	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Logger: h.log})
+	return err //nolint:wrapcheck // says it all
+}
+
+// keepPlans records the manifest's plans, so that a run finds its own for as long as its record is kept.
+func (h *Host) keepPlans(ctx context.Context) error {
+	if h.project == nil {
+		return nil
+	}
+	for _, p := range h.project.Plans {
+		if err := h.keepPlan(ctx, p, flow.OriginManifest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Host) keepPlan(ctx context.Context, p flow.Plan, origin flow.Origin) error {
+	if !h.config.ReadOnly {
+		if err := h.store.SavePlan(ctx, p); err != nil {
+			return fmt.Errorf("record the plan of %q: %w", p.ID(), err)
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.plans[p.ID()] = &entry{plan: p, origin: origin}
+	return nil
+}
+
+// Start loads every plugin, resumes what an earlier life of the host left live, arms the schedules and, if the Config
+// says so, serves the API. It returns once all of that is done; Stop ends it.
+func (h *Host) Start(ctx context.Context) error {
+	if h.config.ReadOnly {
+		return errReadOnly("start the host")
+	}
+	h.mu.Lock()
+	if h.serving || h.stopped {
+		h.mu.Unlock()
+		return &flow.Error{Code: flow.CodeStopping, Op: "start the host", Message: "it was started before", Hint: "open another host"}
+	}
+	h.serving = true
+	h.background, h.cancel = context.WithCancel(context.Background())
+	h.mu.Unlock()
+	if err := h.loadAll(ctx); err != nil {
+		return err
+	}
+	if err := h.serveAPI(ctx); err != nil {
+		return err
+	}
+	if err := h.resume(ctx); err != nil {
+		return err
+	}
+	if err := h.syncSchedules(ctx); err != nil {
+		return err
+	}
+	h.clock.Start()
+	h.services.Go(func() { h.prune(h.background) })
+	return nil
+}
+
+// loadAll compiles and checks every plugin before the first slot needs it.
+func (h *Host) loadAll(ctx context.Context) error {
+	for _, e := range h.entries() {
+		for _, p := range e.plan.Plugins {
+			if _, err := h.loader.Load(ctx, p); err != nil {
+				return fmt.Errorf("pipeline %q: load plugin %q: %w", e.plan.ID(), p.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// resume takes up the runs that were live or waiting when the host ended.
+func (h *Host) resume(ctx context.Context) error {
+	claimed, lost, err := h.store.Recover(ctx)
+	if err != nil {
+		return fmt.Errorf("recover runs: %w", err)
+	}
+	for _, id := range lost {
+		h.log.Warn("run lost", slog.String("run", string(id)))
+	}
+	h.runner.Resume(claimed)
+	waiting, err := h.store.Runs(ctx, flow.RunQuery{State: flow.StateQueued, Limit: 1000})
+	if err != nil {
+		return fmt.Errorf("find waiting runs: %w", err)
+	}
+	for i := range waiting {
+		if err := h.runner.Next(ctx, waiting[i].Tenant, waiting[i].Pipeline); err != nil {
+			return err //nolint:wrapcheck // says it all
+		}
+	}
+	return nil
+}
+
+// Stop ends the host: no slot fires any more, live runs go on for the drain time or until ctx ends and are cancelled
+// then, and everything is closed. What was recorded stays.
+func (h *Host) Stop(ctx context.Context) error {
+	h.mu.Lock()
+	if h.stopped {
+		h.mu.Unlock()
+		return nil
+	}
+	h.stopped = true
+	cancel := h.cancel
+	h.mu.Unlock()
+	var failures []error
+	if h.clock != nil {
+		failures = append(failures, h.clock.Stop())
+	}
+	if h.runner != nil {
+		drain := h.config.Drain
+		if drain == 0 {
+			drain = 30 * time.Second
+		}
+		limited, release := context.WithTimeout(ctx, max(drain, 0))
+		h.runner.Stop(limited)
+		release()
+	}
+	if cancel != nil {
+		cancel()
+	}
+	h.services.Wait()
+	return errors.Join(append(failures, h.closeParts(ctx))...)
+}
+
+// closeParts releases what Open acquired, the ledger last.
+func (h *Host) closeParts(ctx context.Context) error {
+	var failures []error
+	if h.loader != nil {
+		failures = append(failures, h.loader.Close(context.WithoutCancel(ctx)))
+	}
+	if h.store != nil {
+		failures = append(failures, h.store.Close())
+	}
+	return errors.Join(failures...)
+}
+
+// Close is Stop without patience: live runs are cancelled at once.
+func (h *Host) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return h.Stop(ctx)
+}
+
+// pruneEvery is the time between looks for history that is over its bounds.
+const pruneEvery = 10 * time.Minute
+
+// prune drops history beyond each pipeline's keep, now and then, until ctx ends.
+func (h *Host) prune(ctx context.Context) {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		for _, e := range h.entries() {
+			n, err := h.store.Prune(ctx, e.plan.Tenant, e.plan.Pipeline, e.plan.Keep, time.Now())
+			if err != nil && ctx.Err() == nil {
+				h.log.Error("history not pruned", slog.String("pipeline", e.plan.ID()), slog.Any("err", err))
+			}
+			if n > 0 {
+				h.log.Info("history pruned", slog.String("pipeline", e.plan.ID()), slog.Int("runs", n))
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func errReadOnly(op string) error {
+	return &flow.Error{Code: flow.CodeReadOnly, Op: op, Message: "the host was opened for reading only", Hint: "ask the running host instead"}
+}

@@ -1,0 +1,58 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/gofunc"
+	"github.com/uniflow-dev/uniflow/host/internal/process"
+	"github.com/uniflow-dev/uniflow/host/internal/run"
+	"github.com/uniflow-dev/uniflow/host/internal/service"
+	"github.com/uniflow-dev/uniflow/host/internal/wasm"
+)
+
+// loader finds the runtime for a plugin.
+type loader struct {
+	runtimes map[flow.PluginKind]flow.Runtime
+}
+
+func newLoader(ctx context.Context, data string, funcs *gofunc.Runtime, log *slog.Logger) (*loader, error) {
+	modules, err := wasm.New(ctx, wasm.Config{CacheDir: filepath.Join(data, "cache"), Logger: log})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // says it all
+	}
+	processes, err := process.New(process.Config{Dir: filepath.Join(data, "bin"), Logger: log})
+	if err != nil {
+		return nil, errors.Join(err, modules.Close(ctx))
+	}
+	return &loader{map[flow.PluginKind]flow.Runtime{flow.KindWasm: modules, flow.KindProcess: processes, flow.KindFunc: funcs}}, nil
+}
+
+// Load loads the plugin with the runtime of its kind.
+func (l *loader) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, error) {
+	runtime := l.runtimes[p.Kind]
+	if runtime == nil {
+		return nil, &flow.Error{Code: flow.CodePluginFile, Op: fmt.Sprintf("load plugin %q", p.Name), Message: fmt.Sprintf("no runtime for the kind %q", p.Kind), Hint: "use wasm, process or func"}
+	}
+	return runtime.Load(ctx, p) //nolint:wrapcheck // the runtime says it all
+}
+
+// Close closes all runtimes.
+func (l *loader) Close(ctx context.Context) error {
+	var failures []error
+	for _, r := range l.runtimes {
+		failures = append(failures, r.Close(ctx))
+	}
+	return errors.Join(failures...)
+}
+
+// openServices gives the runner the host side of attempts.
+func openServices(s *service.Services) func(context.Context, run.Attempt) (flow.HostCalls, func()) {
+	return func(ctx context.Context, a run.Attempt) (flow.HostCalls, func()) {
+		return s.Open(ctx, service.Attempt(a))
+	}
+}

@@ -1,0 +1,235 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/gofunc"
+	"github.com/uniflow-dev/uniflow/host/internal/plan"
+)
+
+// Func is a step written in Go: it reads c.Context, sets outputs with c.Output, and fails its attempt by returning an
+// error; Skip, Retry and Permanent make errors with a meaning of their own. It must end when ctx does: one that goes on
+// is abandoned, and its goroutine with it.
+type Func = gofunc.Func
+
+// Call is what a Func is given: the run context, and the host side of the attempt.
+type Call = gofunc.Call
+
+// Skip is an error that ends a step as skipped: no failure, and no step that needs it runs.
+func Skip(reason string) error { return gofunc.Skip(reason) }
+
+// Retry is an error that asks for another attempt after a wait, if the step's retry policy has one left.
+func Retry(err error, after time.Duration) error { return gofunc.Retry(err, after) }
+
+// Permanent is an error that no retry can mend.
+func Permanent(err error) error { return gofunc.Permanent(err) }
+
+// Register makes a Go function usable as a plugin of that name in pipelines that are defined in code. A name is
+// registered once.
+func (h *Host) Register(name string, f Func) error {
+	if err := h.funcs.Register(name, f); err != nil {
+		return err //nolint:wrapcheck // says it all
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.registered = append(h.registered, name)
+	return nil
+}
+
+// functions returns the names of the registered functions.
+func (h *Host) functions() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.registered)
+}
+
+// Define adds a pipeline that is built in code, or replaces it. Its steps may name registered functions, plugins of
+// the manifest, and files relative to the manifest's folder (without a manifest, to the working directory). All
+// mistakes come back at once as flow.Problems. A schedule in it is of origin api, and kept until it is unscheduled.
+func (h *Host) Define(ctx context.Context, p flow.Pipeline) error {
+	if h.config.ReadOnly {
+		return errReadOnly("define a pipeline")
+	}
+	plans, problems := plan.Build(h.manifestOf(p), h.planInputs())
+	if bad := problems.Errors(); len(bad) > 0 {
+		return bad
+	}
+	if e := h.entry(flow.ID(flow.DefaultTenant, p.Name)); e != nil && e.origin == flow.OriginManifest {
+		return &flow.Error{Code: flow.CodeExists, Op: "define pipeline " + p.Name, Message: "the manifest has a pipeline of that name", Hint: "choose another name"}
+	}
+	for _, built := range plans {
+		if built.Pipeline != p.Name {
+			continue
+		}
+		if err := h.keepPlan(ctx, built, flow.OriginAPI); err != nil {
+			return err
+		}
+		for _, s := range built.Schedules {
+			if _, err := h.putSchedule(ctx, built.Tenant, s, flow.OriginAPI); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// manifestOf is the host's manifest with one pipeline instead of its own.
+func (h *Host) manifestOf(p flow.Pipeline) flow.Manifest {
+	m := flow.Manifest{Version: 1}
+	if h.project != nil {
+		m = h.project.Manifest()
+	}
+	plugins := map[string]flow.Plugin{}
+	for _, name := range h.functions() {
+		plugins[name] = flow.Plugin{Func: name}
+	}
+	for name, plugin := range m.Plugins {
+		plugins[name] = plugin
+	}
+	m.Plugins, m.Schedules, m.Alerts = plugins, nil, nil
+	m.Pipelines = map[string]flow.Pipeline{p.Name: p}
+	return m
+}
+
+func (h *Host) planInputs() plan.Inputs {
+	in := plan.Inputs{Funcs: map[string]bool{}}
+	for _, name := range h.functions() {
+		in.Funcs[name] = true
+	}
+	if h.project != nil {
+		in.Resolved = h.project.Resolved
+	}
+	return in
+}
+
+// entries returns the known pipelines by id.
+func (h *Host) entries() []*entry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]*entry, 0, len(h.plans))
+	for _, e := range h.plans {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *entry) int { return cmp.Compare(a.plan.ID(), b.plan.ID()) })
+	return all
+}
+
+func (h *Host) entry(id string) *entry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.plans[id]
+}
+
+// known returns a pipeline or an error with the nearest names.
+func (h *Host) known(id string) (*entry, error) {
+	if e := h.entry(strings.TrimPrefix(id, flow.DefaultTenant+"/")); e != nil {
+		return e, nil
+	}
+	var names []string
+	for _, e := range h.entries() {
+		names = append(names, e.plan.ID())
+	}
+	return nil, notFound("pipeline", id, names)
+}
+
+// notFound names what there is instead.
+func notFound(what, name string, names []string) error {
+	hint := "there is none yet"
+	if len(names) > 0 {
+		slices.Sort(names)
+		more := ""
+		if len(names) > 10 {
+			names, more = names[:10], ", …"
+		}
+		hint = "there is: " + strings.Join(names, ", ") + more
+	}
+	return &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no %s %q", what, name), Hint: hint, Err: flow.ErrNotFound}
+}
+
+// Pipelines lists all pipelines by id.
+func (h *Host) Pipelines(ctx context.Context) ([]flow.PipelineInfo, error) {
+	infos := []flow.PipelineInfo{}
+	for _, e := range h.entries() {
+		info, err := h.pipelineInfo(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+// Pipeline returns one pipeline with its plan.
+func (h *Host) Pipeline(ctx context.Context, id string) (flow.PipelineInfo, error) {
+	e, err := h.known(id)
+	if err != nil {
+		return flow.PipelineInfo{}, err
+	}
+	info, err := h.pipelineInfo(ctx, e)
+	info.Plan = &e.plan
+	return info, err
+}
+
+func (h *Host) pipelineInfo(ctx context.Context, e *entry) (flow.PipelineInfo, error) {
+	p := &e.plan
+	info := flow.PipelineInfo{
+		ID: p.ID(), Project: p.Project, About: p.About, Owner: p.Owner, Label: p.Label, Version: p.Digest, Origin: e.origin, Steps: []string{},
+	}
+	for i := range p.Steps {
+		info.Steps = append(info.Steps, p.Steps[i].Name)
+	}
+	for i := range p.Schedules {
+		info.Schedules = append(info.Schedules, p.Schedules[i].Name)
+	}
+	last, err := h.store.Runs(ctx, flow.RunQuery{Tenant: p.Tenant, Pipeline: p.Pipeline, Limit: 1})
+	if err != nil {
+		return info, fmt.Errorf("last run of %q: %w", p.ID(), err)
+	}
+	if len(last) > 0 {
+		info.LastRun = &last[0]
+	}
+	return info, nil
+}
+
+// SaveVersion records the pipeline's present version with metadata of the caller's.
+func (h *Host) SaveVersion(ctx context.Context, id string, metadata map[string]string) (flow.VersionRecord, error) {
+	e, err := h.known(id)
+	if err != nil {
+		return flow.VersionRecord{}, err
+	}
+	if h.config.ReadOnly {
+		return flow.VersionRecord{}, errReadOnly("save a version")
+	}
+	v := flow.VersionRecord{Tenant: e.plan.Tenant, Pipeline: e.plan.Pipeline, Digest: e.plan.Digest, Label: e.plan.Label, Metadata: metadata, SavedAt: time.Now().UTC()}
+	if err := h.store.SaveVersion(ctx, v); err != nil {
+		return flow.VersionRecord{}, fmt.Errorf("save version of %q: %w", id, err)
+	}
+	return v, nil
+}
+
+// Versions lists the saved versions of a pipeline, newest first.
+func (h *Host) Versions(ctx context.Context, id string) ([]flow.VersionRecord, error) {
+	e, err := h.known(id)
+	if err != nil {
+		return nil, err
+	}
+	return h.store.Versions(ctx, e.plan.Tenant, e.plan.Pipeline) //nolint:wrapcheck // says it all
+}
+
+// mergeContext lays maps over one another, key by key.
+func mergeContext(layers ...map[string]json.RawMessage) map[string]json.RawMessage {
+	merged := map[string]json.RawMessage{}
+	for _, layer := range layers {
+		for k, v := range layer {
+			merged[k] = v
+		}
+	}
+	return merged
+}

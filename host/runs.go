@@ -1,0 +1,324 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/calendar"
+	"github.com/uniflow-dev/uniflow/host/internal/plan"
+)
+
+// Result is how a run ended, for callers that wait for it.
+type Result struct {
+	Run flow.RunID
+	// Success is true when the run succeeded, or was skipped because its condition was false.
+	Success bool
+	// Skipped is true when its condition was false.
+	Skipped bool
+	// Err says why it did not succeed: an *flow.Error with CodeRunFailed; nil on success.
+	Err error
+	// Outputs are those of the steps that no other step needs, by step and name.
+	Outputs map[string]map[string]json.RawMessage
+	// Steps in the plan's order.
+	Steps    []flow.StepRecord
+	Duration time.Duration
+}
+
+// RunNow runs a pipeline and waits for its end. It waits its turn behind a run that is live, and is never coalesced.
+// The context is laid over the pipeline's own. When ctx ends, the run goes on; the error is then that of ctx.
+func (h *Host) RunNow(ctx context.Context, pipeline string, runContext map[string]any) (Result, error) {
+	values := map[string]json.RawMessage{}
+	for k, v := range runContext {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return Result{}, &flow.Error{Code: flow.CodeRequest, Op: "run " + pipeline, Message: fmt.Sprintf("context key %q is not JSON", k), Err: err}
+		}
+		values[k] = raw
+	}
+	record, err := h.StartRun(ctx, flow.RunRequest{Pipeline: pipeline, Context: values})
+	if err != nil {
+		return Result{}, err
+	}
+	if _, err := h.runner.Wait(ctx, record.ID); err != nil {
+		return Result{Run: record.ID}, fmt.Errorf("wait for run %s: %w", record.ID, err)
+	}
+	return h.Result(ctx, record.ID)
+}
+
+// Result reads how a run ended.
+func (h *Host) Result(ctx context.Context, id flow.RunID) (Result, error) {
+	record, err := h.store.Run(ctx, id)
+	if err != nil {
+		return Result{}, fmt.Errorf("run %s: %w", id, err)
+	}
+	r := Result{Run: id, Steps: record.Steps, Duration: record.Duration(time.Now()), Outputs: map[string]map[string]json.RawMessage{}}
+	r.Skipped = record.Outcome == flow.Skipped
+	r.Success = record.Outcome == flow.Succeeded || r.Skipped
+	if !r.Success && record.State == flow.StateEnded {
+		r.Err = &flow.Error{Code: flow.CodeRunFailed, Op: "run " + string(id), Message: fmt.Sprintf("%s (%s): %s", record.Outcome, record.Reason, record.Message), Hint: "uniflow runs show " + string(id)}
+	}
+	if p, err := h.store.Plan(ctx, record.Version); err == nil {
+		for _, name := range p.Ends() {
+			for i := range record.Steps {
+				if s := &record.Steps[i]; s.Name == name && s.Outcome == flow.Succeeded {
+					r.Outputs[name] = s.NamedOutputs()
+				}
+			}
+		}
+	}
+	return r, nil
+}
+
+// StartRun asks for a run and returns once it is recorded.
+func (h *Host) StartRun(ctx context.Context, r flow.RunRequest) (flow.RunRecord, error) {
+	if h.config.ReadOnly {
+		return flow.RunRecord{}, errReadOnly("start a run")
+	}
+	e, err := h.known(r.Pipeline)
+	if err != nil {
+		return flow.RunRecord{}, err
+	}
+	merged, err := checkContext(&e.plan, r.Context, "run "+r.Pipeline)
+	if err != nil {
+		return flow.RunRecord{}, err
+	}
+	now := time.Now().UTC()
+	request := flow.Run{
+		ID: r.ID, Tenant: e.plan.Tenant, Pipeline: e.plan.Pipeline, Version: e.plan.Digest,
+		Trigger: flow.Trigger{Kind: flow.TriggerManual, ScheduledAt: now}, Context: merged,
+	}
+	if request.ID == "" {
+		request.ID = flow.NewRunID(now)
+	}
+	offered, err := h.runner.Offer(ctx, flow.Offer{Run: request})
+	if err != nil {
+		return flow.RunRecord{}, err //nolint:wrapcheck // says it all
+	}
+	if offered.Answer == flow.OfferRefused {
+		return flow.RunRecord{}, &flow.Error{Code: flow.CodeRefused, Op: "run " + r.Pipeline, Message: "too many runs of the pipeline wait already", Hint: "uniflow runs list --pipeline " + r.Pipeline + " --state queued"}
+	}
+	return h.store.Run(ctx, request.ID) //nolint:wrapcheck // says it all
+}
+
+// checkContext lays values over the plan's context and checks them against its params.
+func checkContext(p *flow.Plan, values map[string]json.RawMessage, op string) (map[string]json.RawMessage, error) {
+	merged, err := plan.Context(p, values)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	return merged, nil
+}
+
+// slotRun makes the run of a slot; the scheduler asks for it.
+func (h *Host) slotRun(_ context.Context, s flow.ScheduleRecord, t flow.Trigger) (flow.Run, error) {
+	e := h.entry(flow.ID(s.Tenant, s.Pipeline))
+	if e == nil {
+		return flow.Run{}, notFound("pipeline", flow.ID(s.Tenant, s.Pipeline), nil)
+	}
+	merged, err := checkContext(&e.plan, s.Context, "schedule "+s.Name)
+	if err != nil {
+		return flow.Run{}, err
+	}
+	return flow.Run{
+		ID:     flow.SlotRunID(s.Tenant, s.Pipeline, s.Name, t.ScheduledAt),
+		Tenant: s.Tenant, Pipeline: s.Pipeline, Version: e.plan.Digest, Trigger: t, Context: merged,
+	}, nil
+}
+
+// Cancel asks a run to end: a waiting one at once, a live one as soon as its steps give way.
+func (h *Host) Cancel(ctx context.Context, id flow.RunID) (flow.RunRecord, error) {
+	if h.config.ReadOnly {
+		return flow.RunRecord{}, errReadOnly("cancel a run")
+	}
+	record, err := h.Run(ctx, string(id))
+	if err != nil {
+		return record, err
+	}
+	if record.State == flow.StateEnded {
+		return record, &flow.Error{Code: flow.CodeRunEnded, Op: "cancel run " + string(record.ID), Message: fmt.Sprintf("it has ended already: %s", record.Outcome), Hint: "uniflow runs show " + string(record.ID)}
+	}
+	if err := h.runner.Cancel(ctx, record.ID, flow.ReasonRequest, "the end was asked for"); err != nil {
+		return record, err //nolint:wrapcheck // says it all
+	}
+	return h.store.Run(ctx, record.ID) //nolint:wrapcheck // says it all
+}
+
+// Runs lists runs, newest first; the query's limit defaults to 50.
+func (h *Host) Runs(ctx context.Context, q flow.RunQuery) ([]flow.RunRecord, error) {
+	if q.Pipeline != "" {
+		q.Tenant, q.Pipeline = splitID(q.Pipeline, q.Tenant)
+	}
+	return h.store.Runs(ctx, q) //nolint:wrapcheck // says it all
+}
+
+// Run returns one run with its steps: by id, by the beginning of one, or the newest of all by "@last".
+func (h *Host) Run(ctx context.Context, name string) (flow.RunRecord, error) {
+	if name == "@last" {
+		last, err := h.store.Runs(ctx, flow.RunQuery{Limit: 1})
+		if err != nil {
+			return flow.RunRecord{}, fmt.Errorf("find the last run: %w", err)
+		}
+		if len(last) == 0 {
+			return flow.RunRecord{}, notFound("run", name, nil)
+		}
+		name = string(last[0].ID)
+	}
+	record, err := h.store.Run(ctx, flow.RunID(name))
+	if err == nil || !errors.Is(err, flow.ErrNotFound) {
+		return record, err //nolint:wrapcheck // says it all
+	}
+	ids, err := h.store.FindRuns(ctx, flow.DefaultTenant, name, 11)
+	switch {
+	case err != nil:
+		return flow.RunRecord{}, fmt.Errorf("find run %q: %w", name, err)
+	case len(ids) == 1:
+		return h.store.Run(ctx, ids[0]) //nolint:wrapcheck // says it all
+	case len(ids) == 0:
+		return flow.RunRecord{}, &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no run %q", name), Hint: "uniflow runs list", Err: flow.ErrNotFound}
+	}
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = string(id)
+	}
+	return flow.RunRecord{}, notFound("single run that begins with", name, names)
+}
+
+// Logs returns lines of guests, oldest first.
+func (h *Host) Logs(ctx context.Context, q flow.LogQuery) ([]flow.LogLine, error) {
+	return h.store.Logs(ctx, q) //nolint:wrapcheck // says it all
+}
+
+// Events returns recorded changes, oldest first.
+func (h *Host) Events(ctx context.Context, q flow.EventQuery) ([]flow.Event, error) {
+	return h.store.Events(ctx, q) //nolint:wrapcheck // says it all
+}
+
+// Follow calls yield with each event after q.After as it is recorded, until yield returns false, ctx ends, or the run
+// of q has ended and its last event was seen.
+func (h *Host) Follow(ctx context.Context, q flow.EventQuery, yield func(flow.Event) bool) error {
+	for {
+		changed := h.store.Changed()
+		events, err := h.store.Events(ctx, q)
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		for i := range events {
+			q.After = events[i].Seq
+			if !yield(events[i]) || (q.Run != "" && events[i].Kind == flow.RunEnded) {
+				return nil
+			}
+		}
+		if len(events) > 0 {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Artifact opens bytes that a run put or received.
+func (h *Host) Artifact(ctx context.Context, id flow.RunID, d flow.Digest) (io.ReadCloser, error) {
+	record, err := h.Run(ctx, string(id))
+	if err != nil {
+		return nil, err
+	}
+	return h.blobs.Get(ctx, record.Tenant, d) //nolint:wrapcheck // says it all
+}
+
+// Info tells about the host.
+func (h *Host) Info(ctx context.Context) (flow.HostInfo, error) {
+	schedules, err := h.Schedules(ctx)
+	if err != nil {
+		return flow.HostInfo{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	info := flow.HostInfo{
+		Version: Version, PID: os.Getpid(), StartedAt: h.opened.UTC(), Data: h.data, Listen: h.listen, Socket: h.socket, Serving: h.serving && !h.stopped,
+		Pipelines: len(h.plans), Schedules: len(schedules),
+	}
+	if h.runner != nil {
+		info.LiveRuns, info.Rearmed = h.runner.Live(), h.clock.Rearmed()
+	}
+	if h.project != nil {
+		info.Manifest = h.project.Path
+	}
+	return info, nil
+}
+
+const (
+	lateAfter   = 5 * time.Minute // a slot that has been due for so long is late
+	silentAfter = 48 * time.Hour  // a schedule without a run for so long, and two intervals, is silent
+)
+
+// Health judges every schedule.
+func (h *Host) Health(ctx context.Context) ([]flow.ScheduleHealth, error) {
+	records, err := h.store.Schedules(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list schedules: %w", err)
+	}
+	all := []flow.ScheduleHealth{}
+	for i := range records {
+		health, err := h.judge(ctx, &records[i], time.Now())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, health)
+	}
+	return all, nil
+}
+
+func (h *Host) judge(ctx context.Context, r *flow.ScheduleRecord, now time.Time) (flow.ScheduleHealth, error) {
+	health := flow.ScheduleHealth{Schedule: flow.ID(r.Tenant, r.Name), Pipeline: flow.ID(r.Tenant, r.Pipeline), Status: flow.HealthOK}
+	cal, err := calendar.Parse(r.At, r.Timezone)
+	if err != nil {
+		return health, fmt.Errorf("schedule %q: %w", r.Name, err)
+	}
+	last, err := h.store.Runs(ctx, flow.RunQuery{Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Limit: 1})
+	if err != nil {
+		return health, fmt.Errorf("last run of schedule %q: %w", r.Name, err)
+	}
+	seen := r.Since
+	if len(last) > 0 {
+		seen = last[0].QueuedAt
+	}
+	next := cal.Next(r.Watermark)
+	silence := max(silentAfter, 2*cal.Interval())
+	_, due := cal.Due(seen, now)
+	switch {
+	case !r.Active():
+		health.Status, health.Detail = flow.HealthDisabled, "no slot fires until it is enabled"
+	case due > 0 && now.Sub(seen) > silence:
+		health.Status, health.Detail = flow.HealthSilent, fmt.Sprintf("no run since %s, though %d slots came due", seen.UTC().Format(time.RFC3339), due)
+	case !next.IsZero() && now.Sub(next) > lateAfter && !live(last):
+		health.Status, health.Detail = flow.HealthLate, "the slot of "+next.Format(time.RFC3339)+" is due and has no ending"
+	case len(last) > 0 && last[0].Outcome == flow.Failed:
+		health.Status, health.Detail = flow.HealthFailing, "run "+string(last[0].ID)+" failed: "+last[0].Message
+	}
+	return health, nil
+}
+
+// live reports whether the schedule's last run is under way: its slots then wait for it.
+func live(last []flow.RunRecord) bool { return len(last) > 0 && last[0].State != flow.StateEnded }
+
+// splitID parts an id into tenant and name.
+func splitID(id, tenant string) (string, string) {
+	for i := range len(id) {
+		if id[i] == '/' {
+			return id[:i], id[i+1:]
+		}
+	}
+	if tenant == "" {
+		tenant = flow.DefaultTenant
+	}
+	return tenant, id
+}

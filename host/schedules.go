@@ -1,0 +1,363 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/calendar"
+)
+
+// ScheduleDaily adds a schedule that fires every day at an hour and minute of the host's zone. The context is laid
+// over the pipeline's own, and may be nil.
+func (h *Host) ScheduleDaily(ctx context.Context, name, pipeline string, hour, minute int, runContext map[string]any) error {
+	return h.scheduleText(ctx, name, pipeline, fmt.Sprintf("daily %02d:%02d", hour, minute), runContext)
+}
+
+// ScheduleHourly adds a schedule that fires at a minute of every hour.
+func (h *Host) ScheduleHourly(ctx context.Context, name, pipeline string, minute int, runContext map[string]any) error {
+	return h.scheduleText(ctx, name, pipeline, fmt.Sprintf("hourly :%02d", minute), runContext)
+}
+
+// ScheduleInterval adds a schedule that fires at every multiple of an interval since the Unix epoch.
+func (h *Host) ScheduleInterval(ctx context.Context, name, pipeline string, interval time.Duration, runContext map[string]any) error {
+	return h.scheduleText(ctx, name, pipeline, "every "+flow.Duration(interval).String(), runContext)
+}
+
+func (h *Host) scheduleText(ctx context.Context, name, pipeline, at string, runContext map[string]any) error {
+	values := map[string]json.RawMessage{}
+	for k, v := range runContext {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return &flow.Error{Code: flow.CodeRequest, Op: "add schedule " + name, Message: fmt.Sprintf("context key %q is not JSON", k), Err: err}
+		}
+		values[k] = raw
+	}
+	_, err := h.AddSchedule(ctx, flow.Schedule{Name: name, Pipeline: pipeline, At: at, Context: values})
+	return err
+}
+
+// AddSchedule adds a schedule of any kind, which the ledger keeps. A name that is taken by another pipeline or by the
+// manifest is refused; the same name and pipeline again replaces the schedule.
+func (h *Host) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleInfo, error) {
+	op := "add schedule " + s.Name
+	e, err := h.known(s.Pipeline)
+	if err != nil {
+		return flow.ScheduleInfo{}, err
+	}
+	if !validName(s.Name) {
+		return flow.ScheduleInfo{}, &flow.Error{Code: flow.CodeRequest, Op: op, Message: fmt.Sprintf("%q is not a name", s.Name), Hint: "a name has lower case letters, digits, _ and -, begins with a letter, and is at most 64 long"}
+	}
+	if _, err := checkContext(&e.plan, s.Context, op); err != nil {
+		return flow.ScheduleInfo{}, err
+	}
+	records, err := h.store.Schedules(ctx)
+	if err != nil {
+		return flow.ScheduleInfo{}, fmt.Errorf("%s: %w", op, err)
+	}
+	for i := range records {
+		r := &records[i]
+		if r.Name == s.Name && (r.Origin == flow.OriginManifest || r.Pipeline != e.plan.Pipeline) && r.Tenant == e.plan.Tenant {
+			return flow.ScheduleInfo{}, &flow.Error{Code: flow.CodeExists, Op: op, Message: fmt.Sprintf("pipeline %q has a schedule of that name", flow.ID(r.Tenant, r.Pipeline)), Hint: "choose another name"}
+		}
+	}
+	return h.putSchedule(ctx, e.plan.Tenant, h.frozen(&e.plan, s), flow.OriginAPI)
+}
+
+// validName holds the rule of names in a manifest.
+func validName(name string) bool {
+	if name == "" || len(name) > 64 || name[0] < 'a' || name[0] > 'z' {
+		return false
+	}
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+}
+
+// frozen fills in what a schedule leaves to its pipeline and host.
+func (h *Host) frozen(p *flow.Plan, s flow.Schedule) flow.PlanSchedule {
+	f := flow.PlanSchedule{Name: s.Name, Pipeline: p.Pipeline, At: s.At, Timezone: s.Timezone, Context: s.Context, Enabled: s.Enabled == nil || *s.Enabled, Overlap: s.Overlap, Catchup: s.Catchup}
+	if f.Timezone == "" && len(p.Schedules) > 0 {
+		f.Timezone = p.Schedules[0].Timezone
+	}
+	if f.Timezone == "" && h.project != nil {
+		f.Timezone = h.project.Timezone()
+	}
+	if f.Timezone == "" {
+		f.Timezone = "UTC"
+	}
+	if f.Overlap == "" {
+		f.Overlap = p.Overlap
+	}
+	if f.Catchup.Runs == "" {
+		f.Catchup.Runs = "latest"
+	}
+	if f.Catchup.Within == 0 {
+		f.Catchup.Within = flow.Duration(24 * time.Hour)
+	}
+	return f
+}
+
+// putSchedule records a schedule and arms it.
+func (h *Host) putSchedule(ctx context.Context, tenant string, s flow.PlanSchedule, origin flow.Origin) (flow.ScheduleInfo, error) {
+	if h.config.ReadOnly {
+		return flow.ScheduleInfo{}, errReadOnly("add schedule " + s.Name)
+	}
+	cal, err := calendar.Parse(s.At, s.Timezone)
+	if err != nil {
+		return flow.ScheduleInfo{}, fmt.Errorf("schedule %q: %w", s.Name, err)
+	}
+	s.At, s.Timezone = cal.Text(), cal.Zone()
+	now := time.Now().UTC()
+	if err := h.store.PutSchedule(ctx, flow.ScheduleRecord{Tenant: tenant, PlanSchedule: s, Origin: origin, Since: now, Watermark: now}); err != nil {
+		return flow.ScheduleInfo{}, fmt.Errorf("record schedule %q: %w", s.Name, err)
+	}
+	return h.rearm(ctx, tenant, s.Name)
+}
+
+// rearm gives the clock what the ledger holds of a schedule.
+func (h *Host) rearm(ctx context.Context, tenant, name string) (flow.ScheduleInfo, error) {
+	record, err := h.schedule(ctx, flow.ID(tenant, name))
+	if err != nil {
+		return flow.ScheduleInfo{}, err
+	}
+	if h.entry(flow.ID(record.Tenant, record.Pipeline)) != nil {
+		if err := h.clock.Set(record); err != nil {
+			return flow.ScheduleInfo{}, err //nolint:wrapcheck // says it all
+		}
+	}
+	return h.scheduleInfo(ctx, record)
+}
+
+// schedule finds a schedule by id.
+func (h *Host) schedule(ctx context.Context, id string) (flow.ScheduleRecord, error) {
+	records, err := h.store.Schedules(ctx)
+	if err != nil {
+		return flow.ScheduleRecord{}, fmt.Errorf("list schedules: %w", err)
+	}
+	var names []string
+	for i := range records {
+		name := flow.ID(records[i].Tenant, records[i].Name)
+		if name == strings.TrimPrefix(id, flow.DefaultTenant+"/") {
+			return records[i], nil
+		}
+		names = append(names, name)
+	}
+	return flow.ScheduleRecord{}, notFound("schedule", id, names)
+}
+
+// syncSchedules makes the ledger's manifest schedules those of the manifest, and arms all.
+func (h *Host) syncSchedules(ctx context.Context) error {
+	written := map[string]bool{}
+	now := time.Now().UTC()
+	for _, e := range h.entries() {
+		if e.origin != flow.OriginManifest {
+			continue
+		}
+		for _, s := range e.plan.Schedules {
+			written[flow.ID(e.plan.Tenant, s.Name)] = true
+			if err := h.store.PutSchedule(ctx, flow.ScheduleRecord{Tenant: e.plan.Tenant, PlanSchedule: s, Origin: flow.OriginManifest, Since: now, Watermark: now}); err != nil {
+				return fmt.Errorf("record schedule %q: %w", s.Name, err)
+			}
+		}
+	}
+	records, err := h.store.Schedules(ctx)
+	if err != nil {
+		return fmt.Errorf("list schedules: %w", err)
+	}
+	armed := records[:0]
+	for _, r := range records {
+		switch {
+		case r.Origin == flow.OriginManifest && !written[flow.ID(r.Tenant, r.Name)]:
+			if err := h.store.DeleteSchedule(ctx, r.Tenant, r.Name); err != nil {
+				return fmt.Errorf("remove schedule %q: %w", r.Name, err)
+			}
+		case h.entry(flow.ID(r.Tenant, r.Pipeline)) == nil:
+			h.log.Warn("schedule without a pipeline", "schedule", r.Name, "pipeline", flow.ID(r.Tenant, r.Pipeline))
+		default:
+			armed = append(armed, r)
+		}
+	}
+	return h.clock.Apply(armed) //nolint:wrapcheck // says it all
+}
+
+// Schedules lists all schedules by name.
+func (h *Host) Schedules(ctx context.Context) ([]flow.ScheduleInfo, error) {
+	records, err := h.store.Schedules(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list schedules: %w", err)
+	}
+	infos := []flow.ScheduleInfo{}
+	for _, r := range h.withUnsynced(records) {
+		info, err := h.scheduleInfo(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, info)
+	}
+	slices.SortFunc(infos, func(a, b flow.ScheduleInfo) int { return strings.Compare(a.Name, b.Name) })
+	return infos, nil
+}
+
+// withUnsynced adds the manifest's schedules that no host has served yet, so that a list is complete before the first
+// start.
+func (h *Host) withUnsynced(records []flow.ScheduleRecord) []flow.ScheduleRecord {
+	for _, e := range h.entries() {
+		if e.origin != flow.OriginManifest {
+			continue
+		}
+		for _, s := range e.plan.Schedules {
+			if !slices.ContainsFunc(records, func(r flow.ScheduleRecord) bool { return r.Tenant == e.plan.Tenant && r.Name == s.Name }) {
+				now := time.Now().UTC()
+				records = append(records, flow.ScheduleRecord{Tenant: e.plan.Tenant, PlanSchedule: s, Origin: flow.OriginManifest, Since: now, Watermark: now})
+			}
+		}
+	}
+	return records
+}
+
+func (h *Host) scheduleInfo(ctx context.Context, r flow.ScheduleRecord) (flow.ScheduleInfo, error) {
+	info := flow.ScheduleInfo{
+		Name: flow.ID(r.Tenant, r.Name), Pipeline: flow.ID(r.Tenant, r.Pipeline), Value: r.At, Timezone: r.Timezone,
+		Enabled: r.Active(), Drift: r.Active() != r.Enabled, Origin: r.Origin, Overlap: r.Overlap, Context: r.Context,
+	}
+	if cal, err := calendar.Parse(r.At, r.Timezone); err == nil {
+		info.Type, info.Value, info.Words = string(cal.Kind()), cal.Text(), cal.String()
+		if next := cal.Next(time.Now()); info.Enabled && !next.IsZero() {
+			info.NextRun = &next
+		}
+	}
+	last, err := h.store.Runs(ctx, flow.RunQuery{Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Limit: 1})
+	if err != nil {
+		return info, fmt.Errorf("last run of schedule %q: %w", r.Name, err)
+	}
+	if len(last) > 0 {
+		info.LastRun = &last[0]
+	}
+	return info, nil
+}
+
+// Next returns the next n fires of a schedule after an instant, whether it is enabled or not.
+func (h *Host) Next(ctx context.Context, name string, after time.Time, n int) ([]time.Time, error) {
+	infos, err := h.Schedules(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range infos {
+		if infos[i].Name != name {
+			names = append(names, infos[i].Name)
+			continue
+		}
+		cal, err := calendar.Parse(infos[i].Value, infos[i].Timezone)
+		if err != nil {
+			return nil, fmt.Errorf("schedule %q: %w", name, err)
+		}
+		return cal.List(after, n), nil
+	}
+	return nil, notFound("schedule", name, names)
+}
+
+// Enable lets a schedule fire again, from now on: nothing that came due while it was disabled is owed.
+func (h *Host) Enable(ctx context.Context, name string) error {
+	_, err := h.SetEnabled(ctx, name, true)
+	return err
+}
+
+// Disable keeps a schedule and lets it fire no more. A run that is live goes on.
+func (h *Host) Disable(ctx context.Context, name string) error {
+	_, err := h.SetEnabled(ctx, name, false)
+	return err
+}
+
+// SetEnabled enables or disables a schedule, whatever its origin; it survives restarts.
+func (h *Host) SetEnabled(ctx context.Context, name string, enabled bool) (flow.ScheduleInfo, error) {
+	if h.config.ReadOnly {
+		return flow.ScheduleInfo{}, errReadOnly("change schedule " + name)
+	}
+	r, err := h.schedule(ctx, name)
+	if err != nil {
+		return flow.ScheduleInfo{}, err
+	}
+	if enabled && !r.Active() {
+		if err := h.store.SaveSlots(ctx, r.Tenant, r.Name, time.Now().UTC(), nil); err != nil {
+			return flow.ScheduleInfo{}, fmt.Errorf("enable schedule %q: %w", name, err)
+		}
+	}
+	override := &enabled
+	if enabled == r.Enabled {
+		override = nil
+	}
+	if err := h.store.SetOverride(ctx, r.Tenant, r.Name, override); err != nil {
+		return flow.ScheduleInfo{}, fmt.Errorf("change schedule %q: %w", name, err)
+	}
+	return h.rearm(ctx, r.Tenant, r.Name)
+}
+
+// Unschedule removes a schedule that was added by hand or in code. One of the manifest is refused.
+func (h *Host) Unschedule(ctx context.Context, name string) error {
+	if h.config.ReadOnly {
+		return errReadOnly("remove schedule " + name)
+	}
+	r, err := h.schedule(ctx, name)
+	if err != nil {
+		return err
+	}
+	if r.Origin == flow.OriginManifest {
+		return &flow.Error{Code: flow.CodeWritten, Op: "unschedule " + name, Message: "it stands in the manifest" + h.place(&r), Hint: "remove it there, or `uniflow schedule disable " + name + "`"}
+	}
+	return h.remove(ctx, &r)
+}
+
+// place tells where the manifest has a schedule.
+func (h *Host) place(r *flow.ScheduleRecord) string {
+	if h.project == nil {
+		return ""
+	}
+	path := []string{"schedules", r.Name}
+	if r.Name == r.Pipeline {
+		path = []string{"pipelines", r.Pipeline, "schedule"}
+	}
+	if at := h.project.Place(path); at != "" {
+		return ", " + at
+	}
+	return ""
+}
+
+func (h *Host) remove(ctx context.Context, r *flow.ScheduleRecord) error {
+	if err := h.store.DeleteSchedule(ctx, r.Tenant, r.Name); err != nil {
+		return fmt.Errorf("remove schedule %q: %w", r.Name, err)
+	}
+	return h.clock.Remove(r.Tenant, r.Name) //nolint:wrapcheck // says it all
+}
+
+// Clear removes all schedules that were added by hand or in code, and says which ones of the manifest stay.
+func (h *Host) Clear(ctx context.Context) (flow.Cleared, error) {
+	cleared := flow.Cleared{Removed: []string{}, Kept: []string{}}
+	if h.config.ReadOnly {
+		return cleared, errReadOnly("clear the schedules")
+	}
+	records, err := h.store.Schedules(ctx)
+	if err != nil {
+		return cleared, fmt.Errorf("list schedules: %w", err)
+	}
+	for i := range records {
+		id := flow.ID(records[i].Tenant, records[i].Name)
+		if records[i].Origin == flow.OriginManifest {
+			cleared.Kept = append(cleared.Kept, id)
+			continue
+		}
+		if err := h.remove(ctx, &records[i]); err != nil {
+			return cleared, err
+		}
+		cleared.Removed = append(cleared.Removed, id)
+	}
+	return cleared, nil
+}
+
+// Slots returns what became of a schedule's slots, newest first.
+func (h *Host) Slots(ctx context.Context, q flow.SlotQuery) ([]flow.SlotRecord, error) {
+	return h.store.Slots(ctx, q) //nolint:wrapcheck // says it all
+}

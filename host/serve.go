@@ -1,0 +1,146 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/api"
+)
+
+const (
+	socketName    = "uniflow.sock"   // in the data folder
+	socketRecord  = "uniflow.socket" // in the data folder: where the socket is, if its path would be too long there
+	maxSocketPath = 100              // bytes; systems take 104 to 108, the final NUL included
+)
+
+// serveAPI listens on the socket and on TCP, as the Config says.
+func (h *Host) serveAPI(ctx context.Context) error {
+	if h.config.API == nil {
+		return nil
+	}
+	settings := api.Config{Control: h, Version: Version, Token: h.config.API.Token, Logger: h.log}
+	socket, err := h.listenSocket(ctx)
+	if err != nil {
+		return err
+	}
+	h.serveOn(api.NewLocalServer(settings), socket)
+	address := h.config.API.Listen
+	if address == "" {
+		address = "127.0.0.1:7420"
+		if h.project != nil {
+			address = h.project.Listen()
+		}
+	}
+	if address == "none" {
+		return nil
+	}
+	return h.listenTCP(ctx, address, settings)
+}
+
+func (h *Host) listenTCP(ctx context.Context, address string, settings api.Config) error {
+	if !api.Loopback(address) {
+		if settings.Token == "" {
+			return &flow.Error{Code: flow.CodeNeedsToken, Op: "listen on " + address, Message: "an address beyond this machine needs a token", Hint: "set UNIFLOW_TOKEN, or listen on 127.0.0.1"}
+		}
+		if name, _, err := net.SplitHostPort(address); err == nil {
+			settings.Hosts = hostNames(name)
+		}
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return &flow.Error{Code: flow.CodeListen, Op: "listen on " + address, Message: "the address cannot be used", Hint: "choose another with `--listen`, or 127.0.0.1:0 for any free port", Err: err}
+	}
+	h.mu.Lock()
+	h.listen = l.Addr().String()
+	h.mu.Unlock()
+	h.serveOn(api.NewServer(settings), l)
+	return nil
+}
+
+// hostNames are the names by which this machine may be addressed when it listens for the network.
+func hostNames(name string) []string {
+	names := []string{name}
+	if own, err := os.Hostname(); err == nil {
+		names = append(names, own)
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return names
+	}
+	for _, a := range addresses {
+		if ip, ok := a.(*net.IPNet); ok {
+			names = append(names, ip.IP.String())
+		}
+	}
+	return names
+}
+
+// listenSocket listens in the data folder. The ledger's lock is ours, so a socket that is there is a dead host's.
+func (h *Host) listenSocket(ctx context.Context) (net.Listener, error) {
+	path, record := filepath.Join(h.data, socketName), filepath.Join(h.data, socketRecord)
+	_ = os.Remove(record)
+	if len(path) > maxSocketPath {
+		dir, err := os.MkdirTemp("", "uniflow-*")
+		if err != nil {
+			return nil, fmt.Errorf("make a folder for the socket: %w", err)
+		}
+		path = filepath.Join(dir, socketName)
+		if err := os.WriteFile(record, []byte(path), 0o600); err != nil {
+			return nil, fmt.Errorf("record the socket's place: %w", err)
+		}
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("remove a dead socket: %w", err)
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, &flow.Error{Code: flow.CodeListen, Op: "listen on " + path, Message: "the socket cannot be made", Hint: "choose another data folder with `data` under [host]", Err: err}
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("guard the socket: %w", err), l.Close())
+	}
+	h.mu.Lock()
+	h.socket = path
+	h.mu.Unlock()
+	return l, nil
+}
+
+// SocketPath returns where the host of a data folder listens, whether one runs or not.
+func SocketPath(data string) string {
+	if path, err := os.ReadFile(filepath.Join(data, socketRecord)); err == nil && len(path) < 1024 {
+		return string(path)
+	}
+	return filepath.Join(data, socketName)
+}
+
+// closeTime bounds how long requests may go on after the host has stopped.
+const closeTime = 2 * time.Second
+
+// serveOn serves a listener until the host stops.
+func (h *Host) serveOn(server *http.Server, l net.Listener) {
+	stop := h.background
+	h.services.Go(func() {
+		if err := api.Serve(server, l); err != nil {
+			h.log.Error("API ended", slog.String("address", l.Addr().String()), slog.Any("err", err))
+		}
+	})
+	h.services.Go(func() {
+		<-stop.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			_ = server.Close() // streams of events do not end by themselves
+		}
+	})
+}
