@@ -72,8 +72,10 @@ type adapter struct {
 }
 
 func (a adapter) Output(name string, value json.RawMessage) error { return a.c.OutputJSON(name, value) }
-func (a adapter) Log(l abi.Level, message string)                 { a.c.Log(flow.LogLevel(l), message) }
-func (a adapter) Progress(permille int, message string) bool      { return a.c.Progress(permille, message) }
+
+func (a adapter) Log(l abi.Level, message string) { a.c.Log(flow.LogLevel(l), message) }
+
+func (a adapter) Progress(permille int, message string) bool { return a.c.Progress(permille, message) }
 
 func (a adapter) Call(op string, request, body []byte) ([]byte, error) {
 	answer, err := a.c.Call(a.ctx, op, request, body)

@@ -44,7 +44,8 @@ func newEngine(ctx context.Context, b []byte, info *Info, dir string) (*engine, 
 
 func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, err error) {
 	defer func() {
-		// The engine's validator has panicked on bytes that were made to confuse it.
+		// The engine's validator has panicked on bytes that were made to confuse it. It must stay on this goroutine (one
+		// compilation worker, the default): a panic on another one would end the host.
 		if p := recover(); p != nil {
 			e, err = nil, &flow.Error{Code: flow.CodeCompile, Message: "the module does not pass validation"}
 		}
