@@ -413,7 +413,9 @@ func TestNothingIsLeftBehind(t *testing.T) { //nolint:paralleltest // see above
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); ; wait(nil, time.Millisecond) {
+	_, _, err := do(t, m, guest.With{Behaviour: "identify"})
+	wantFault(t, err, flow.ReasonStop)
+	for deadline := time.Now().Add(10 * time.Second); ; wait(nil, time.Millisecond) {
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		left := slices.DeleteFunc(strings.Split(string(stacks), "\n\n"), func(s string) bool {

@@ -53,6 +53,8 @@ func (r *Runtime) startWorker(ctx context.Context, m *module, program string) (*
 	w.config = w.clientConfig(r.start)
 	w.client = plugin.NewClient(w.config)
 	if !r.watch(w) {
+		w.child.abandon()
+		w.cleanUp()
 		return nil, loadError(m.plugin, flow.CodeStopping, "", "the host is stopping", nil)
 	}
 	limited, cancel := context.WithTimeout(ctx, r.start)
@@ -75,29 +77,33 @@ func (r *Runtime) startWorker(ctx context.Context, m *module, program string) (*
 	return nil, w.startError(err, timedOut, r.start)
 }
 
-// watch cleans up after the process, whenever and for whatever reason it ends. It reports false when the runtime is
-// closed.
+// watch cleans up after the process, whenever and for whatever reason it ends. It does nothing and reports false when
+// the runtime is closed.
 func (r *Runtime) watch(w *worker) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		_ = os.RemoveAll(w.scratch)
 		return false
 	}
 	r.alive[w] = struct{}{}
 	r.watchers.Go(func() {
 		<-w.child.gone
 		w.module.forget(w)
-		w.services.stop()
-		w.client.Kill()
-		w.services.serving.Wait()
-		w.lines.close()
-		_ = os.RemoveAll(w.scratch)
+		w.cleanUp()
 		if w.child.pid() != 0 {
 			r.log.Debug("plugin process ended", slog.String("plugin", w.module.plugin.Name), slog.Int("pid", w.child.pid()), slog.String("outcome", w.child.ending()))
 		}
 	})
 	return true
+}
+
+// cleanUp ends all that the host holds for a process that is gone.
+func (w *worker) cleanUp() {
+	w.services.stop()
+	w.client.Kill() // of go-plugin's goroutines
+	w.services.serving.Wait()
+	w.lines.close()
+	_ = os.RemoveAll(w.scratch)
 }
 
 // end kills the process and waits until it is gone, for a bounded time; the rest is up to watch.
