@@ -102,6 +102,17 @@ func TestMemoryIsBoundedFromTheStart(t *testing.T) {
 	}
 }
 
+func TestTablesAreBounded(t *testing.T) {
+	t.Parallel()
+	b, _ := reactor()
+	b.Table(1)
+	grow := func(n int) []byte { return bt.Join(bt.Op(0xd0, 0x70), bt.Const(n), bt.Op(0xfc, 15, 0)) }
+	_, _, err := attempt(t, entry(b, 0, grow(99_999), expect(1), grow(1), expect(-1), bt.Const(0)), nil)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRefusedGrowthAloneIsNoFault(t *testing.T) {
 	t.Parallel()
 	b, _ := reactor()

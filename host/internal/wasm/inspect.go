@@ -63,8 +63,13 @@ type Export struct {
 // Inspect reads a module without running it. The error has a code UF2xxx when the module cannot be loaded; where the
 // bytes are a well-formed module all the same, Info comes with it.
 func Inspect(b []byte) (*Info, error) {
+	_, info, err := inspect(b)
+	return info, err
+}
+
+func inspect(b []byte) (*binary.Module, *Info, error) {
 	if err := checkFormat(b); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m, err := binary.Decode(b)
 	if err != nil {
@@ -72,7 +77,7 @@ func Inspect(b []byte) (*Info, error) {
 		if found, ok := errors.AsType[*binary.Error](err); ok && found.Limit {
 			code, hint = flow.CodeModuleLimit, "strip debug information, or split the plugin"
 		}
-		return nil, &flow.Error{Code: code, Message: "not a module that can be loaded", Err: err, Hint: hint}
+		return nil, nil, &flow.Error{Code: code, Message: "not a module that can be loaded", Err: err, Hint: hint}
 	}
 	info := &Info{Digest: flow.DigestOf(b), Size: flow.Size(len(b)), Producers: m.Producers()}
 	info.imports(m)
@@ -84,7 +89,7 @@ func Inspect(b []byte) (*Info, error) {
 			info.MemoryMax = flow.Size(*m.Memory.Max) << 16
 		}
 	}
-	return info, info.check()
+	return m, info, info.check()
 }
 
 // checkFormat tells the files apart that are no module.

@@ -198,7 +198,7 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 			Hint: "apply the manifest again to take the new bytes over, or restore the file",
 		}
 	}
-	info, err := Inspect(b)
+	m, info, err := inspect(b)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 	if r.config.CacheDir != "" {
 		dir = filepath.Join(r.config.CacheDir, p.Digest.Hex())
 	}
-	return newEngine(context.Background(), b, info, dir)
+	return newEngine(context.Background(), m.ClampTables(b), info, dir)
 }
 
 // readModule returns the bytes of a module's file. The error names the file without its folders, which are the host's.

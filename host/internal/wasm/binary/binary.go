@@ -40,6 +40,7 @@ type Module struct {
 	Imports []Import
 	// Functions holds the type of each function that the module defines.
 	Functions []uint32
+	Tables    []Table
 	// Memory is the memory that the module defines, or nil.
 	Memory  *Limits
 	Exports []Export
@@ -53,6 +54,8 @@ type Module struct {
 	bodies   int
 	datas    int
 	declared *uint32 // data segments by the data count section
+
+	tableSection [2]int // where the table section begins and ends
 }
 
 // ValueType is the type of a parameter, local or global.

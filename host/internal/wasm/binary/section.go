@@ -38,6 +38,7 @@ func rank(id byte) int {
 
 // section reads one section and sees that it is used up.
 func (d *decoder) section() {
+	start := d.r.pos
 	id := d.r.byte()
 	size := d.r.u32()
 	if id > sectionDataCount {
@@ -57,6 +58,9 @@ func (d *decoder) section() {
 	}
 	outer := d.r.end
 	d.r.end = d.r.pos + int(size)
+	if id == sectionTable {
+		d.m.tableSection = [2]int{start, d.r.end}
+	}
 	d.content(id)
 	if d.r.err == nil && d.r.left() > 0 {
 		d.r.fail("section %d has %d bytes too many", id, d.r.left())
@@ -208,17 +212,18 @@ func (d *decoder) functions() {
 func (d *decoder) tables() {
 	n := d.r.count("tables", 3, MaxTables-d.m.tables)
 	for range n {
-		d.table()
+		d.m.Tables = append(d.m.Tables, d.table())
 	}
 	d.m.tables += n
 }
 
-func (d *decoder) table() {
-	if t := d.r.byte(); t != 0x70 && t != 0x6f {
-		d.r.fail("a table of type 0x%02x is not enabled", t)
-		return
+func (d *decoder) table() Table {
+	t := ValueType(d.r.byte())
+	if t != 0x70 && t != 0x6f {
+		d.r.fail("a table of type 0x%02x is not enabled", byte(t))
+		return Table{}
 	}
-	d.limits("table entries", MaxTableSize)
+	return Table{Type: t, Limits: d.limits("table entries", MaxTableSize)}
 }
 
 // limits reads bounds; the minimum is at most most. A maximum may be anything that is not below the minimum.

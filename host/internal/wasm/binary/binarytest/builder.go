@@ -13,7 +13,7 @@ const (
 // Builder collects the parts of a module. Functions must be added after all imports.
 type Builder struct {
 	types, imports, funcs, exports, codes, datas [][]byte
-	memory                                       []byte
+	memory, table                                []byte
 	start                                        []byte
 	customs                                      [][]byte
 	imported                                     int
@@ -49,6 +49,9 @@ func (b *Builder) Memory(pages int) {
 	b.exports = append(b.exports, Join(Vec([]byte("memory")), []byte{2, 0}))
 }
 
+// Table adds a table of functions without a maximum.
+func (b *Builder) Table(entries int) { b.table = Join([]byte{0x70, 0}, U32(entries)) }
+
 // Pages changes the size of the memory.
 func (b *Builder) Pages(pages int) { b.memory = Join([]byte{0}, U32(pages)) }
 
@@ -78,6 +81,9 @@ func (b *Builder) Bytes() []byte {
 		items [][]byte
 	}{{1, b.types}, {2, b.imports}, {3, b.funcs}} {
 		m = append(m, list(s.id, s.items)...)
+	}
+	if b.table != nil {
+		m = append(m, list(4, [][]byte{b.table})...)
 	}
 	if b.memory != nil {
 		m = append(m, list(5, [][]byte{b.memory})...)
