@@ -111,6 +111,9 @@ func TestClientAndServerCarryEverything(t *testing.T) {
 			t.Errorf("argument %d: got %+v, want %+v", i, f.asked[i], want[i])
 		}
 	}
+	if f.asked[3] != "s" || f.asked[6] != "s" {
+		t.Errorf("names of schedules: got %v and %v, want s", f.asked[3], f.asked[6])
+	}
 	if r, ok := f.asked[2].(flow.RunRequest); !ok || string(r.Context["year"]) != "2013" {
 		t.Errorf("got %+v", f.asked[2])
 	}

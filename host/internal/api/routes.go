@@ -22,8 +22,9 @@ type routes struct {
 // body is an answer with a JSON body.
 type body[T any] struct{ Body T }
 
-// byName addresses a pipeline, schedule or run; a "/" in an id is sent as %2F.
-type byName struct {
+// ByName addresses a pipeline, schedule or run; a "/" in an id is sent as %2F. It is exported because the fields of an
+// unexported embedded type are not filled in.
+type ByName struct {
 	ID string `path:"id" maxLength:"200" doc:"Name or id"`
 }
 
@@ -70,14 +71,14 @@ func (r routes) registerPipelines(a huma.API) {
 	get(a, "list-pipelines", "/v1/pipelines", "List pipelines", func(ctx context.Context, _ *struct{}) (*body[[]flow.PipelineInfo], error) {
 		return answer(r, ctx, r.control.Pipelines)
 	})
-	get(a, "show-pipeline", "/v1/pipelines/{id}", "Show a pipeline with its plan", func(ctx context.Context, in *byName) (*body[flow.PipelineInfo], error) {
+	get(a, "show-pipeline", "/v1/pipelines/{id}", "Show a pipeline with its plan", func(ctx context.Context, in *ByName) (*body[flow.PipelineInfo], error) {
 		return answerOne(r, ctx, r.control.Pipeline, in.ID)
 	})
-	get(a, "list-versions", "/v1/pipelines/{id}/versions", "List saved versions", func(ctx context.Context, in *byName) (*body[[]flow.VersionRecord], error) {
+	get(a, "list-versions", "/v1/pipelines/{id}/versions", "List saved versions", func(ctx context.Context, in *ByName) (*body[[]flow.VersionRecord], error) {
 		return answerOne(r, ctx, r.control.Versions, in.ID)
 	})
 	type save struct {
-		byName
+		ByName
 		Body struct {
 			Metadata map[string]string `json:"metadata,omitempty"`
 		}
@@ -99,16 +100,16 @@ func (r routes) registerSchedules(a huma.API) {
 	register(a, http.MethodDelete, "clear-schedules", "/v1/schedules", "Remove all schedules that do not stand in the manifest", func(ctx context.Context, _ *struct{}) (*body[flow.Cleared], error) {
 		return answer(r, ctx, r.control.Clear)
 	})
-	register(a, http.MethodDelete, "unschedule", "/v1/schedules/{id}", "Remove a schedule that does not stand in the manifest", func(ctx context.Context, in *byName) (*struct{}, error) {
+	register(a, http.MethodDelete, "unschedule", "/v1/schedules/{id}", "Remove a schedule that does not stand in the manifest", func(ctx context.Context, in *ByName) (*struct{}, error) {
 		return nil, r.problem(r.control.Unschedule(ctx, in.ID))
 	})
 	for verb, enabled := range map[string]bool{"enable": true, "disable": false} {
-		post(a, verb+"-schedule", "/v1/schedules/{id}/"+verb, "Let a schedule fire, or not; survives restarts", func(ctx context.Context, in *byName) (*body[flow.ScheduleInfo], error) {
+		post(a, verb+"-schedule", "/v1/schedules/{id}/"+verb, "Let a schedule fire, or not; survives restarts", func(ctx context.Context, in *ByName) (*body[flow.ScheduleInfo], error) {
 			return answer(r, ctx, func(ctx context.Context) (flow.ScheduleInfo, error) { return r.control.SetEnabled(ctx, in.ID, enabled) })
 		})
 	}
 	type next struct {
-		byName
+		ByName
 		After time.Time `query:"after" doc:"Fires strictly after this instant; now by default"`
 		N     int       `query:"n" default:"10" minimum:"1" maximum:"1000"`
 	}
@@ -119,7 +120,7 @@ func (r routes) registerSchedules(a huma.API) {
 		return answer(r, ctx, func(ctx context.Context) ([]time.Time, error) { return r.control.Next(ctx, in.ID, in.After, in.N) })
 	})
 	type slots struct {
-		byName
+		ByName
 		Since time.Time `query:"since"`
 		Limit int       `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 	}
@@ -145,14 +146,14 @@ func (r routes) registerRuns(a huma.API) {
 		func(ctx context.Context, in *struct{ Body flow.RunRequest }) (*body[flow.RunRecord], error) {
 			return answerOne(r, ctx, r.control.StartRun, in.Body)
 		})
-	get(a, "show-run", "/v1/runs/{id}", "Show a run with its steps", func(ctx context.Context, in *byName) (*body[flow.RunRecord], error) {
+	get(a, "show-run", "/v1/runs/{id}", "Show a run with its steps", func(ctx context.Context, in *ByName) (*body[flow.RunRecord], error) {
 		return answerOne(r, ctx, r.control.Run, in.ID)
 	})
-	post(a, "cancel-run", "/v1/runs/{id}/cancel", "Ask a run to end", func(ctx context.Context, in *byName) (*body[flow.RunRecord], error) {
+	post(a, "cancel-run", "/v1/runs/{id}/cancel", "Ask a run to end", func(ctx context.Context, in *ByName) (*body[flow.RunRecord], error) {
 		return answerOne(r, ctx, r.control.Cancel, flow.RunID(in.ID))
 	})
 	type logs struct {
-		byName
+		ByName
 		Step  string `query:"step"`
 		After int64  `query:"after" minimum:"0"`
 		Limit int    `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
@@ -161,7 +162,7 @@ func (r routes) registerRuns(a huma.API) {
 		return answerOne(r, ctx, r.control.Logs, flow.LogQuery{Run: flow.RunID(in.ID), Step: in.Step, After: in.After, Limit: in.Limit})
 	})
 	type artifact struct {
-		byName
+		ByName
 		Digest flow.Digest `path:"digest" pattern:"^sha256:[0-9a-f]{64}$"`
 	}
 	get(a, "get-artifact", "/v1/runs/{id}/artifacts/{digest}", "Bytes that a run put", func(ctx context.Context, in *artifact) (*huma.StreamResponse, error) {
