@@ -88,6 +88,10 @@ func (h *Host) StartRun(ctx context.Context, r flow.RunRequest) (flow.RunRecord,
 	if err != nil {
 		return flow.RunRecord{}, err
 	}
+	// A plugin that cannot be loaded is told now, and no run comes of it; and compiling it takes no time of a step.
+	if err := h.load(ctx, &e.plan); err != nil {
+		return flow.RunRecord{}, err
+	}
 	now := time.Now().UTC()
 	request := flow.Run{
 		ID: r.ID, Tenant: e.plan.Tenant, Pipeline: e.plan.Pipeline, Version: e.plan.Digest,
