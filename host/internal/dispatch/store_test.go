@@ -50,7 +50,9 @@ func TestOnTheRealStore(t *testing.T) {
 		store := open(t, path, "one")
 		r := &minute{}
 		d := New(Config{Queue: store, Runner: r, Logger: slog.New(slog.DiscardHandler)})
-		slot := func(n int) flow.Run { return storedSlot(time.Now().Truncate(time.Hour).Add(time.Duration(n) * time.Second)) }
+		slot := func(n int) flow.Run {
+			return storedSlot(time.Now().Truncate(time.Hour).Add(time.Duration(n) * time.Second))
+		}
 		one, two, three := slot(1), slot(2), slot(3)
 
 		offer(t, d, flow.Offer{Run: storedRun("live")}, flow.OfferStarted)

@@ -273,6 +273,27 @@ func TestCatchUp(t *testing.T) {
 	}
 }
 
+// What is owed is settled at the start: a slot does not grow too old while those before it run.
+func TestCatchUpWithinCountsFromTheStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pass(5 * time.Minute)
+		from := time.Now()
+		w := newWorld(t)
+		w.duration = func(flow.Run) time.Duration { return 30 * time.Minute }
+		r := every("a", "every 10m", flow.OverlapWait)
+		r.Catchup, r.Watermark = flow.Catchup{Runs: "all", Within: flow.Duration(20 * time.Minute)}, from.Add(-35*time.Minute)
+		s := w.scheduler(r)
+		s.Start()
+		pass(61 * time.Minute)
+		w.stop(s)
+		same(t, w.starts(from), []string{"a-15m0s@0s", "a-5m0s@30m0s", "a+55m0s@1h0m0s"})
+		if got := w.tally("a"); got[flow.SlotMissed] != 1 || got[flow.SlotCoalesced] != 5 {
+			t.Errorf("endings %v", got)
+		}
+	})
+}
+
 // All of a downtime's slots run one after the other, also behind a run that is live.
 func TestCatchUpAllBehindALiveRun(t *testing.T) {
 	t.Parallel()
@@ -398,6 +419,9 @@ func TestSetKeepsTheWatermark(t *testing.T) {
 		pass(10 * time.Minute)
 		w.stop(s)
 		same(t, w.starts(from), []string{"a+10m0s@10m0s", "a+20m0s@20m0s", "a+30m0s@30m0s"})
+		if w.offers != 3 {
+			t.Errorf("%d offers for three slots", w.offers)
+		}
 	})
 }
 
