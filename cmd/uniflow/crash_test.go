@@ -144,3 +144,32 @@ func TestHistorySurvivesAKill(t *testing.T) {
 		}
 	}
 }
+
+// Promise: a run that was cut off outside of a host is not passed in silence: the next one says what to do, exit 6.
+func TestRunBehindOneThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	p := &project{t, t.TempDir()}
+	if err := os.WriteFile(filepath.Join(p.dir, "uniflow.toml"), []byte(crashManifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeGuests(filepath.Join(p.dir, "guests")); err != nil {
+		t.Fatal(err)
+	}
+	first := exec.CommandContext(t.Context(), "uniflow", "run", "spin")
+	first.Dir = p.dir
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.until("live run", "spin", func(runs map[flow.RunID]flow.RunRecord) bool { return len(runs) > 0 })
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait() // it was killed
+
+	second := exec.CommandContext(t.Context(), "uniflow", "run", "spin")
+	second.Dir = p.dir
+	out, err := second.CombinedOutput()
+	if second.ProcessState.ExitCode() != exitConflict || !bytes.Contains(out, []byte("error[UF6006]")) || !bytes.Contains(out, []byte("uniflow runs cancel ")) {
+		t.Errorf("got %v and %s", err, out)
+	}
+}

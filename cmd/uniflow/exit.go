@@ -57,6 +57,7 @@ var exitCodes = map[flow.Code]int{
 	flow.CodeUsage:          exitUsage,
 	flow.CodeWouldOverwrite: exitConflict,
 	flow.CodeInput:          exitUsage,
+	flow.CodeCutOff:         exitConflict,
 	flow.CodeInterrupted:    exitInterrupted,
 }
 

@@ -69,6 +69,9 @@ func (a *app) runPipeline(ctx context.Context, pipeline string, o *runOptions) e
 		if o.detach {
 			return a.answer(flow.RunReport{Run: record, Outputs: map[string]map[string]json.RawMessage{}}, func() { fmt.Fprintln(a.out, record.ID) })
 		}
+		if !l.Remote && record.State == flow.StateQueued {
+			return cutOff(ctx, l, &record)
+		}
 		if o.timeout > 0 {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, errWaitOver)
@@ -76,6 +79,24 @@ func (a *app) runPipeline(ctx context.Context, pipeline string, o *runOptions) e
 		}
 		return a.await(ctx, l, p.Plan, record.ID)
 	})
+}
+
+// cutOff says what a run in this process waits for. It is alone with the ledger, so the live run before it has nobody
+// who executes it, and waiting would never end.
+func cutOff(ctx context.Context, l *tool.Link, waiting *flow.RunRecord) error {
+	if _, err := l.Cancel(ctx, waiting.ID); err != nil {
+		return err
+	}
+	live, err := l.Runs(ctx, flow.RunQuery{Pipeline: flow.ID(waiting.Tenant, waiting.Pipeline), State: flow.StateRunning, Limit: 1})
+	if err != nil {
+		return err
+	}
+	e := &flow.Error{Code: flow.CodeCutOff, Message: "an earlier run of the pipeline was cut off, and has no end yet", Hint: "uniflow serve takes it up"}
+	if len(live) > 0 {
+		e.Op = "run " + string(live[0].ID)
+		e.Hint += "; to end it instead, first: uniflow runs cancel " + string(live[0].ID)
+	}
+	return e
 }
 
 // await follows a run to its end, whatever becomes of ctx: its end makes the run end too, so that its record is whole.

@@ -12,6 +12,8 @@ const (
 	CodeInterrupted Code = "UF6004"
 	// CodeWaitOver: a command waited as long as it was told to.
 	CodeWaitOver Code = "UF6005"
+	// CodeCutOff: an earlier run of the pipeline was cut off and waits for a host that takes it up.
+	CodeCutOff Code = "UF6006"
 )
 
 func cliCodes() []Explanation {
@@ -21,5 +23,6 @@ func cliCodes() []Explanation {
 		{CodeInput, "A file or value cannot be used", "A file that the command line names cannot be read, or what it or a flag holds is not of the form that is needed: the context of a run is a JSON object, and `--set` takes NAME=VALUE.\n\n    uniflow run weather --set year=2013 --set station=seattle\n    echo '{\"year\": 2013}' | uniflow run weather --context -"},
 		{CodeInterrupted, "Interrupted", "The command was ended by a signal, for example Ctrl-C. A run that it waited for was cancelled, and its record says so.\n\nA second signal ends the command at once; a run in the same process is then recorded as lost when a host next starts on the data folder."},
 		{CodeWaitOver, "The wait is over", "The command waited as long as `--timeout` allows and then cancelled the run.\n\nWait longer, or do not wait at all: `uniflow run PIPELINE --detach` on a host that serves, then `uniflow runs show @last`."},
+		{CodeCutOff, "An earlier run was cut off", "A pipeline has one live run at a time, and its last one never ended: the process that executed it died. Only a host that serves takes such a run up where it was cut off; a single `uniflow run` leaves it alone and cannot pass it.\n\nStart a host, which takes it up. If it shall not go on, ask for its end first:\n\n    uniflow runs cancel RUN\n    uniflow serve"},
 	}
 }

@@ -200,7 +200,9 @@ func (c *PluginCall) call(ctx context.Context, module flow.Module, scratch strin
 	}
 	var mu sync.Mutex
 	report := flow.PluginRun{}
-	hostCalls, done := service.New(service.Config{Blobs: blobs, Version: host.Version}).Open(limited, service.Attempt{
+	services := service.New(service.Config{Blobs: blobs, Version: host.Version})
+	call.Context.Features = services.Features()
+	hostCalls, done := services.Open(limited, service.Attempt{
 		Call: call,
 		Log: func(l flow.LogLine) {
 			mu.Lock()
@@ -231,7 +233,7 @@ func (c *PluginCall) runContext(now, deadline time.Time) flow.RunContext {
 	return flow.RunContext{
 		ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: "plugin-run", Version: flow.DigestOf(nil), RunID: id, Step: "main",
 		Function: c.Function, Attempt: 1, MaxAttempts: 1, IdempotencyKey: string(id) + "/main", Trigger: flow.TriggerManual,
-		ScheduledAt: now, StartedAt: now, Deadline: deadline, Context: filled(c.Context), With: filled(c.With), Item: json.RawMessage("null"), Features: []string{},
+		ScheduledAt: now, StartedAt: now, Deadline: deadline, Context: filled(c.Context), With: filled(c.With), Item: json.RawMessage("null"),
 	}
 }
 
