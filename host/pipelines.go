@@ -3,7 +3,6 @@ package host
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/gofunc"
 	"github.com/uniflow-dev/uniflow/host/internal/plan"
+	"github.com/uniflow-dev/uniflow/sdk/abi"
 )
 
 // Func is a step written in Go: it reads c.Context, sets outputs with c.Output, and fails its attempt by returning an
@@ -23,13 +23,13 @@ type Func = gofunc.Func
 type Call = gofunc.Call
 
 // Skip is an error that ends a step as skipped: no failure, and no step that needs it runs.
-func Skip(reason string) error { return gofunc.Skip(reason) }
+func Skip(reason string) error { return abi.Skip(reason) }
 
 // Retry is an error that asks for another attempt after a wait, if the step's retry policy has one left.
-func Retry(err error, after time.Duration) error { return gofunc.Retry(err, after) }
+func Retry(err error, after time.Duration) error { return abi.Retry(err, after) }
 
 // Permanent is an error that no retry can mend.
-func Permanent(err error) error { return gofunc.Permanent(err) }
+func Permanent(err error) error { return abi.Permanent(err) }
 
 // Register makes a Go function usable as a plugin of that name in pipelines that are defined in code. A name is
 // registered once.
@@ -221,15 +221,4 @@ func (h *Host) Versions(ctx context.Context, id string) ([]flow.VersionRecord, e
 		return nil, err
 	}
 	return h.store.Versions(ctx, e.plan.Tenant, e.plan.Pipeline) //nolint:wrapcheck // says it all
-}
-
-// mergeContext lays maps over one another, key by key.
-func mergeContext(layers ...map[string]json.RawMessage) map[string]json.RawMessage {
-	merged := map[string]json.RawMessage{}
-	for _, layer := range layers {
-		for k, v := range layer {
-			merged[k] = v
-		}
-	}
-	return merged
 }

@@ -2,7 +2,6 @@ package uniflow
 
 import (
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/sdk/abi"
@@ -10,40 +9,18 @@ import (
 
 // Ending is an error that says how a step wants to end. Any other error that a
 // step returns is a failure under the step's retry policy.
-type Ending struct {
-	Kind  abi.Kind
-	Code  string        // machine code of the plugin's own, may be empty
-	Err   error         // why, for people
-	After time.Duration // only for abi.KindRetry: how long to wait, at most abi.MaxRetryAfter
-}
-
-// Error returns the text of Err, or the name of the kind without one.
-func (e *Ending) Error() string {
-	if e.Err == nil {
-		return e.Kind.String()
-	}
-	return e.Err.Error()
-}
-
-// Unwrap returns Err.
-func (e *Ending) Unwrap() error { return e.Err }
+type Ending = abi.Ending
 
 // Skip ends the step because there is nothing to do. Its outputs are kept and
 // the run can still succeed.
-func Skip(reason string) error {
-	return &Ending{Kind: abi.KindSkip, Err: errors.New(reason)}
-}
+func Skip(reason string) error { return abi.Skip(reason) }
 
 // Retry ends the step with a transient failure. The wait may be zero: the
 // step's retry policy decides then.
-func Retry(err error, after time.Duration) error {
-	return &Ending{Kind: abi.KindRetry, Err: err, After: after}
-}
+func Retry(err error, after time.Duration) error { return abi.Retry(err, after) }
 
 // Permanent ends the step with a failure that trying again cannot heal.
-func Permanent(err error) error {
-	return &Ending{Kind: abi.KindPermanent, Err: err}
-}
+func Permanent(err error) error { return abi.Permanent(err) }
 
 // Execute runs a step against a host, tells the host why a failed step failed,
 // and returns how it ended. Main, Handle and sdktest are built on it.
@@ -56,20 +33,14 @@ func report(host Host, err error) abi.Kind {
 	if err == nil {
 		return abi.KindOK
 	}
-	end := &Ending{Kind: abi.KindFailed, Err: err}
-	if found, ok := errors.AsType[*Ending](err); ok {
-		end = &Ending{Kind: found.Kind, Code: found.Code, Err: err, After: found.After}
-	}
-	if end.Kind == abi.KindOK {
-		end.Kind = abi.KindFailed
-	}
-	host.Fail(end.Kind, end.message())
+	end := abi.EndingOf(err)
+	host.Fail(end.Kind, message(&end))
 	return end.Kind
 }
 
 // message is the text of the ending, or the structured form where there is
 // more to say than a text or where the text would be read as that form.
-func (e *Ending) message() []byte {
+func message(e *Ending) []byte {
 	text := abi.ClipMessage(e.Error())
 	plain := e.Code == "" && e.After <= 0 && (text == "" || text[0] != '{')
 	if plain {

@@ -22,7 +22,6 @@
 package uniflow
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -53,39 +52,11 @@ type Context struct {
 	host Host
 }
 
-// DecodeContext stores what the caller gave the run in the value v points to,
-// as json.Unmarshal does.
-func (c *Context) DecodeContext(v any) error { return decode("context", c.RunContext.Context, v) }
-
-// DecodeWith stores the inputs of the step in the value v points to, as
-// json.Unmarshal does.
-func (c *Context) DecodeWith(v any) error { return decode("with", c.With, v) }
-
-// DecodeItem stores the element of a fan-out in the value v points to, as
-// json.Unmarshal does. Outside a fan-out it fails.
-func (c *Context) DecodeItem(v any) error {
-	if c.ItemIndex == nil {
-		return Permanent(fmt.Errorf("step %s has no item: it is not called with each", c.Step))
-	}
-	return decode("item", c.Item, v)
-}
-
-// decode fails permanently: the same input cannot fit better the next time.
-func decode(what string, doc json.RawMessage, v any) error {
-	if len(doc) == 0 {
-		doc = json.RawMessage("null")
-	}
-	if err := json.Unmarshal(doc, v); err != nil {
-		return Permanent(fmt.Errorf("%s does not have the expected shape: %w", what, err))
-	}
-	return nil
-}
-
 // Output sets a named output to v as JSON; the last one of a name wins. The
 // error wraps abi.TooLarge over the step's output limit and abi.Invalid for a
 // name or a value that is no text or no JSON.
 func (c *Context) Output(name string, v any) error {
-	value, err := marshal(v)
+	value, err := abi.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("output %q: %w", name, err)
 	}
@@ -93,17 +64,6 @@ func (c *Context) Output(name string, v any) error {
 		return fmt.Errorf("output %q of %d bytes: %w", name, len(value), err)
 	}
 	return nil
-}
-
-// marshal is json.Marshal without the escapes that only HTML needs.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Debug logs a line that is formatted as by fmt.Sprintf.
@@ -139,7 +99,7 @@ func (c *Context) Progress(done float64, message string) (cancelled bool) {
 // The error wraps an abi.Errno: abi.Denied without a grant, abi.UnknownOp on a
 // host that does not offer the service.
 func (c *Context) Call(op string, request, response any) error {
-	doc, err := marshal(request)
+	doc, err := abi.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}

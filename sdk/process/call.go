@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,40 +34,12 @@ type Call struct {
 	fallback io.Writer  // of log lines after cancellation, when the stream is closed
 }
 
-// DecodeContext stores what the caller gave the run in the value v points to,
-// as json.Unmarshal does.
-func (c *Call) DecodeContext(v any) error { return decode("context", c.Context, v) }
-
-// DecodeWith stores the inputs of the step in the value v points to, as
-// json.Unmarshal does.
-func (c *Call) DecodeWith(v any) error { return decode("with", c.With, v) }
-
-// DecodeItem stores the element of a fan-out in the value v points to, as
-// json.Unmarshal does. Outside a fan-out it fails.
-func (c *Call) DecodeItem(v any) error {
-	if c.ItemIndex == nil {
-		return Permanent(fmt.Errorf("step %s has no item: it is not called with each", c.Step))
-	}
-	return decode("item", c.Item, v)
-}
-
-// decode fails permanently: the same input cannot fit better the next time.
-func decode(what string, doc json.RawMessage, v any) error {
-	if len(doc) == 0 {
-		doc = json.RawMessage("null")
-	}
-	if err := json.Unmarshal(doc, v); err != nil {
-		return Permanent(fmt.Errorf("%s does not have the expected shape: %w", what, err))
-	}
-	return nil
-}
-
 // Output sets a named output to v as JSON; the last one of a name wins. The
 // error wraps abi.TooLarge over the step's output limit and abi.Invalid for a
 // name or a value that is no text or no JSON. A value over 8 MiB must be an
 // artifact.
 func (c *Call) Output(name string, v any) error {
-	value, err := marshal(v)
+	value, err := abi.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("output %q: %w: %w", name, abi.Invalid, err)
 	}
@@ -81,21 +52,6 @@ func (c *Call) Output(name string, v any) error {
 		return fmt.Errorf("output %q of %d bytes: %w", name, len(value), e)
 	}
 	return c.send(&proto.RunEvent{Event: &proto.RunEvent_Output{Output: &proto.Output{Name: name, ValueJson: value}}})
-}
-
-// marshal is json.Marshal without the escapes that only HTML needs. JSON that is
-// marshalled already stays as it is.
-func marshal(v any) ([]byte, error) {
-	if raw, ok := v.(json.RawMessage); ok {
-		return raw, nil
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Artifact stores what r yields, and sets the output of the same name to its
@@ -186,7 +142,7 @@ func (c *Call) Progress(done float64, message string) (cancelled bool) {
 // host that does not offer the service, abi.Cancelled once the attempt is
 // being stopped.
 func (c *Call) Call(ctx context.Context, op string, request, response any) error {
-	doc, err := marshal(request)
+	doc, err := abi.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}

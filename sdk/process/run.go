@@ -16,7 +16,7 @@ import (
 // Describe implements proto.PluginServer.
 func (s *server) Describe(context.Context, *proto.DescribeRequest) (*proto.DescribeResponse, error) {
 	s.redirectPrinting()
-	doc, err := marshal(s.plugin.Descriptor)
+	doc, err := abi.Marshal(s.plugin.Descriptor)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "descriptor: %v", err)
 	}
@@ -68,7 +68,7 @@ func doneOf(err error) *proto.Done {
 	if err == nil {
 		return &proto.Done{}
 	}
-	end := endingOf(err)
+	end := abi.EndingOf(err)
 	return &proto.Done{
 		Kind: int32(end.Kind), Code: abi.ClipMessage(end.Code), Message: abi.ClipMessage(end.Error()),
 		RetryAfterMs: max(end.After.Milliseconds(), 0),

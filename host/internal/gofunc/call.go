@@ -3,12 +3,10 @@ package gofunc
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
@@ -112,12 +110,10 @@ func (c *Call) close() flow.Usage {
 func (c *Call) result(err error, usage flow.Usage) flow.Result {
 	r := flow.Result{Usage: usage}
 	if err != nil {
-		r.Verdict, r.Message = flow.VerdictFailed, abi.ClipMessage(err.Error())
-		if end, ok := errors.AsType[*Ending](err); ok {
-			r.Verdict, r.Code = end.Verdict, end.Code
-			if r.Verdict == flow.VerdictRetry {
-				r.RetryAfter = flow.Duration(min(max(end.After, 0), abi.MaxRetryAfter))
-			}
+		end := abi.EndingOf(err)
+		r.Verdict, r.Code, r.Message = flow.Verdict(end.Kind), end.Code, abi.ClipMessage(end.Error())
+		if r.Verdict == flow.VerdictRetry {
+			r.RetryAfter = flow.Duration(min(max(end.After, 0), abi.MaxRetryAfter))
 		}
 	}
 	if r.Verdict == flow.VerdictOK || r.Verdict == flow.VerdictSkip {
@@ -127,32 +123,4 @@ func (c *Call) result(err error, usage flow.Usage) flow.Result {
 }
 
 // Ending is an error that says how a step wants to end. Any other error is a failure under the step's retry policy.
-type Ending struct {
-	Verdict flow.Verdict
-	// Code is a machine code of the function's own; it may be empty.
-	Code string
-	Err  error
-	// After is the wait before the next attempt, for VerdictRetry; zero leaves it to the policy.
-	After time.Duration
-}
-
-// Error returns the text of Err.
-func (e *Ending) Error() string { return e.Err.Error() }
-
-// Unwrap returns Err.
-func (e *Ending) Unwrap() error { return e.Err }
-
-// Skip ends a step because there is nothing to do. Its outputs are kept.
-func Skip(reason string) error {
-	return &Ending{Verdict: flow.VerdictSkip, Err: errors.New(reason)}
-}
-
-// Retry ends a step with a transient failure.
-func Retry(err error, after time.Duration) error {
-	return &Ending{Verdict: flow.VerdictRetry, Err: err, After: after}
-}
-
-// Permanent ends a step with a failure that trying again cannot heal.
-func Permanent(err error) error {
-	return &Ending{Verdict: flow.VerdictPermanent, Err: err}
-}
+type Ending = abi.Ending

@@ -61,7 +61,7 @@ func behave(ctx context.Context, c *gofunc.Call) error {
 	}
 	err = guest.Behave(run, adapter{ctx, c})
 	if end, ok := errors.AsType[*guest.End](err); ok {
-		return &gofunc.Ending{Verdict: flow.Verdict(end.Kind), Code: end.Code, Err: errors.New(end.Message), After: end.After}
+		return &gofunc.Ending{Kind: end.Kind, Code: end.Code, Err: errors.New(end.Message), After: end.After}
 	}
 	return err
 }
@@ -124,8 +124,8 @@ func TestVerdictsOfErrors(t *testing.T) {
 	t.Parallel()
 	rt := gofunc.New(quiet())
 	for name, end := range map[string]error{
-		"plain": errors.New("no"), "skip": gofunc.Skip("nothing new"), "permanent": gofunc.Permanent(errors.New("never")),
-		"retry": fmt.Errorf("wrapped: %w", gofunc.Retry(errors.New("busy"), time.Hour*48)),
+		"plain": errors.New("no"), "skip": abi.Skip("nothing new"), "permanent": abi.Permanent(errors.New("never")),
+		"retry": fmt.Errorf("wrapped: %w", abi.Retry(errors.New("busy"), time.Hour*48)),
 	} {
 		if err := rt.Register(name, func(context.Context, *gofunc.Call) error { return end }); err != nil {
 			t.Fatal(err)
