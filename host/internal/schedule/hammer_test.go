@@ -36,12 +36,14 @@ func (c *counting) Run(_ context.Context, _ *flow.Plan, claimed flow.Claimed) (f
 	return flow.Ending{Outcome: flow.Succeeded}, nil
 }
 
+var hammered = flow.Plan{Tenant: "default", Pipeline: "p", Digest: flow.Digest("sha256:" + strings.Repeat("0", 64)), Timeout: flow.Duration(time.Hour)}
+
 // The promise: no run of a pipeline ever overlaps another, whatever triggers it. Rounds are pipelines, because what is
 // hammered is the first fire: there gocron may start a job twice. In each round eight triggers meet gocron's own at the
 // instant of the slot, on the real dispatcher and the real store.
 func TestNoRunOverlapsAnother(t *testing.T) {
 	t.Parallel()
-	const rounds, together, manual = 1000, 100, 5
+	const rounds, together = 1000, 100
 	path := filepath.Join(t.TempDir(), "uniflow.db")
 	synctest.Test(t, func(t *testing.T) {
 		store, err := sqlite.Open(t.Context(), sqlite.Config{Path: path, Boot: "hammer"})
@@ -53,15 +55,14 @@ func TestNoRunOverlapsAnother(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		plan := flow.Plan{Tenant: "default", Pipeline: "p", Digest: flow.Digest("sha256:" + strings.Repeat("0", 64)), Timeout: flow.Duration(time.Hour)}
-		if err := store.SavePlan(t.Context(), plan); err != nil {
+		if err := store.SavePlan(t.Context(), hammered); err != nil {
 			t.Fatal(err)
 		}
 		runner := &counting{live: map[string]*atomic.Int32{}}
 		log := slog.New(slog.DiscardHandler)
 		dispatcher := dispatch.New(dispatch.Config{Queue: store, Runner: runner, Logger: log})
 		clock, err := New(Config{Queue: dispatcher, Ledger: store, Logger: log, NewRun: func(_ context.Context, r flow.ScheduleRecord, trigger flow.Trigger) (flow.Run, error) {
-			return flow.Run{ID: flow.SlotRunID(r.Tenant, r.Pipeline, r.Name, trigger.ScheduledAt), Tenant: r.Tenant, Pipeline: r.Pipeline, Version: plan.Digest, Trigger: trigger}, nil
+			return flow.Run{ID: flow.SlotRunID(r.Tenant, r.Pipeline, r.Name, trigger.ScheduledAt), Tenant: r.Tenant, Pipeline: r.Pipeline, Version: hammered.Digest, Trigger: trigger}, nil
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -85,32 +86,10 @@ func TestNoRunOverlapsAnother(t *testing.T) {
 			t.Fatal(err)
 		}
 		clock.Start()
-		var triggers sync.WaitGroup
 		for wave := range rounds / together {
+			var triggers sync.WaitGroup
 			for _, r := range records[wave*together : (wave+1)*together] {
-				e := clock.entries[key{r.Tenant, r.Name}]
-				due := time.Until(e.cal.Next(began))
-				trigger := func(fire func()) {
-					triggers.Go(func() {
-						time.Sleep(due)
-						fire()
-					})
-				}
-				for range manual {
-					run := flow.Run{ID: flow.NewRunID(time.Now()), Tenant: r.Tenant, Pipeline: r.Pipeline, Version: plan.Digest, Trigger: flow.Trigger{Kind: flow.TriggerManual, ScheduledAt: time.Now()}}
-					trigger(func() {
-						if _, err := dispatcher.Offer(t.Context(), flow.Offer{Run: run}); err != nil {
-							t.Error(err)
-						}
-					})
-				}
-				trigger(func() { clock.fire(e) })
-				trigger(func() { clock.drain(e) })
-				trigger(func() {
-					if err := dispatcher.Next(t.Context(), r.Tenant, r.Pipeline); err != nil {
-						t.Error(err)
-					}
-				})
+				eightTriggers(t, &triggers, clock, dispatcher, r)
 			}
 			triggers.Wait()
 		}
@@ -127,6 +106,37 @@ func TestNoRunOverlapsAnother(t *testing.T) {
 		}
 		for _, r := range records {
 			checkHistory(t, store, r, manual+1)
+		}
+	})
+}
+
+const manual = 5
+
+// eightTriggers wait for the slot of a schedule and ask for runs then: five by hand, two as doubled alarms would, and
+// one for whatever waits.
+func eightTriggers(t *testing.T, group *sync.WaitGroup, clock *Scheduler, dispatcher *dispatch.Dispatcher, r flow.ScheduleRecord) {
+	t.Helper()
+	e := clock.entries[key{r.Tenant, r.Name}]
+	due := time.Until(e.cal.Next(r.Since))
+	trigger := func(fire func()) {
+		group.Go(func() {
+			time.Sleep(due)
+			fire()
+		})
+	}
+	for range manual {
+		run := flow.Run{ID: flow.NewRunID(time.Now()), Tenant: r.Tenant, Pipeline: r.Pipeline, Version: hammered.Digest, Trigger: flow.Trigger{Kind: flow.TriggerManual, ScheduledAt: time.Now()}}
+		trigger(func() {
+			if _, err := dispatcher.Offer(t.Context(), flow.Offer{Run: run}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	trigger(func() { clock.fire(e) })
+	trigger(func() { clock.drain(e) })
+	trigger(func() {
+		if err := dispatcher.Next(t.Context(), r.Tenant, r.Pipeline); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -213,147 +214,6 @@ func TestEverySlotEndsOnce(t *testing.T) {
 	}
 }
 
-func TestCatchUp(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name    string
-		catchup flow.Catchup
-		overlap flow.Overlap
-		down    time.Duration
-		starts  []string
-		missed  int
-	}{
-		{"none", flow.Catchup{Runs: "none", Within: flow.Duration(time.Hour)}, flow.OverlapWait, 65 * time.Minute, []string{}, 6},
-		{"latest", flow.Catchup{Runs: "latest", Within: flow.Duration(time.Hour)}, flow.OverlapWait, 65 * time.Minute, []string{"a-5m0s@0s"}, 5},
-		{"latest too old", flow.Catchup{Runs: "latest", Within: flow.Duration(time.Minute)}, flow.OverlapWait, 65 * time.Minute, []string{}, 6},
-		{"all", flow.Catchup{Runs: "all", Within: flow.Duration(24 * time.Hour)}, flow.OverlapWait, 35 * time.Minute, []string{"a-25m0s@0s", "a-15m0s@1m0s", "a-5m0s@2m0s"}, 0},
-		{"all within", flow.Catchup{Runs: "all", Within: flow.Duration(20 * time.Minute)}, flow.OverlapWait, 65 * time.Minute, []string{"a-15m0s@0s", "a-5m0s@1m0s"}, 4},
-		{"all at most", flow.Catchup{Runs: "all", Within: flow.Duration(24 * time.Hour), Max: 2}, flow.OverlapWait, 65 * time.Minute, []string{"a-15m0s@0s", "a-5m0s@1m0s"}, 4},
-		{"all, none takes another's place", flow.Catchup{Runs: "all", Within: flow.Duration(24 * time.Hour)}, flow.OverlapReplace, 35 * time.Minute, []string{"a-25m0s@0s", "a-15m0s@1m0s", "a-5m0s@2m0s"}, 0},
-		{"all, none is skipped", flow.Catchup{Runs: "all", Within: flow.Duration(24 * time.Hour)}, flow.OverlapSkip, 35 * time.Minute, []string{"a-25m0s@0s", "a-15m0s@1m0s", "a-5m0s@2m0s"}, 0},
-		{"all by default at most 100", flow.Catchup{Runs: "all", Within: flow.Duration(2400 * time.Hour)}, flow.OverlapWait, 2000 * time.Minute, nil, 100},
-		{"two months", flow.Catchup{Runs: "latest", Within: flow.Duration(time.Hour)}, flow.OverlapSkip, 60 * 24 * time.Hour, []string{"a+0s@0s"}, 8639},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				pass(test.down % (10 * time.Minute)) // slots fall on tens of minutes
-				from := time.Now()
-				w := newWorld(t)
-				w.duration = func(flow.Run) time.Duration { return time.Minute }
-				r := every("a", "every 10m", test.overlap)
-				r.Catchup, r.Watermark = test.catchup, from.Add(-test.down)
-				s := w.scheduler(r)
-				s.Start()
-				pass(3*time.Minute + 30*time.Second)
-				if test.missed == 100 {
-					pass(100 * time.Minute)
-				}
-				w.stop(s)
-				switch got := w.starts(from); {
-				case test.starts != nil:
-					same(t, got, test.starts)
-				case len(got) < 100:
-					t.Errorf("%d runs", len(got))
-				}
-				if got := w.tally("a")[flow.SlotMissed]; got != test.missed {
-					t.Errorf("%d slots missed, want %d", got, test.missed)
-				}
-				for _, x := range w.started {
-					if x.run.Trigger.ScheduledAt.Before(from) && x.run.Trigger.Kind != flow.TriggerCatchup {
-						t.Errorf("trigger %s", x.run.Trigger.Kind)
-					}
-				}
-				if s.Rearmed() != 0 {
-					t.Error("a downtime was taken for a fault of the clock")
-				}
-			})
-		})
-	}
-}
-
-// What is owed is settled at the start: a slot does not grow too old while those before it run.
-func TestCatchUpWithinCountsFromTheStart(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		pass(5 * time.Minute)
-		from := time.Now()
-		w := newWorld(t)
-		w.duration = func(flow.Run) time.Duration { return 30 * time.Minute }
-		r := every("a", "every 10m", flow.OverlapWait)
-		r.Catchup, r.Watermark = flow.Catchup{Runs: "all", Within: flow.Duration(20 * time.Minute)}, from.Add(-35*time.Minute)
-		s := w.scheduler(r)
-		s.Start()
-		pass(61 * time.Minute)
-		w.stop(s)
-		same(t, w.starts(from), []string{"a-15m0s@0s", "a-5m0s@30m0s", "a+55m0s@1h0m0s"})
-		if got := w.tally("a"); got[flow.SlotMissed] != 1 || got[flow.SlotCoalesced] != 5 {
-			t.Errorf("endings %v", got)
-		}
-	})
-}
-
-// All of a downtime's slots run one after the other, also behind a run that is live.
-func TestCatchUpAllBehindALiveRun(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		pass(5 * time.Minute)
-		from := time.Now()
-		w := newWorld(t)
-		w.duration = func(flow.Run) time.Duration { return time.Minute }
-		r := every("a", "every 10m", flow.OverlapWait)
-		r.Catchup, r.Watermark = flow.Catchup{Runs: "all", Within: flow.Duration(time.Hour)}, from.Add(-35*time.Minute)
-		s := w.scheduler(r)
-		w.manual("a")
-		s.Start()
-		pass(4*time.Minute + time.Second)
-		w.stop(s)
-		same(t, w.starts(from), []string{"+0s@0s", "a-25m0s@1m0s", "a-15m0s@2m0s", "a-5m0s@3m0s"})
-	})
-}
-
-// A clock that went on by itself makes a downtime of what it skipped.
-func TestClockJumpIsADowntime(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		r := every("a", "every 10m", flow.OverlapWait)
-		s := w.scheduler(r)
-		s.Start()
-		pass(12 * time.Minute)
-		down := s.down.Load()
-		s.look(time.Now())
-		if s.down.Load() != down {
-			t.Error("a look in the sweeper's rhythm was taken for a jump")
-		}
-		s.seen.Store(time.Now().Add(-time.Minute).UnixNano())
-		s.look(time.Now())
-		if s.down.Load() != down {
-			t.Error("a minute without a look was taken for a jump")
-		}
-		s.seen.Store(time.Now().Add(time.Hour).UnixNano())
-		s.look(time.Now())
-		if s.down.Load() != down {
-			t.Error("a step back was taken for a jump")
-		}
-		// As if the last 12 minutes had been asleep: the slot at 10 was not taken.
-		w.mu.Lock()
-		w.watermark["a"], w.endings["a"] = r.Watermark, map[int64]flow.SlotRecord{}
-		w.mu.Unlock()
-		s.seen.Store(r.Watermark.UnixNano())
-		e := s.entries[key{"default", "a"}]
-		e.mu.Lock()
-		e.record.Watermark, e.record.Catchup.Runs = r.Watermark, "none"
-		e.mu.Unlock()
-		s.fire(e)
-		w.stop(s)
-		if got := w.tally("a"); got[flow.SlotMissed] != 1 || len(w.started) != 1 {
-			t.Errorf("endings %v, %d runs; want the slot of the jump missed", got, len(w.started))
-		}
-	})
-}
-
 // What no alarm fired for is taken by the sweeper, and counted.
 func TestSweeperTakesWhatTheAlarmLeft(t *testing.T) {
 	t.Parallel()
@@ -520,6 +380,68 @@ func TestApplyIsTheWholeSet(t *testing.T) {
 		got := w.starts(from)[2:]
 		slices.Sort(got)
 		same(t, got, []string{"added+12m0s@12m0s", "added+16m0s@16m0s", "added+20m0s@20m0s", "kept+20m0s@20m0s"})
+	})
+}
+
+// Schedules come, change and go from many sides while they fire; what is there at the end fires on time.
+func TestChangesFromManySides(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.edits, w.duration = true, func(flow.Run) time.Duration { return 700 * time.Millisecond }
+		var records []flow.ScheduleRecord
+		for i := range 20 {
+			records = append(records, every(fmt.Sprint("s", i), "every 1s", flow.OverlapWait))
+		}
+		s := w.scheduler(records...)
+		s.Start()
+		var sides sync.WaitGroup
+		for side := range uint64(6) {
+			random := rand.New(rand.NewPCG(side, 1)) //nolint:gosec // reproducible
+			sides.Go(func() {
+				for range 200 {
+					time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
+					r := records[random.IntN(len(records))]
+					r.At = []string{"every 1s", "every 2s"}[random.IntN(2)]
+					r.Overlap = []flow.Overlap{flow.OverlapWait, flow.OverlapReplace, flow.OverlapSkip}[random.IntN(3)]
+					r.Watermark = time.Now().UTC()
+					if err := []func() error{
+						func() error { return s.Set(r) },
+						func() error { return s.Remove(r.Tenant, r.Name) },
+						func() error { return s.Apply(append([]flow.ScheduleRecord{r}, records[:10]...)) },
+					}[random.IntN(3)](); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		sides.Wait()
+		final := records[:5]
+		if err := s.Apply(nil); err != nil {
+			t.Error(err)
+		}
+		pass(time.Second)
+		for i := range final {
+			final[i] = every(final[i].Name, "every 5s", flow.OverlapWait)
+			w.know(final[i])
+		}
+		if err := s.Apply(final); err != nil {
+			t.Error(err)
+		}
+		if known := len(s.entries) + len(s.spare); known > len(records)+1 {
+			t.Errorf("gocron knows %d jobs of %d schedules", known, len(records))
+		}
+		before := len(w.started)
+		pass(51 * time.Second)
+		w.stop(s)
+		for _, x := range w.started[before:] {
+			if !x.at.Equal(x.run.Trigger.ScheduledAt) {
+				t.Errorf("%s: slot %s ran at %s", x.run.Trigger.Schedule, x.run.Trigger.ScheduledAt, x.at)
+			}
+		}
+		if got := len(w.started) - before; got != 5*10 {
+			t.Errorf("%d runs, want 50", got)
+		}
 	})
 }
 

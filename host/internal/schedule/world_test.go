@@ -18,6 +18,7 @@ type world struct {
 	t        *testing.T
 	duration func(flow.Run) time.Duration
 	newRun   func(flow.Run) error // may refuse or panic; nil is neither
+	edits    bool                 // schedules are edited wildly: records cannot be checked
 
 	mu        sync.Mutex
 	calendars map[string]*calendar.Schedule
@@ -238,6 +239,9 @@ func (w *world) SaveSlots(ctx context.Context, _, schedule string, watermark tim
 
 // record keeps endings and checks that they are those of exactly the slots between the watermarks.
 func (w *world) record(schedule string, watermark time.Time, records []flow.SlotRecord) {
+	if w.edits {
+		return
+	}
 	cal, before := w.calendars[schedule], w.watermark[schedule]
 	count := int64(0)
 	for _, r := range records {
