@@ -2,6 +2,24 @@ package flow
 
 // UF5xxx: host, store and API.
 const (
+	// CodeLedgerLocked: another host uses the data folder.
+	CodeLedgerLocked Code = "UF5001"
+	// CodeLedgerDamaged: the ledger's file is damaged.
+	CodeLedgerDamaged Code = "UF5002"
+	// CodeLedgerForeign: the ledger's place is taken by something else.
+	CodeLedgerForeign Code = "UF5003"
+	// CodeLedgerNewer: the ledger has another form than this program reads.
+	CodeLedgerNewer Code = "UF5004"
+	// CodeLedgerFull: the disk is full.
+	CodeLedgerFull Code = "UF5005"
+	// CodeLedgerIO: the ledger's file cannot be read or written.
+	CodeLedgerIO Code = "UF5006"
+	// CodeLedgerMissing: there is no ledger to read.
+	CodeLedgerMissing Code = "UF5007"
+	// CodeArtifactDamaged: an artifact is not what its digest says.
+	CodeArtifactDamaged Code = "UF5008"
+	// CodeArtifactIO: an artifact cannot be read or written.
+	CodeArtifactIO Code = "UF5009"
 	// CodeStopping: a request came while the host was stopping.
 	CodeStopping Code = "UF5101"
 	// CodeRunEnded: a run that has ended was to be changed.
@@ -30,6 +48,15 @@ const (
 
 func hostCodes() []Explanation {
 	return []Explanation{
+		{CodeLedgerLocked, "Another host uses the data folder", "One host at a time writes a ledger: it holds a lock beside the file for as long as it lives. The kernel takes the lock back when the process ends, however it ends, so a lock is never left over.\n\nAsk the running host (commands find it by the socket in the data folder), stop it, or give this one a folder of its own with `data` under [host]. Reading verbs need no lock."},
+		{CodeLedgerDamaged, "The ledger is damaged", "The database was checked at the start, and its content is not what was written: the disk, a copy made while the host was live, or another program changed it. Nothing was changed.\n\nStop the host, move the database and its -wal and -shm files away, and put a backup in their place. Without one the host starts with an empty ledger; remove the .lock file too if the database is empty."},
+		{CodeLedgerForeign, "The place of the ledger is taken", "Where the ledger should be is a folder, or the database of another program. It was left alone.\n\nName another data folder with `data` under [host]."},
+		{CodeLedgerNewer, "The ledger has another form", "The form of the ledger moves with versions of uniflow, forward only. Either a newer version wrote this ledger, or a reading verb found one that the host has not brought up to date yet.\n\nUse the newer version, or start the host once."},
+		{CodeLedgerFull, "The disk is full", "What was to be recorded did not fit; nothing of it was, and the caller was told. Everything recorded before is intact.\n\nMake space on the disk of the data folder. The host goes on by itself. `keep` on pipelines bounds the history."},
+		{CodeLedgerIO, "The ledger cannot be read or written", "The system refused to open, read, write or sync the database or its lock: permissions, a failing disk, or a network file system, on which a ledger must not lie.\n\nThe message ends with the system's own words. After a failed sync the host writes nothing more until it is started again."},
+		{CodeLedgerMissing, "There is no ledger yet", "A reading verb found no database in the data folder: no run has been recorded there.\n\nStart a run with `uniflow run PIPELINE`, or the host with `uniflow serve`; or name the right folder with `data` under [host]."},
+		{CodeArtifactDamaged, "An artifact is damaged", "Artifacts are named by the digest of their bytes and checked whenever they are read. These bytes have changed on the disk.\n\nRun the pipeline again: an artifact that is put again replaces the damaged file of the same digest."},
+		{CodeArtifactIO, "An artifact cannot be read or written", "The system refused to read or write below `artifacts` in the data folder. The message ends with the system's own words.\n\nCheck the space on the disk and the permissions of the data folder."},
 		{CodeStopping, "The host is stopping", "The host was asked to stop: it lets live runs end within the drain time and takes no new ones.\n\nAsk again once the host is back; schedules catch up by themselves as their catchup setting says."},
 		{CodeRunEnded, "The run has ended", "A run that has ended is history: its record is final and cannot be cancelled.\n\nStart a new run with `uniflow run PIPELINE`."},
 		{CodeNotFound, "Not found", "Nothing of that name is known to this host. Names are ids: `weather` in the default tenant, `acme/weather` in a tenant.\n\n`uniflow pipeline list`, `uniflow schedule list` and `uniflow runs list` show what there is."},

@@ -144,3 +144,18 @@ func TestPlanEnds(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestEditDistance(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"", "abc", 3}, {"abc", "abc", 0}, {"daily", "dayly", 1}, {"hourly", "hourl", 1}, {"clean", "celan", 1}, {"step", "steps", 1}, {"kitten", "sitting", 3}} {
+		if got := EditDistance(c.a, c.b); got != c.want {
+			t.Errorf("%q, %q: got %d, want %d", c.a, c.b, got, c.want)
+		}
+		if got := EditDistance(c.b, c.a); got != c.want {
+			t.Errorf("%q, %q: got %d, want %d", c.b, c.a, got, c.want)
+		}
+	}
+}

@@ -25,8 +25,12 @@ func cronFields() []field {
 		short[i] = short[i][:3]
 	}
 	return []field{
-		{"second", 0, 59, nil}, {"minute", 0, 59, nil}, {"hour", 0, 23, nil},
-		{"day of the month", 1, 31, nil}, {"month", 1, 12, monthNames()}, {"weekday", 0, 7, short},
+		{"second", 0, 59, nil},
+		{"minute", 0, 59, nil},
+		{"hour", 0, 23, nil},
+		{"day of the month", 1, 31, nil},
+		{"month", 1, 12, monthNames()},
+		{"weekday", 0, 7, short},
 	}
 }
 

@@ -122,8 +122,10 @@ func (d *draft) mustFire(whole word) *Error {
 	if _, ok := d.pattern.next(0); ok {
 		return nil
 	}
-	return &Error{Code: flow.CodeScheduleNever, Length: len(whole.text), Message: fmt.Sprintf("the schedule %s never fires: no date matches it", quote(whole.text)),
-		Hint: "mend the day or the month; the last day of each month is `monthly last HH:MM`"}
+	return &Error{
+		Code: flow.CodeScheduleNever, Length: len(whole.text), Message: fmt.Sprintf("the schedule %s never fires: no date matches it", quote(whole.text)),
+		Hint: "mend the day or the month; the last day of each month is `monthly last HH:MM`",
+	}
 }
 
 func kindsHint() string {

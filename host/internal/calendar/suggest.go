@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
 // suggest returns "did you mean ...? " with a valid text close to a mistaken one, or "". Nothing is suggested that
@@ -90,7 +92,7 @@ func joinLists(words []string) []string {
 func nearestKind(w string) Kind {
 	best, distance := Kind(""), 3
 	for _, f := range forms() {
-		if d := editDistance(w, string(f.kind)); d < distance {
+		if d := flow.EditDistance(w, string(f.kind)); d < distance {
 			best, distance = f.kind, d
 		}
 	}
@@ -181,7 +183,7 @@ func mendWeekdays(text string) string {
 			if strings.HasPrefix(name, full[:3]) {
 				return full[:3]
 			}
-			if d := editDistance(name, full); d < distance {
+			if d := flow.EditDistance(name, full); d < distance {
 				best, distance = full[:3], d
 			}
 		}

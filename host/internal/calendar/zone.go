@@ -76,8 +76,10 @@ func loadZone(name string) (*time.Location, *Error) {
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {
-		return nil, &Error{Code: flow.CodeScheduleZone, Length: len(name), Message: fmt.Sprintf("zone %q cannot be loaded: %v", name, err),
-			Hint: "repair the tz database of this machine, or unset ZONEINFO"}
+		return nil, &Error{
+			Code: flow.CodeScheduleZone, Length: len(name), Message: fmt.Sprintf("zone %q cannot be loaded: %v", name, err),
+			Hint: "repair the tz database of this machine, or unset ZONEINFO",
+		}
 	}
 	return zone, nil
 }
@@ -92,8 +94,10 @@ func knownZone(name string) bool {
 }
 
 func unknownZone(name string) *Error {
-	e := &Error{Code: flow.CodeScheduleZone, Length: len(name), Message: fmt.Sprintf("unknown zone %s", quote(name)),
-		Hint: "a zone is a name of the tz database, such as `UTC` or `Europe/Berlin`"}
+	e := &Error{
+		Code: flow.CodeScheduleZone, Length: len(name), Message: fmt.Sprintf("unknown zone %s", quote(name)),
+		Hint: "a zone is a name of the tz database, such as `UTC` or `Europe/Berlin`",
+	}
 	if near := nearestZone(name); near != "" {
 		e.Hint = fmt.Sprintf("did you mean `%s`? %s", near, e.Hint)
 	}
@@ -113,7 +117,7 @@ func nearestZone(name string) string {
 		if folded == wanted {
 			return known
 		}
-		d := editDistance(wanted, folded)
+		d := flow.EditDistance(wanted, folded)
 		if strings.HasSuffix(folded, "/"+wanted) {
 			d = 0 // the city alone
 		}
@@ -122,25 +126,4 @@ func nearestZone(name string) string {
 		}
 	}
 	return best
-}
-
-// editDistance returns how many bytes must be put in, left out or changed to make b of a.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,12 +1,13 @@
 package manifest
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
 const maxEcho = 60 // characters of foreign text in a message
@@ -109,46 +110,11 @@ func closest(typed string, words []string) string {
 	}
 	best, least := "", max(1, len(typed)/3)+1
 	for _, word := range words {
-		if d := distance(strings.ToLower(typed), word); d < least {
+		if d := flow.EditDistance(strings.ToLower(typed), word); d < least {
 			best, least = word, d
 		}
 	}
 	return best
-}
-
-// distance counts the insertions, deletions, replacements and swaps of neighbours between two words.
-func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(b)]
-}
-
-// didYouMean suggests one of words, or lists them where they are few.
-func didYouMean(typed string, words []string) string {
-	const few = 12
-	if word := closest(typed, words); word != "" {
-		return fmt.Sprintf("did you mean %q?", word)
-	}
-	if len(words) <= few {
-		return "expected " + oneOf(words)
-	}
-	return ""
 }
 
 // oneOf lists words: a, b or c.
