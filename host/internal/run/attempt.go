@@ -104,14 +104,14 @@ func (x *execution) input(ctx context.Context, s *stepState, e *element) (input,
 		ok, err := p.when.Bool(ctx, values)
 		switch {
 		case err != nil:
-			return input{}, expressionFailed(fmt.Sprintf("when of step %q", s.step.Name), err), false
+			return input{}, expressionFailed(ctx, fmt.Sprintf("when of step %q", s.step.Name), err), false
 		case !ok:
 			return input{}, flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonCondition, Message: "the condition is false: " + s.step.When}, false
 		}
 	}
 	in, err := p.bind(ctx, values)
 	if err != nil {
-		return input{}, expressionFailed(fmt.Sprintf("step %q", s.step.Name), err), false
+		return input{}, expressionFailed(ctx, fmt.Sprintf("step %q", s.step.Name), err), false
 	}
 	return in, flow.Ending{}, true
 }

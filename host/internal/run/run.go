@@ -95,7 +95,7 @@ func (x *execution) condition(ctx context.Context) (flow.Ending, bool) {
 	ok, err := x.program.when.Bool(ctx, x.values(nil))
 	switch {
 	case err != nil:
-		return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonExpression, Message: fmt.Sprintf("when of pipeline %q: %v", x.plan.ID(), err)}, true
+		return expressionFailed(ctx, fmt.Sprintf("when of pipeline %q", x.plan.ID()), err), true
 	case !ok:
 		return flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonCondition, Message: "the condition of the pipeline is false: " + x.plan.When}, true
 	}

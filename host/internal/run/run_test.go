@@ -255,6 +255,42 @@ func TestCancelOfAStepThatWaits(t *testing.T) {
 	})
 }
 
+// A run may be asked to end before it began, or between the start of a step and its expressions.
+func TestCancelBeforeTheFirstStep(t *testing.T) {
+	for _, when := range []string{"", "context.year > 2000.0"} {
+		t.Run(when, func(t *testing.T) {
+			in(t, func(t *testing.T, r *rig) {
+				r.plan.When = when
+				r.claimed.Run.Context = outputsOf(`{"year": 2015, "list": [1]}`)
+				ctx := asks(t, 0, flow.ReasonRequest)
+				<-ctx.Done()
+				r.wantOf(ctx, flow.Cancelled, flow.ReasonRequest)
+				if when == "" {
+					r.steps(map[string]string{"a": "skipped request", "alarm": "skipped condition", "tidy": "succeeded"})
+				}
+			}, flow.PlanStep{Name: "a", When: "context.year > 2000.0"}, flow.PlanStep{Name: "alarm", On: flow.OnFailure}, flow.PlanStep{Name: "tidy", On: flow.OnAlways})
+		})
+	}
+	t.Run("in a step", func(t *testing.T) {
+		in(t, func(t *testing.T, r *rig) {
+			r.claimed.Run.Context = outputsOf(`{"year": 2015, "list": [1]}`)
+			ctx := asks(t, 0, flow.ReasonRequest)
+			<-ctx.Done()
+			program, err := compile(&r.plan)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := newExecution(New(r.config), &r.plan, program, r.claimed)
+			for name, s := range x.states {
+				if e := x.step(ctx, s); e.err != nil || e.ending.Reason != flow.ReasonRequest {
+					t.Errorf("step %s ended %+v, %v", name, e.ending, e.err)
+				}
+			}
+		}, flow.PlanStep{Name: "when", When: "context.year > 2000.0"}, flow.PlanStep{Name: "with", With: outputsOf(`{"n": "${context.year + 1.0}"}`)},
+			flow.PlanStep{Name: "each", Each: "${context.list.filter(x, x > 0.0)}"})
+	})
+}
+
 // Hooks of a run that was asked to end have cleanupTime, and no more.
 func TestHooksOfACancelledRunAreBounded(t *testing.T) {
 	in(t, func(t *testing.T, r *rig) {

@@ -49,7 +49,7 @@ func (x *execution) fanOut(ctx context.Context, s *stepState) ended {
 		err = fmt.Errorf("the list has %d elements; a step with each takes at most %d", len(values), maxElements)
 	}
 	if err != nil {
-		out := outcome{ending: expressionFailed(fmt.Sprintf("each of step %q", s.step.Name), err)}
+		out := outcome{ending: expressionFailed(ctx, fmt.Sprintf("each of step %q", s.step.Name), err)}
 		return ended{step: s, outcome: out, err: x.commit(x.stepEnded(s, out))}
 	}
 	out, err := x.elements(ctx, s, values)
@@ -143,6 +143,11 @@ func marshalOutputs(named map[string]json.RawMessage) json.RawMessage {
 	return raw
 }
 
-func expressionFailed(where string, err error) flow.Ending {
+// expressionFailed is the end of what an expression kept from beginning; one that was cut off with ctx is no fault of
+// the expression.
+func expressionFailed(ctx context.Context, where string, err error) flow.Ending {
+	if fault := faultOf(ctx); fault != nil {
+		return faultEnding(fault)
+	}
 	return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonExpression, Message: fmt.Sprintf("%s: %v", where, err)}
 }
