@@ -155,6 +155,7 @@ func TestRunBehindOneThatWasCutOff(t *testing.T) {
 	if err := writeGuests(filepath.Join(p.dir, "guests")); err != nil {
 		t.Fatal(err)
 	}
+	p.uniflow("run", "tick") // makes the ledger, so that it can be read from now on
 	first := exec.CommandContext(t.Context(), "uniflow", "run", "spin")
 	first.Dir = p.dir
 	if err := first.Start(); err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // version is set when a release is linked: -X main.version=1.2.3.
-var version string //nolint:gochecknoglobals // set by -ldflags -X, which needs a variable
+var version string
 
 // errInterrupted is the cause of a context that a signal ended.
 var errInterrupted = errors.New("interrupted")
@@ -32,7 +32,7 @@ func main() {
 		<-signals
 		cancel(errInterrupted)
 		<-signals
-		os.Exit(exitInterrupted) //nolint:forbidigo // the person has asked twice
+		os.Exit(exitInterrupted)
 	}()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,10 +23,25 @@ func (a *app) told(ctx context.Context, l *tool.Link, report *flow.RunReport, fi
 		a.outputs(report)
 	}
 	for i := range files {
-		if files[i].Path != "" {
-			a.say("%s.%s: %s (%s)", files[i].Step, line(files[i].Output), files[i].Path, bytesText(files[i].Bytes))
+		f := &files[i]
+		where := nearPath(f.Path)
+		if where == "" {
+			where = "uniflow runs artifacts " + string(report.Run.ID) + " --out DIR"
 		}
+		a.say("%s.%s: %s (%s)", line(f.Step), line(f.Output), where, bytesText(f.Bytes))
 	}
+}
+
+// nearPath is a path as seen from the working directory, if it lies below it.
+func nearPath(path string) string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if near, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(near) {
+		return near
+	}
+	return path
 }
 
 // tree writes a run and its steps.

@@ -72,13 +72,18 @@ func (a *app) runPipeline(ctx context.Context, pipeline string, o *runOptions) e
 		if !l.Remote && record.State == flow.StateQueued {
 			return cutOff(ctx, l, &record)
 		}
-		if o.timeout > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, errWaitOver)
-			defer cancel()
-		}
-		return a.await(ctx, l, p.Plan, record.ID)
+		waiting, cancel := patience(ctx, o.timeout)
+		defer cancel()
+		return a.await(waiting, l, p.Plan, record.ID)
 	})
+}
+
+// patience bounds ctx by --timeout, if there is one.
+func patience(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, timeout, errWaitOver)
 }
 
 // cutOff says what a run in this process waits for. It is alone with the ledger, so the live run before it has nobody

@@ -99,7 +99,7 @@ func (v *view) apply(e *flow.Event) {
 		}
 		switch e.Kind {
 		case flow.AttemptStarted:
-			if s.state == flow.StateQueued {
+			if s.since.IsZero() {
 				s.since = e.At
 			}
 			s.state, s.attempt, s.note = flow.StateRunning, e.Attempt, ""

@@ -18,7 +18,7 @@ func Check(ctx context.Context, t Target) (flow.CheckReport, error) {
 		return report, nil
 	}
 	if err != nil {
-		return report, err //nolint:wrapcheck // says it all
+		return report, err
 	}
 	report.OK = true
 	report.Problems = append(report.Problems, p.Warnings...)
@@ -39,7 +39,7 @@ func Check(ctx context.Context, t Target) (flow.CheckReport, error) {
 func Build(ctx context.Context, t Target) (flow.BuildReport, error) {
 	p, err := project.Load(ctx, t.manifest(), project.Options{Build: true, Accept: true})
 	if err != nil {
-		return flow.BuildReport{Plugins: []flow.BuiltPlugin{}}, err //nolint:wrapcheck // says it all
+		return flow.BuildReport{Plugins: []flow.BuiltPlugin{}}, err
 	}
 	return flow.BuildReport{Plugins: append([]flow.BuiltPlugin{}, p.Pins...)}, nil
 }

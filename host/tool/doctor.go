@@ -106,7 +106,7 @@ func (d *doctor) dataFolder(data string) {
 func (d *doctor) serving(ctx context.Context, t Target, data string) bool {
 	link, err := Connect(ctx, Target{Manifest: t.Manifest}, Serving)
 	if err == nil {
-		defer link.Close() //nolint:errcheck // only asked
+		defer link.Close()
 		info, err := link.Info(ctx)
 		if err != nil {
 			d.add("host", statusError, "a host listens in the data folder but does not answer: "+err.Error(), "restart it")
@@ -164,9 +164,7 @@ func (d *doctor) zones() {
 // machine tells what the system offers for the confinement of process plugins.
 func (d *doctor) machine() {
 	d.add("machine", statusOK, fmt.Sprintf("%s/%s, %d processors", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()), "")
-	for _, c := range confinement() {
-		d.report.Checks = append(d.report.Checks, c)
-	}
+	d.report.Checks = append(d.report.Checks, confinement()...)
 }
 
 // toolTime bounds the wait for a program to tell its version.

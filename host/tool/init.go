@@ -33,7 +33,7 @@ const SchemaName = "uniflow.schema.json"
 func Init(dir string) ([]string, error) {
 	manifestSchema, err := schema.Of(schema.Manifest)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says it all
+		return nil, err
 	}
 	files := []struct {
 		name string
@@ -65,10 +65,10 @@ func Init(dir string) ([]string, error) {
 	}
 	lock, err := supply.ReadLock(filepath.Join(dir, supply.LockName))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says it all
+		return nil, err
 	}
 	lock.Pin("plugins/hello.wasm", flow.DigestOf(starterModule))
-	return names, lock.Write() //nolint:wrapcheck // says it all
+	return names, lock.Write()
 }
 
 // create writes a file that must not be there.
@@ -76,7 +76,7 @@ func create(path string, body []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("begin a project: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // to be read by others, and committed
 	if err != nil {
 		return fmt.Errorf("begin a project: %w", err)
 	}

@@ -23,7 +23,7 @@ func Plan(ctx context.Context, t Target, now time.Time, fires int) (flow.PlanRep
 	report := flow.PlanReport{Manifest: t.manifest(), Plans: []flow.Plan{}, Fires: map[string][]time.Time{}, Changes: []flow.PlanChange{}, Problems: flow.Problems{}}
 	p, err := project.Load(ctx, t.manifest(), project.Options{})
 	if err != nil {
-		return report, err //nolint:wrapcheck // says it all
+		return report, err
 	}
 	report.Plans = append(report.Plans, p.Plans...)
 	report.Problems = append(report.Problems, p.Warnings...)
@@ -51,10 +51,10 @@ func changes(ctx context.Context, t Target, p *project.Project) ([]flow.PlanChan
 	if err != nil {
 		return nil, err
 	}
-	defer link.Close() //nolint:errcheck // only read
+	defer link.Close()
 	infos, err := link.Pipelines(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says it all
+		return nil, err
 	}
 	var running []flow.Plan
 	for i := range infos {
@@ -63,7 +63,7 @@ func changes(ctx context.Context, t Target, p *project.Project) ([]flow.PlanChan
 		}
 		info, err := link.Pipeline(ctx, infos[i].ID)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // says it all
+			return nil, err
 		}
 		running = append(running, *info.Plan)
 	}
@@ -72,7 +72,7 @@ func changes(ctx context.Context, t Target, p *project.Project) ([]flow.PlanChan
 		all = append(all, flow.PlanChange{Pipeline: c.Pipeline, Kind: string(c.Kind), What: c.What})
 	}
 	schedules, err := link.Schedules(ctx)
-	return append(all, drift(schedules)...), err //nolint:wrapcheck // says it all
+	return append(all, drift(schedules)...), err
 }
 
 // sinceRecorded compares the plans with the versions that ran last and the schedules that were served last. The ledger
@@ -85,16 +85,16 @@ func sinceRecorded(ctx context.Context, p *project.Project) ([]flow.PlanChange, 
 		// Without the manifest, the host knows what is recorded and nothing else.
 		h, err := host.Open(ctx, host.Config{Data: p.Data, ReadOnly: true})
 		if err != nil {
-			return nil, err //nolint:wrapcheck // says it all
+			return nil, err
 		}
-		defer h.Close() //nolint:errcheck // only read
+		defer h.Close()
 		if kept, err = h.Schedules(ctx); err != nil {
-			return nil, err //nolint:wrapcheck // says it all
+			return nil, err
 		}
 		for i := range p.Plans {
 			last, err := h.Runs(ctx, flow.RunQuery{Pipeline: p.Plans[i].ID(), Limit: 1})
 			if err != nil {
-				return nil, err //nolint:wrapcheck // says it all
+				return nil, err
 			}
 			if len(last) > 0 {
 				versions[p.Plans[i].ID()] = last[0].Version

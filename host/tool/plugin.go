@@ -75,7 +75,7 @@ func InspectPlugin(path string) (flow.PluginInfo, error) {
 		own.Op = "plugin " + path
 		return info, &own
 	}
-	return info, err //nolint:wrapcheck // says it all
+	return info, err
 }
 
 // describe fills in what a module says.
@@ -129,21 +129,21 @@ func RunPlugin(ctx context.Context, c PluginCall) (flow.PluginRun, error) {
 	}
 	scratch, err := os.MkdirTemp("", "uniflow-*")
 	if err != nil {
-		return flow.PluginRun{}, err //nolint:wrapcheck // the path is in it
+		return flow.PluginRun{}, err
 	}
 	defer os.RemoveAll(scratch)
 	runtime, err := runtimeOf(ctx, info.Kind, scratch)
 	if err != nil {
 		return flow.PluginRun{}, err
 	}
-	defer runtime.Close(context.WithoutCancel(ctx)) //nolint:errcheck // its folder goes as well
+	defer runtime.Close(context.WithoutCancel(ctx))
 	plugin, err := c.plugin(info)
 	if err != nil {
 		return flow.PluginRun{}, err
 	}
 	module, err := runtime.Load(ctx, plugin)
 	if err != nil {
-		return flow.PluginRun{}, err //nolint:wrapcheck // says it all
+		return flow.PluginRun{}, err
 	}
 	return c.call(ctx, module, scratch)
 }
@@ -151,9 +151,9 @@ func RunPlugin(ctx context.Context, c PluginCall) (flow.PluginRun, error) {
 func runtimeOf(ctx context.Context, kind flow.PluginKind, scratch string) (flow.Runtime, error) {
 	log := slog.New(slog.DiscardHandler)
 	if kind == flow.KindProcess {
-		return process.New(process.Config{Dir: scratch, Logger: log}) //nolint:wrapcheck // says it all
+		return process.New(process.Config{Dir: scratch, Logger: log})
 	}
-	return wasm.New(ctx, wasm.Config{Logger: log}) //nolint:wrapcheck // says it all
+	return wasm.New(ctx, wasm.Config{Logger: log})
 }
 
 // plugin makes the plan's view of the file; its paths are absolute.
@@ -161,12 +161,12 @@ func (c *PluginCall) plugin(info flow.PluginInfo) (flow.PlanPlugin, error) {
 	p := flow.PlanPlugin{Name: filepath.Base(c.Path), Kind: info.Kind, Digest: info.Digest, Grant: c.Grant}
 	var err error
 	if p.Path, err = filepath.Abs(c.Path); err != nil {
-		return p, err //nolint:wrapcheck // the path is in it
+		return p, err
 	}
 	p.Grant.Mount = map[string]string{}
 	for guest, path := range c.Grant.Mount {
 		if p.Grant.Mount[guest], err = filepath.Abs(path); err != nil {
-			return p, err //nolint:wrapcheck // the path is in it
+			return p, err
 		}
 	}
 	return p, nil
@@ -196,7 +196,7 @@ func (c *PluginCall) call(ctx context.Context, module flow.Module, scratch strin
 	}
 	blobs, err := blob.Open(filepath.Join(scratch, "artifacts"))
 	if err != nil {
-		return flow.PluginRun{}, err //nolint:wrapcheck // says it all
+		return flow.PluginRun{}, err
 	}
 	var mu sync.Mutex
 	report := flow.PluginRun{}

@@ -122,7 +122,7 @@ func recorded(data string) bool {
 func emptyLedger(ctx context.Context) (string, error) {
 	dir, err := os.MkdirTemp("", "uniflow-*")
 	if err != nil {
-		return "", err //nolint:wrapcheck // the path is in it
+		return "", err
 	}
 	h, err := host.Open(ctx, host.Config{Data: dir})
 	if err == nil {
@@ -139,11 +139,11 @@ func emptyLedger(ctx context.Context) (string, error) {
 func DataOf(t Target) (string, error) {
 	abs, err := filepath.Abs(t.manifest())
 	if err != nil {
-		return "", err //nolint:wrapcheck // the path is in it
+		return "", err
 	}
 	doc, err := manifest.Load(t.manifest())
 	if err != nil {
-		return project.DataDir(filepath.Dir(abs), &flow.Manifest{}), err //nolint:wrapcheck // problems speak for themselves
+		return project.DataDir(filepath.Dir(abs), &flow.Manifest{}), err
 	}
 	return project.DataDir(filepath.Dir(abs), &doc.Manifest), nil
 }
@@ -168,9 +168,9 @@ func answers(ctx context.Context, socket string) bool {
 func Schemas() []string { return schema.Names() }
 
 // Schema returns a JSON Schema by name; "manifest" is that of uniflow.toml.
-func Schema(name string) ([]byte, error) { return schema.Of(name) } //nolint:wrapcheck // says it all
+func Schema(name string) ([]byte, error) { return schema.Of(name) }
 
 // ParseSet reads NAME=VALUE as --set takes it; the value is read by the type of the param of that name, if there is one.
 func ParseSet(text string, params map[string]flow.Param) (name string, value json.RawMessage, err error) {
-	return plan.ParseSet(text, params) //nolint:wrapcheck // says it all
+	return plan.ParseSet(text, params)
 }
