@@ -271,16 +271,33 @@ func (h *Host) resume(ctx context.Context) error {
 		h.log.Warn("run lost", slog.String("run", string(id)))
 	}
 	h.runner.Resume(claimed)
-	waiting, err := h.store.Runs(ctx, flow.RunQuery{State: flow.StateQueued, Limit: 1000})
-	if err != nil {
-		return fmt.Errorf("find waiting runs: %w", err)
-	}
-	for i := range waiting {
-		if err := h.runner.Next(ctx, waiting[i].Tenant, waiting[i].Pipeline); err != nil {
-			return err //nolint:wrapcheck // says it all
+	return h.wake(ctx)
+}
+
+// wake starts the oldest waiting run of every pipeline that has one.
+func (h *Host) wake(ctx context.Context) error {
+	woken := map[string]bool{}
+	query := flow.RunQuery{State: flow.StateQueued, Limit: 1000}
+	for {
+		waiting, err := h.store.Runs(ctx, query)
+		if err != nil {
+			return fmt.Errorf("find waiting runs: %w", err)
 		}
+		for i := range waiting {
+			id := flow.ID(waiting[i].Tenant, waiting[i].Pipeline)
+			if woken[id] {
+				continue
+			}
+			woken[id] = true
+			if err := h.runner.Next(ctx, waiting[i].Tenant, waiting[i].Pipeline); err != nil {
+				return err //nolint:wrapcheck // says it all
+			}
+		}
+		if len(waiting) < query.Limit {
+			return nil
+		}
+		query.Before = waiting[len(waiting)-1].ID
 	}
-	return nil
 }
 
 // Stop ends the host: no slot fires any more, live runs go on for the drain time or until ctx ends and are cancelled
