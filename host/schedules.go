@@ -277,6 +277,9 @@ func (h *Host) SetEnabled(ctx context.Context, name string, enabled bool) (flow.
 	if h.config.ReadOnly {
 		return flow.ScheduleInfo{}, errReadOnly("change schedule " + name)
 	}
+	if err := h.applySchedule(ctx, name); err != nil {
+		return flow.ScheduleInfo{}, err
+	}
 	r, err := h.schedule(ctx, name)
 	if err != nil {
 		return flow.ScheduleInfo{}, err
@@ -294,6 +297,24 @@ func (h *Host) SetEnabled(ctx context.Context, name string, enabled bool) (flow.
 		return flow.ScheduleInfo{}, fmt.Errorf("change schedule %q: %w", name, err)
 	}
 	return h.rearm(ctx, r.Tenant, r.Name)
+}
+
+// applySchedule records a schedule of the manifest that no host has served yet, so that it can be changed before.
+func (h *Host) applySchedule(ctx context.Context, name string) error {
+	records, err := h.store.Schedules(ctx)
+	if err != nil {
+		return fmt.Errorf("list schedules: %w", err)
+	}
+	known := len(records)
+	for _, r := range h.withUnsynced(records)[known:] {
+		if flow.ID(r.Tenant, r.Name) != strings.TrimPrefix(name, flow.DefaultTenant+"/") {
+			continue
+		}
+		if err := h.store.PutSchedule(ctx, r); err != nil {
+			return fmt.Errorf("record schedule %q: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // Unschedule removes a schedule that was added by hand or in code. One of the manifest is refused.
