@@ -34,7 +34,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 
 // errorJSON writes an error as one line of JSON.
 func (a *app) errorJSON(err error) {
-	report := flow.ErrorReport{Code: flow.CodeOf(err), Message: err.Error()}
+	report := flow.ErrorReport{Code: flow.CodeOf(err), Message: message(err)}
 	if e, ok := errors.AsType[*flow.Error](err); ok {
 		report.Hint = e.Hint
 	}
@@ -48,6 +48,11 @@ func (a *app) errorJSON(err error) {
 	fmt.Fprintf(a.talk, "%s\n", raw)
 }
 
+// message is the text of an error; that what is not there was not found goes without saying.
+func message(err error) string {
+	return strings.TrimSuffix(err.Error(), ": "+flow.ErrNotFound.Error())
+}
+
 // errorText writes an error for a person: what, next action, where to read more.
 func (a *app) errorText(err error) {
 	if problems, ok := errors.AsType[flow.Problems](err); ok {
@@ -59,7 +64,7 @@ func (a *app) errorText(err error) {
 	if code != "" {
 		label = fmt.Sprintf("error[%s]", code)
 	}
-	fmt.Fprintf(a.talk, "%s: %s\n", a.paint(bad, label), lines(err.Error()))
+	fmt.Fprintf(a.talk, "%s: %s\n", a.paint(bad, label), lines(message(err)))
 	if e, ok := errors.AsType[*flow.Error](err); ok && e.Hint != "" {
 		fmt.Fprintf(a.talk, "   = help: %s\n", lines(e.Hint))
 	}

@@ -252,6 +252,9 @@ func (a *app) scheduleSlots() *cobra.Command {
 					tenant, name = before, after
 				}
 				slots, err := l.Slots(c.Context(), flow.SlotQuery{Tenant: tenant, Schedule: name, Limit: limit})
+				if err == nil && len(slots) == 0 {
+					_, err = l.Next(c.Context(), args[0], time.Now(), 1) // tells a new schedule from none
+				}
 				if err != nil {
 					return err
 				}
