@@ -68,7 +68,7 @@ func title(name string) string {
 }
 
 // It comes before the tests that run in parallel, so that these see what -update wrote.
-func TestSchemasAreThoseOfTheTypes(t *testing.T) { //nolint:paralleltest // see above
+func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 	source := readSource(t)
 	made := map[string][]byte{Manifest: encode(t, Manifest, source.manifest())}
 	for name, value := range answers() {
