@@ -1,0 +1,8 @@
+//go:build !windows
+
+package blob
+
+import "os"
+
+// syncOpenDir brings a folder's entries to the disk.
+func syncOpenDir(dir *os.File) error { return dir.Sync() } //nolint:wrapcheck // the caller says it

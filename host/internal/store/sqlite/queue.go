@@ -1,0 +1,291 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
+
+// Bounds on waiting runs; what comes beyond them is refused with ReasonQuota.
+const (
+	maxWaitingSlots = 100  // of one schedule with overlap wait_all
+	maxWaitingRuns  = 1000 // of one pipeline
+)
+
+// Offer takes a run, or says why not. It is idempotent by run id, and by slot: what has an ending keeps it, and is
+// answered with OfferDuplicate. The run, its slot, the older slots and the watermark are one transaction. A run whose
+// pipeline has no other live or waiting run starts at once (run.started, with the run as detail); else it waits
+// (run.queued, with the run as detail, and run.started when its turn comes). A slot that stands for a waiting one takes
+// over its place in the line.
+func (s *Store) Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error) {
+	if offer.Run.ID == "" || offer.Run.Tenant == "" || offer.Run.Pipeline == "" {
+		return flow.Offered{}, errors.New("offer a run: id, tenant or pipeline is empty")
+	}
+	return write(ctx, s, func(w *writer) (flow.Offered, error) { return w.offer(&offer) })
+}
+
+func (w *writer) offer(o *flow.Offer) (flow.Offered, error) {
+	if err := w.saveSlots(o.Run.Tenant, o.Run.Trigger.Schedule, o.Watermark, o.Slots); err != nil {
+		return flow.Offered{}, err
+	}
+	known, err := w.known(&o.Run)
+	if err != nil || known {
+		return flow.Offered{Answer: flow.OfferDuplicate}, err
+	}
+	line, err := w.line(&o.Run)
+	if err != nil {
+		return flow.Offered{}, err
+	}
+	if reason := line.refuses(o); reason != "" {
+		ending := flow.SlotRecord{Ending: flow.SlotSkipped, Reason: reason}
+		return flow.Offered{Answer: flow.OfferRefused, Reason: reason}, w.endSlot(&o.Run, ending)
+	}
+	answer := flow.Offered{Answer: flow.OfferQueued}
+	place := int64(0)
+	if isSlot(&o.Run) && o.Overlap != flow.OverlapWaitAll && line.waitingSlots > 0 {
+		if answer.Coalesced, place, err = w.coalesce(&o.Run); err != nil {
+			return flow.Offered{}, err
+		}
+		line.waiting -= len(answer.Coalesced)
+	}
+	now := time.Now()
+	if err := w.insert(&o.Run, place, now); err != nil {
+		return flow.Offered{}, err
+	}
+	if err := w.endSlot(&o.Run, flow.SlotRecord{Ending: flow.SlotRun, Run: o.Run.ID}); err != nil {
+		return flow.Offered{}, err
+	}
+	if line.live == "" && line.waiting == 0 {
+		return w.startOffered(&o.Run, now, answer)
+	}
+	if o.Overlap == flow.OverlapReplace && isSlot(&o.Run) {
+		answer.Replaces = line.live
+	}
+	return answer, w.recordRun(flow.RunQueued, &o.Run, 0, now, true)
+}
+
+// startOffered makes a run live that has just been taken.
+func (w *writer) startOffered(r *flow.Run, now time.Time, answer flow.Offered) (flow.Offered, error) {
+	if err := w.start(r.ID, now); err != nil {
+		return flow.Offered{}, err
+	}
+	last, err := w.lastSuccess(r.Tenant, r.Pipeline)
+	if err != nil {
+		return flow.Offered{}, err
+	}
+	answer.Answer, answer.Claim = flow.OfferStarted, flow.Claim{Run: r.ID, Epoch: 1}
+	answer.StartedAt, answer.LastSuccessAt = now.UTC(), last
+	return answer, w.recordRun(flow.RunStarted, r, 1, now, true)
+}
+
+// isSlot reports whether a run is the run of a slot: only those are skipped, coalesced or replace others.
+func isSlot(r *flow.Run) bool {
+	return r.Trigger.Kind == flow.TriggerSchedule || r.Trigger.Kind == flow.TriggerCatchup
+}
+
+// known reports whether the run exists or its slot has an ending.
+func (w *writer) known(r *flow.Run) (bool, error) {
+	var one int
+	found, err := w.one("SELECT 1 FROM runs WHERE id = ?", []any{r.ID}, &one)
+	if err != nil || found || !isSlot(r) {
+		return found, err
+	}
+	at := nanos(r.Trigger.ScheduledAt)
+	return w.overlaps(r.Tenant, r.Trigger.Schedule, at, at)
+}
+
+// line is what a run would have to wait for.
+type line struct {
+	live                  flow.RunID
+	waiting, waitingSlots int // of the pipeline; of the schedule among them
+}
+
+func (w *writer) line(r *flow.Run) (line, error) {
+	var l line
+	_, err := w.one("SELECT id FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'running'", []any{r.Tenant, r.Pipeline}, &l.live)
+	if err != nil {
+		return l, err
+	}
+	_, err = w.one(`SELECT count(*), count(*) FILTER (WHERE schedule = ? AND kind IN ('schedule', 'catchup'))
+		FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued'`,
+		[]any{r.Trigger.Schedule, r.Tenant, r.Pipeline}, &l.waiting, &l.waitingSlots)
+	return l, err
+}
+
+// refuses returns why an offer cannot be taken, or "".
+func (l *line) refuses(o *flow.Offer) flow.Reason {
+	switch {
+	case l.live == "" && l.waiting == 0:
+		return ""
+	case isSlot(&o.Run) && o.Overlap == flow.OverlapSkip:
+		return flow.ReasonOverlap
+	case isSlot(&o.Run) && o.Overlap == flow.OverlapWaitAll && l.waitingSlots >= maxWaitingSlots:
+		return flow.ReasonQuota
+	case !isSlot(&o.Run) && l.waiting >= maxWaitingRuns:
+		return flow.ReasonQuota
+	}
+	return ""
+}
+
+// coalesce removes the waiting slots of r's schedule, which r stands for from now on, and returns the first one's place
+// in the line. They never started, so no run of theirs stays; their slots say where they went.
+func (w *writer) coalesce(r *flow.Run) ([]flow.RunID, int64, error) {
+	type waiting struct {
+		id    flow.RunID
+		place int64
+	}
+	gone, err := collect(context.Background(), w, func(row scanner) (g waiting, err error) {
+		return g, row.Scan(&g.id, &g.place)
+	}, `SELECT id, place FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued' AND schedule = ?
+		AND kind IN ('schedule', 'catchup') ORDER BY place`, r.Tenant, r.Pipeline, r.Trigger.Schedule)
+	if err != nil {
+		return nil, 0, err
+	}
+	ids := make([]flow.RunID, 0, len(gone))
+	for _, g := range gone {
+		ids = append(ids, g.id)
+		if _, err := w.exec("DELETE FROM runs WHERE id = ?", g.id); err != nil {
+			return nil, 0, err
+		}
+		// Slots that the removed run stood for go along.
+		if _, err := w.exec("UPDATE slots SET ending = 'coalesced', run = ? WHERE run = ?", r.ID, g.id); err != nil {
+			return nil, 0, err
+		}
+		detail, err := encode(map[string]flow.RunID{"into": r.ID})
+		if err != nil {
+			return nil, 0, err
+		}
+		event := flow.Event{At: time.Now(), Kind: flow.RunCoalesced, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Trigger.Schedule, Run: g.id, Detail: json.RawMessage(detail)}
+		if err := w.record(event); err != nil {
+			return nil, 0, err
+		}
+	}
+	if len(gone) == 0 {
+		return nil, 0, nil
+	}
+	return ids, gone[0].place, nil
+}
+
+// insert adds a waiting run; place 0 is the end of the line.
+func (w *writer) insert(r *flow.Run, place int64, now time.Time) error {
+	body, err := encode(r)
+	if err != nil {
+		return err
+	}
+	var project, label string
+	if _, err := w.one("SELECT project, label FROM plans WHERE digest = ?", []any{r.Version}, &project, &label); err != nil {
+		return err
+	}
+	if place == 0 {
+		if _, err := w.one("SELECT coalesce(max(place), 0) + 1 FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued'", []any{r.Tenant, r.Pipeline}, &place); err != nil {
+			return err
+		}
+	}
+	_, err = w.exec(`INSERT INTO runs (id, tenant, pipeline, schedule, kind, project, label, body, place, state, queued_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)`,
+		r.ID, r.Tenant, r.Pipeline, r.Trigger.Schedule, r.Trigger.Kind, project, label, body, place, nanos(now))
+	return err
+}
+
+// start makes a waiting run live.
+func (w *writer) start(id flow.RunID, now time.Time) error {
+	n, err := w.exec("UPDATE runs SET state = 'running', epoch = 1, boot = ?, started_at = ? WHERE id = ? AND state = 'queued'",
+		w.store.boot, nanos(now), id)
+	if err == nil && n == 0 {
+		return flow.ErrStale
+	}
+	return err
+}
+
+func (w *writer) lastSuccess(tenant, pipeline string) (*time.Time, error) {
+	var at instant
+	_, err := w.one("SELECT max(ended_at) FROM runs WHERE tenant = ? AND pipeline = ? AND outcome = 'succeeded'", []any{tenant, pipeline}, &at)
+	return at.pointer(), err
+}
+
+// ClaimNext makes the pipeline's first waiting run live and claims it; false when none waits, or one is live.
+func (s *Store) ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Claimed, bool, error) {
+	return s.claim(ctx, `SELECT seq, body FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued' ORDER BY place, seq LIMIT 1`, tenant, pipeline)
+}
+
+// Claim makes one waiting run live and claims it; false when it does not wait, or another one is live.
+func (s *Store) Claim(ctx context.Context, id flow.RunID) (flow.Claimed, bool, error) {
+	return s.claim(ctx, "SELECT seq, body FROM runs WHERE id = ? AND state = 'queued'", id)
+}
+
+func (s *Store) claim(ctx context.Context, candidate string, args ...any) (flow.Claimed, bool, error) {
+	claimed, err := write(ctx, s, func(w *writer) (*flow.Claimed, error) { return w.claim(candidate, args) })
+	if err != nil || claimed == nil {
+		return flow.Claimed{}, false, err
+	}
+	return *claimed, true, nil
+}
+
+func (w *writer) claim(candidate string, args []any) (*flow.Claimed, error) {
+	var seq int64
+	var body string
+	found, err := w.one(candidate, args, &seq, &body)
+	if err != nil || !found {
+		return nil, err
+	}
+	now := time.Now()
+	claimed := &flow.Claimed{StartedAt: now.UTC()}
+	if err := decode(body, &claimed.Run); err != nil {
+		return nil, err
+	}
+	r := &claimed.Run
+	var live int
+	if busy, err := w.one("SELECT 1 FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'running'", []any{r.Tenant, r.Pipeline}, &live); err != nil || busy {
+		return nil, err
+	}
+	if err := w.start(r.ID, now); err != nil {
+		return nil, err
+	}
+	claimed.Claim = flow.Claim{Run: r.ID, Epoch: 1}
+	if claimed.LastSuccessAt, err = w.lastSuccess(r.Tenant, r.Pipeline); err != nil {
+		return nil, err
+	}
+	return claimed, w.recordRun(flow.RunStarted, r, 1, now, false)
+}
+
+// Cancel ends a waiting run at once and marks a live one; it returns the state that it found, and changes nothing of a
+// run that has ended. An unknown run is flow.ErrNotFound.
+func (s *Store) Cancel(ctx context.Context, id flow.RunID, ending flow.Ending) (flow.State, error) {
+	return write(ctx, s, func(w *writer) (flow.State, error) {
+		live, err := w.find("SELECT seq, tenant, pipeline, schedule, state, epoch, cancelling FROM runs WHERE id = ?", id)
+		if err != nil {
+			return "", err
+		}
+		if live == nil {
+			return "", fmt.Errorf("run %s: %w", id, flow.ErrNotFound)
+		}
+		switch {
+		case live.state == flow.StateQueued:
+			err = w.end(live, ending, time.Now())
+		case live.state == flow.StateRunning && !live.cancelling:
+			if _, err = w.exec("UPDATE runs SET cancelling = 1 WHERE seq = ?", live.seq); err == nil {
+				event := live.event(flow.RunCancelling, time.Now())
+				event.Ending = ending
+				err = w.record(event)
+			}
+		}
+		return live.state, err
+	})
+}
+
+// recordRun records what happened to a run; with detail, what was asked for too.
+func (w *writer) recordRun(kind flow.EventKind, r *flow.Run, epoch int, at time.Time, detail bool) error {
+	event := flow.Event{At: at, Kind: kind, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Trigger.Schedule, Run: r.ID, Epoch: epoch}
+	if detail {
+		body, err := encode(r)
+		if err != nil {
+			return err
+		}
+		event.Detail = json.RawMessage(body)
+	}
+	return w.record(event)
+}
