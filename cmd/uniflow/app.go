@@ -36,8 +36,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(a.out)
 	root.SetErr(a.talk)
 	err := root.ExecuteContext(ctx)
-	if err == nil && a.out.err != nil {
-		err = fmt.Errorf("write to standard output: %w", a.out.err)
+	if failed := a.out.failure(); err == nil && failed != nil {
+		err = fmt.Errorf("write to standard output: %w", failed)
 	}
 	return a.finish(ctx, err)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 			"exits":      exits,
 			"jsonschema": validate,
 			"serving":    awaitServing,
+			"address":    address,
 			"occupy":     occupy,
 			"until":      until,
 		},
@@ -115,6 +117,18 @@ func awaitSocket(data string, want bool) bool {
 		}
 	}
 	return false
+}
+
+// address sets a variable to the address of the host that serves a data folder: address VAR DATA.
+func address(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: address VAR DATA")
+	}
+	link, err := tool.Connect(context.Background(), tool.Target{Manifest: filepath.Join(filepath.Dir(ts.MkAbs(args[1])), tool.ManifestName)}, tool.Serving)
+	ts.Check(err)
+	info, err := link.Info(context.Background())
+	ts.Check(err)
+	ts.Setenv(args[0], info.Listen)
 }
 
 // until runs a command again and again until its standard output matches: until PATTERN PROGRAM ARG...

@@ -5,18 +5,22 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 )
 
-// output is a stream that remembers its first failure, so that verbs need not look at every line.
+// output is a stream that remembers its first failure, so that verbs need not look at every line. It may be written to
+// by several goroutines.
 type output struct {
-	w        io.Writer
-	err      error
 	terminal bool
 	size     func() (width, height int)
+
+	mu  sync.Mutex
+	w   io.Writer
+	err error
 }
 
 func newOutput(w io.Writer) *output {
@@ -35,10 +39,19 @@ func newOutput(w io.Writer) *output {
 
 // Write implements io.Writer; after a failure it pretends, and the failure is told at the end.
 func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.err == nil {
 		_, o.err = o.w.Write(b)
 	}
 	return len(b), nil
+}
+
+// failure is the first failure.
+func (o *output) failure() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 // line makes text of guests, or of anybody else, safe to show on one line: nothing in it can move the cursor, change

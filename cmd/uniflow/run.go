@@ -114,10 +114,12 @@ func (a *app) await(ctx context.Context, l *tool.Link, plan *flow.Plan, id flow.
 	}
 	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTime)
 	defer cancel()
-	report, files, err := a.reportOf(whole, l, plan, id)
+	report, err := reportOf(whole, l, plan, id)
 	if err != nil {
 		return err
 	}
+	// A file that cannot be written is told last: it takes nothing from what the run has done.
+	files, unwritten := copyArtifacts(whole, l, report)
 	if err := a.answer(report, func() { a.told(whole, l, report, files) }); err != nil {
 		return err
 	}
@@ -125,7 +127,7 @@ func (a *app) await(ctx context.Context, l *tool.Link, plan *flow.Plan, id flow.
 	case cause != nil && report.Run.Outcome == flow.Cancelled:
 		return cause
 	case report.Run.Outcome == flow.Succeeded, report.Run.Outcome == flow.Skipped:
-		return nil
+		return unwritten
 	}
 	return ended{exitRun}
 }
@@ -193,11 +195,11 @@ func followAgain(ctx context.Context, l *tool.Link, q flow.EventQuery, yield fun
 	}
 }
 
-// reportOf reads what became of a run, and copies its artifacts where people find them.
-func (a *app) reportOf(ctx context.Context, l *tool.Link, plan *flow.Plan, id flow.RunID) (*flow.RunReport, []flow.ArtifactFile, error) {
+// reportOf reads what became of a run.
+func reportOf(ctx context.Context, l *tool.Link, plan *flow.Plan, id flow.RunID) (*flow.RunReport, error) {
 	record, err := l.Run(ctx, string(id))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	report := &flow.RunReport{Run: record, Outputs: map[string]map[string]json.RawMessage{}}
 	for _, name := range plan.Ends() {
@@ -207,17 +209,26 @@ func (a *app) reportOf(ctx context.Context, l *tool.Link, plan *flow.Plan, id fl
 			}
 		}
 	}
-	files := artifactsOf(&record)
+	return report, nil
+}
+
+// copyArtifacts copies a run's artifacts to files of their own names below the data folder, if that is on this machine.
+// The files that could not be written have no path; the error is that of the first one.
+func copyArtifacts(ctx context.Context, l *tool.Link, report *flow.RunReport) ([]flow.ArtifactFile, error) {
+	files := artifactsOf(&report.Run)
 	if l.Data == "" || len(files) == 0 {
-		return report, files, nil
+		return files, nil
 	}
+	var first error
 	report.Artifacts = map[string]string{}
 	for i := range files {
 		f := &files[i]
-		if err := saveArtifact(ctx, l, id, f, filepath.Join(l.Data, "out", string(id), fileName(f.Step, ""))); err != nil {
-			return nil, nil, err
+		err := saveArtifact(ctx, l, report.Run.ID, f, filepath.Join(l.Data, "out", string(report.Run.ID), fileName(f.Step, "")))
+		if err == nil {
+			report.Artifacts[f.Step+"/"+f.Output] = f.Path
+		} else if first == nil {
+			first = err
 		}
-		report.Artifacts[f.Step+"/"+f.Output] = f.Path
 	}
-	return report, files, nil
+	return files, first
 }

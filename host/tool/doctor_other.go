@@ -8,8 +8,8 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-// freeSpace is not known on this system.
-func freeSpace(string) (flow.Size, error) { return 0, errors.New("not known on this system") }
+// freeSpace is not asked for on this system.
+func freeSpace(string) (flow.Size, error) { return 0, errors.New("it is not asked for on this system") }
 
 // confinement has nothing to tell on this system.
 func confinement() []flow.DoctorCheck {
