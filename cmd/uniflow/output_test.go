@@ -125,6 +125,28 @@ func TestFullDiskIsTold(t *testing.T) {
 	}
 }
 
+func TestAttemptsAreCountedByElement(t *testing.T) {
+	t.Parallel()
+	of := func(item, attempt int) flow.AttemptRecord {
+		r := flow.AttemptRecord{Attempt: attempt}
+		if item >= 0 {
+			r.Item = &item
+		}
+		return r
+	}
+	for want, attempts := range map[string][]flow.AttemptRecord{
+		"":                       {of(-1, 1)},
+		"3 attempts":             {of(-1, 1), of(-1, 2), of(-1, 3)},
+		"2 elements":             {of(0, 1), of(1, 1)},
+		"1 element":              {of(0, 1)},
+		"2 elements, 3 attempts": {of(0, 1), of(1, 1), of(1, 2)},
+	} {
+		if got := attemptsText(attempts); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func valuesOf(doc string) map[string]json.RawMessage {
 	var values map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(doc), &values); err != nil {

@@ -83,12 +83,7 @@ func (a *app) plannedPipeline(p *flow.Plan, fires map[string][]time.Time) {
 		fmt.Fprintf(a.out, "  param     %s\n", paramText(name, p.Params[name]))
 	}
 	for i := range p.Steps {
-		s := &p.Steps[i]
-		needs := ""
-		if len(s.Needs) > 0 {
-			needs = ", after " + strings.Join(s.Needs, ", ")
-		}
-		fmt.Fprintf(a.out, "  step      %s: plugin %s%s\n", line(s.Name), line(s.Plugin), line(needs))
+		fmt.Fprintf(a.out, "  step      %s\n", stepText(&p.Steps[i]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Plugins)) {
 		plugin := p.Plugins[name]
@@ -119,6 +114,27 @@ func zoned(t time.Time, zone string) string {
 		t = t.In(l)
 	}
 	return t.Format("Mon 2006-01-02 15:04:05 MST")
+}
+
+// stepText says what a step calls, after what, and under which conditions.
+func stepText(s *flow.PlanStep) string {
+	text := s.Name + ": plugin " + s.Plugin
+	if s.Function != "" {
+		text += ", function " + s.Function
+	}
+	if len(s.Needs) > 0 {
+		text += ", after " + strings.Join(s.Needs, ", ")
+	}
+	if s.Each != "" {
+		text += ", for each of " + s.Each
+	}
+	if s.When != "" {
+		text += ", when " + s.When
+	}
+	if s.On != flow.OnSuccess {
+		text += ", on " + string(s.On)
+	}
+	return line(text)
 }
 
 func paramText(name string, p flow.Param) string {

@@ -73,8 +73,8 @@ func (a *app) branch(w io.Writer, s *flow.StepRecord, width int) {
 	if s.StartedAt != nil && s.EndedAt != nil {
 		facts = append(facts, took(s.EndedAt.Sub(*s.StartedAt)))
 	}
-	if n := len(s.Attempts); n > 1 {
-		facts = append(facts, count(n, "attempt"))
+	if tries := attemptsText(s.Attempts); tries != "" {
+		facts = append(facts, tries)
 	}
 	var used flow.Usage
 	for i := range s.Attempts {
@@ -91,6 +91,24 @@ func (a *app) branch(w io.Writer, s *flow.StepRecord, width int) {
 	if s.Message != "" {
 		fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(lines(s.Message), "\n", "\n    "))
 	}
+}
+
+// attemptsText counts the elements of a step with each, and the attempts where there was more than one for something.
+func attemptsText(attempts []flow.AttemptRecord) string {
+	items := map[int]bool{}
+	for i := range attempts {
+		if item := attempts[i].Item; item != nil {
+			items[*item] = true
+		}
+	}
+	var parts []string
+	if len(items) > 0 {
+		parts = append(parts, count(len(items), "element"))
+	}
+	if n := len(attempts); n > max(len(items), 1) {
+		parts = append(parts, count(n, "attempt"))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // mark is a sign for where something stands.
