@@ -46,5 +46,7 @@ while read -r source target; do
 done <<'LIST'
 plugins/echo/echo.c plugins/echo/echo.wasm
 examples/weather/summarise/summarise.c examples/weather/plugins/summarise.wasm
+bench/guests/c/reactor.c bench/guests/c/reactor.wasm
+bench/guests/c/extism.c bench/guests/c/extism.wasm
 LIST
 exit "$failed"

@@ -1,0 +1,95 @@
+// Command bench measures one small step under Uniflow and beside it under its
+// peers, all in one process and taking turns, and prints one table of ratios.
+//
+// It owns the comparison and nothing of the project. It must not print a
+// number that it did not measure in the same run; what cannot be built on this
+// machine is left out by name.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is main with its streams; it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	each := flags.Duration("time", time.Second, "time to measure each variant for, all rounds together")
+	asJSON := flags.Bool("json", false, "print JSON, times in nanoseconds")
+	asMarkdown := flags.Bool("md", false, "print docs/PERFORMANCE.md")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	if flags.NArg() > 0 || *each <= 0 || *asJSON && *asMarkdown {
+		fmt.Fprintln(stderr, "bench: takes no arguments, a positive -time, and one of -json and -md")
+		return 2
+	}
+	r, err := measureAll(ctx, *each, stderr)
+	if err == nil {
+		err = write(stdout, r, *asJSON, *asMarkdown)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return 1
+	}
+	return 0
+}
+
+// measureAll builds, checks and measures everything; it says on talk what it
+// is doing.
+func measureAll(ctx context.Context, each time.Duration, talk io.Writer) (r report, err error) {
+	dir, err := os.MkdirTemp("", "uniflow-bench-")
+	if err != nil {
+		return report{}, fmt.Errorf("make a folder for what is built: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	fmt.Fprintln(talk, "building")
+	l := newLineup(dir)
+	defer l.close(ctx)
+	if err := l.assemble(ctx); err != nil {
+		return report{}, err
+	}
+	fmt.Fprintln(talk, "checking that all give the same answer")
+	if err := l.check(ctx); err != nil {
+		return report{}, err
+	}
+	fmt.Fprintf(talk, "measuring %d variants for %v each\n", len(l.variants), each)
+	series, err := l.measure(ctx, each)
+	if err != nil {
+		return report{}, err
+	}
+	r = newReport(series, l.leftOut)
+	fmt.Fprintln(talk, "measuring how long the Go module takes to load")
+	if r.Load, err = measureLoad(ctx, l.goReactor, dir); err != nil {
+		return report{}, err
+	}
+	r.Machine, err = l.facts(ctx)
+	return r, err
+}
+
+// write prints a report in the asked form.
+func write(w io.Writer, r report, asJSON, asMarkdown bool) error {
+	switch {
+	case asJSON:
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	case asMarkdown:
+		return r.markdown(w)
+	}
+	return r.text(w)
+}
