@@ -13,6 +13,7 @@ const (
 // Builder collects the parts of a module. Functions must be added after all imports.
 type Builder struct {
 	types, imports, funcs, exports, codes, datas [][]byte
+	elements                                     [][]byte
 	memory, table                                []byte
 	start                                        []byte
 	customs                                      [][]byte
@@ -51,6 +52,15 @@ func (b *Builder) Memory(pages int) {
 
 // Table adds a table of functions without a maximum.
 func (b *Builder) Table(entries int) { b.table = Join([]byte{0x70, 0}, U32(entries)) }
+
+// Element puts functions into the table from an entry on.
+func (b *Builder) Element(first int, functions ...int) {
+	segment := Join([]byte{0}, Const(first), []byte{0x0b}, U32(len(functions)))
+	for _, f := range functions {
+		segment = append(segment, U32(f)...)
+	}
+	b.elements = append(b.elements, segment)
+}
 
 // Pages changes the size of the memory.
 func (b *Builder) Pages(pages int) { b.memory = Join([]byte{0}, U32(pages)) }
@@ -92,6 +102,7 @@ func (b *Builder) Bytes() []byte {
 	if b.start != nil {
 		m = append(m, Section(8, b.start)...)
 	}
+	m = append(m, list(9, b.elements)...)
 	m = append(m, list(10, b.codes)...)
 	m = append(m, list(11, b.datas)...)
 	for _, c := range b.customs {
@@ -145,7 +156,10 @@ func Const(n int) []byte {
 // Call calls a function.
 func Call(index int) []byte { return Join([]byte{0x10}, U32(index)) }
 
-// Get is local.get, Set is local.set.
+// CallIndirect calls the function of a type that stands in the entry of the table on the stack.
+func CallIndirect(typ int) []byte { return Join([]byte{0x11}, U32(typ), []byte{0}) }
+
+// Get is local.get.
 func Get(local int) []byte { return Join([]byte{0x20}, U32(local)) }
 
 // Set is local.set.
