@@ -24,40 +24,48 @@ import (
 	"github.com/uniflow-dev/uniflow/sdk/process"
 )
 
+// hang never returns. It is no empty select: a program whose goroutines are all blocked in Go would be ended by the
+// runtime, which knows that nothing can wake them.
+func hang() {
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
 func main() {
 	switch os.Getenv("PLAY") {
 	case "garbage":
 		fmt.Println("hello, I am no plugin")
-		select {}
+		hang()
 	case "long":
 		fmt.Println(strings.Repeat("x", 1<<20))
-		select {}
+		hang()
 	case "exit":
 		fmt.Fprintln(os.Stderr, "cannot find my configuration")
 		os.Exit(3)
 	case "silent":
 		fmt.Fprintln(os.Stderr, "waiting for Godot")
-		select {}
+		hang()
 	case "version":
 		fmt.Println("1|7|unix|/nowhere|grpc|")
-		select {}
+		hang()
 	case "netrpc":
 		fmt.Println("1|1|unix|/nowhere|netrpc|")
-		select {}
+		hang()
 	case "deaf": // shakes hands, accepts, and never says a word
 		l, err := net.Listen("unix", filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "s"))
 		if err != nil {
 			panic(err)
 		}
 		fmt.Printf("1|1|unix|%s|grpc|\n", l.Addr())
-		select {}
+		hang()
 	case "raw":
 		serveRaw()
 		return
 	case "child": // of a plugin: holds a pipe open until it is killed
 		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
 		fmt.Println("born")
-		select {}
+		hang()
 	}
 	process.Serve(process.Plugin{
 		Descriptor: abi.Descriptor{Name: "subject", Version: "1.2.3"},
@@ -172,7 +180,7 @@ var behaviours = map[string]func(context.Context, *process.Call, guest.With) err
 	"ignore": func(_ context.Context, c *process.Call, _ guest.With) error {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT)
 		c.Info("ready")
-		select {}
+		hang()
 	},
 	"keep_id": func(_ context.Context, c *process.Call, _ guest.With) error {
 		earlier = c
@@ -202,7 +210,7 @@ var behaviours = map[string]func(context.Context, *process.Call, guest.With) err
 		}
 		_ = pipe.Close()
 		c.Info("ready")
-		select {}
+		hang()
 	},
 	// hold opens a named pipe and never lets go.
 	"hold": func(_ context.Context, c *process.Call, w guest.With) error {
@@ -211,7 +219,7 @@ var behaviours = map[string]func(context.Context, *process.Call, guest.With) err
 			return err
 		}
 		c.Info("ready")
-		select {}
+		hang()
 	},
 }
 
