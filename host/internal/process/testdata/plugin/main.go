@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/uniflow-dev/uniflow/host/internal/plugintest/guest"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
@@ -26,7 +27,7 @@ import (
 
 // hang never returns. It is no empty select: a program whose goroutines are all blocked in Go would be ended by the
 // runtime, which knows that nothing can wake them.
-func hang() {
+func hang() error {
 	for {
 		time.Sleep(time.Hour)
 	}
@@ -180,7 +181,7 @@ var behaviours = map[string]func(context.Context, *process.Call, guest.With) err
 	"ignore": func(_ context.Context, c *process.Call, _ guest.With) error {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT)
 		c.Info("ready")
-		hang()
+		return hang()
 	},
 	"keep_id": func(_ context.Context, c *process.Call, _ guest.With) error {
 		earlier = c
@@ -210,7 +211,7 @@ var behaviours = map[string]func(context.Context, *process.Call, guest.With) err
 		}
 		_ = pipe.Close()
 		c.Info("ready")
-		hang()
+		return hang()
 	},
 	// hold opens a named pipe and never lets go.
 	"hold": func(_ context.Context, c *process.Call, w guest.With) error {
@@ -219,7 +220,7 @@ var behaviours = map[string]func(context.Context, *process.Call, guest.With) err
 			return err
 		}
 		c.Info("ready")
-		hang()
+		return hang()
 	},
 }
 
