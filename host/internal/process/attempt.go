@@ -82,10 +82,13 @@ func (a *attempt) run(ctx context.Context, doc []byte) (flow.Result, *flow.Fault
 
 // receive sends the request and takes events until the done event. It returns as soon as ctx ends.
 func (a *attempt) receive(ctx context.Context, request *proto.RunRequest) (*proto.Done, *flow.Fault) {
-	ctx, cancel := context.WithCancel(ctx)
+	// The deadline stays on this side: gRPC would hand it on, and the plugin's end could break off the stream before
+	// ours knows why. The end of ctx is told by the end of the stream.
+	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
 	defer a.dropFile()
-	stream, err := a.worker.plugin.Run(ctx, request)
+	stream, err := a.worker.plugin.Run(streamCtx, request)
 	if err != nil {
 		return nil, a.broken(ctx, err)
 	}
