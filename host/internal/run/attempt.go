@@ -40,7 +40,7 @@ func (x *execution) item(ctx context.Context, s *stepState, e *element) (outcome
 	for {
 		release, ok := x.turn(ctx, due)
 		if !ok {
-			return outcome{ending: faultEnding(faultOf(ctx))}, nil, nil
+			return outcome{ending: faultEnding(flow.EndFault(ctx))}, nil, nil
 		}
 		number++
 		end, event, err := x.attempt(ctx, s, e, input, number)
@@ -252,7 +252,7 @@ func (x *execution) broken(ctx context.Context, err error) attemptEnd {
 	if fault, ok := errors.AsType[*flow.Fault](err); ok {
 		return attemptEnd{outcome: outcome{ending: faultEnding(fault)}, usage: fault.Usage, retry: fault.Reason.Retryable()}
 	}
-	if fault := faultOf(ctx); fault != nil {
+	if fault := flow.EndFault(ctx); fault != nil {
 		return attemptEnd{outcome: outcome{ending: faultEnding(fault)}, retry: fault.Reason.Retryable()}
 	}
 	reason := flow.ReasonInternal

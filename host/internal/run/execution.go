@@ -180,7 +180,7 @@ func (x *execution) decide(work context.Context, s *stepState) (decision, flow.E
 			other = name
 		}
 	}
-	fault := faultOf(work)
+	fault := flow.EndFault(work)
 	if fault != nil && fault.Reason == flow.ReasonStop {
 		return skips, faultSkip(fault)
 	}

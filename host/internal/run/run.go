@@ -7,7 +7,6 @@ package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -104,7 +103,7 @@ func (x *execution) condition(ctx context.Context) (flow.Ending, bool) {
 
 // ending sums the steps up.
 func (x *execution) ending(ctx context.Context) flow.Ending {
-	if fault := faultOf(ctx); fault != nil {
+	if fault := flow.EndFault(ctx); fault != nil {
 		return faultEnding(fault)
 	}
 	for i := range x.plan.Steps {
@@ -114,21 +113,6 @@ func (x *execution) ending(ctx context.Context) flow.Ending {
 		}
 	}
 	return flow.Ending{Outcome: flow.Succeeded}
-}
-
-// faultOf returns why ctx ended, or nil while it lives.
-func faultOf(ctx context.Context) *flow.Fault {
-	if ctx.Err() == nil {
-		return nil
-	}
-	cause := context.Cause(ctx)
-	if fault, ok := errors.AsType[*flow.Fault](cause); ok {
-		return fault
-	}
-	if errors.Is(cause, context.DeadlineExceeded) {
-		return &flow.Fault{Reason: flow.ReasonTimeout, Message: "the time limit was reached"}
-	}
-	return &flow.Fault{Reason: flow.ReasonRequest, Message: "the end was asked for"}
 }
 
 // faultEnding turns a fault into an ending: what was asked to end is cancelled, all else has failed.

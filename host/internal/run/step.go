@@ -74,7 +74,7 @@ func (x *execution) elements(ctx context.Context, s *stepState, values []json.Ra
 	var failures []error
 	for i := range values {
 		slots <- struct{}{}
-		if fault := faultOf(calls); fault != nil || failed.Load() {
+		if fault := flow.EndFault(calls); fault != nil || failed.Load() {
 			<-slots
 			results[i].ending = notBegun(fault)
 			continue
@@ -146,7 +146,7 @@ func marshalOutputs(named map[string]json.RawMessage) json.RawMessage {
 // expressionFailed is the end of what an expression kept from beginning; one that was cut off with ctx is no fault of
 // the expression.
 func expressionFailed(ctx context.Context, where string, err error) flow.Ending {
-	if fault := faultOf(ctx); fault != nil {
+	if fault := flow.EndFault(ctx); fault != nil {
 		return faultEnding(fault)
 	}
 	return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonExpression, Message: fmt.Sprintf("%s: %v", where, err)}
