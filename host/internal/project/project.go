@@ -91,7 +91,13 @@ func DataDir(dir string, m *flow.Manifest) string {
 // plan makes the plans; problems are those of the plugin files.
 func (p *Project) plan(problems flow.Problems) (*Project, error) {
 	plans, more := plan.Build(p.document.Manifest, plan.Inputs{Resolved: p.Resolved})
-	problems = p.document.Locate(append(problems, more...))
+	for _, m := range more {
+		// That a file is not there is told once: a plan's warning adds nothing to an error about the same key.
+		if m.Severity != flow.SeverityWarning || !slices.ContainsFunc(problems, func(known flow.Problem) bool { return slices.Equal(known.Path, m.Path) }) {
+			problems = append(problems, m)
+		}
+	}
+	problems = p.document.Locate(problems)
 	if len(problems.Errors()) > 0 {
 		return nil, problems
 	}
