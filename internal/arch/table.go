@@ -213,6 +213,10 @@ func TestTable() []Row {
 	return []Row{
 		{Folder: "host/...", May: []string{"host/flow", "sdk/abi/abitest"}, Why: "tests speak the vocabulary and the golden vectors"},
 		{
+			Folder: "host", Libs: []string{"github.com/santhosh-tekuri/jsonschema"},
+			Why: "answers of the API are held against the description that it gives of itself",
+		},
+		{
 			Folder: "sdk", May: []string{"sdk/sdktest"},
 			Why: "the kit and the authors' harness are proved together",
 		},

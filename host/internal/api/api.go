@@ -72,6 +72,7 @@ func Handler(c Config) http.Handler {
 	config.SchemasPath = ""  // the description holds them
 	config.CreateHooks = nil // no links to schemas in bodies
 	config.RejectUnknownQueryParameters = true
+	config.OnAddOperation = append(config.OnAddOperation, describeErrors)
 	config.Info.Description = "Control of a Uniflow host. Errors are application/problem+json with a code that `uniflow explain` explains."
 	if c.Token != "" {
 		config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}

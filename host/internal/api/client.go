@@ -99,7 +99,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 
 // remoteError makes of a problem body what the host's flow.Control returned.
 func remoteError(response *http.Response) error {
-	var p Problem
+	var p ErrorBody
 	if err := json.NewDecoder(io.LimitReader(response.Body, 4<<20)).Decode(&p); err != nil || p.Status == 0 {
 		return &flow.Error{Code: flow.CodeUnreachable, Message: "what answers is not a Uniflow host: " + response.Status, Hint: "check --server"}
 	}

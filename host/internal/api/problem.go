@@ -6,30 +6,43 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-// Problem is an error as a body, application/problem+json (RFC 9457), with the code and the next action of flow.Error,
-// and the mistakes of a manifest or context where there are any.
-type Problem struct {
-	Type     string         `json:"type"`
+// ErrorBody is an error as a body, application/problem+json (RFC 9457; without a type, which means about:blank), with the
+// code and the next action of flow.Error, and the mistakes of a manifest or context where there are any.
+type ErrorBody struct {
 	Title    string         `json:"title"`
 	Status   int            `json:"status"`
 	Detail   string         `json:"detail"`
 	Code     flow.Code      `json:"code,omitempty"`
 	Hint     string         `json:"hint,omitempty"`
 	Problems []flow.Problem `json:"problems,omitempty"`
+	// Errors are what is wrong with a request that is not well formed, by place.
+	Errors []*huma.ErrorDetail `json:"errors,omitempty"`
 }
 
+// describeErrors gives every operation this type as the body of its errors.
+func describeErrors(doc *huma.OpenAPI, op *huma.Operation) {
+	schema := doc.Components.Schemas.Schema(reflect.TypeFor[ErrorBody](), true, "ErrorBody")
+	op.Responses["default"] = &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{problemType: {Schema: schema}}}
+}
+
+// problemType is the media type of errors.
+const problemType = "application/problem+json"
+
 // Error returns the detail.
-func (p *Problem) Error() string { return p.Detail }
+func (p *ErrorBody) Error() string { return p.Detail }
 
 // GetStatus gives huma the status.
-func (p *Problem) GetStatus() int { return p.Status }
+func (p *ErrorBody) GetStatus() int { return p.Status }
 
 // ContentType gives huma the media type.
-func (*Problem) ContentType(string) string { return "application/problem+json" }
+func (*ErrorBody) ContentType(string) string { return problemType }
 
 // problem turns an error of flow.Control into a body. What is not known to be for people is not shown.
 func (r routes) problem(err error) error {
@@ -43,8 +56,8 @@ func (r routes) problem(err error) error {
 	return p
 }
 
-func newProblem(err error, status int) *Problem {
-	p := &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: err.Error(), Code: flow.CodeOf(err)}
+func newProblem(err error, status int) *ErrorBody {
+	p := &ErrorBody{Title: http.StatusText(status), Status: status, Detail: err.Error(), Code: flow.CodeOf(err)}
 	if e, ok := errors.AsType[*flow.Error](err); ok {
 		p.Hint = e.Hint
 	}
@@ -85,7 +98,7 @@ func statusOf(err error) int {
 
 // writeError answers outside of huma.
 func writeError(w http.ResponseWriter, err error, status int) {
-	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Content-Type", problemType)
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(newProblem(err, status)) //nolint:errchkjson // a client that is gone
 }
