@@ -22,7 +22,7 @@ import (
 // activation holds the values that the expression names, and no others: outputs can be large.
 func (x *expression) activation(v *Values) (map[string]any, error) {
 	input := map[string]any{}
-	context, steps := map[string]ref.Val{}, map[string]ref.Val{}
+	context, steps := map[string]any{}, map[string]any{}
 	for _, p := range x.paths {
 		var err error
 		switch p.root {
@@ -31,7 +31,7 @@ func (x *expression) activation(v *Values) (map[string]any, error) {
 		case "steps":
 			err = x.addStep(steps, v, p)
 		case "run":
-			run := map[string]ref.Val{}
+			run := map[string]any{}
 			err = addMembers(run, v.Run.fields(), nil, func(key string) string { return runFields()[key] })
 			input["run"] = newObject(run)
 		case "item":
@@ -51,7 +51,7 @@ func (x *expression) activation(v *Values) (map[string]any, error) {
 }
 
 // addMembers converts the member that the segments begin with, or all of them; a missing one stays missing.
-func addMembers(into map[string]ref.Val, members map[string]json.RawMessage, segments []segment, kind func(string) string) error {
+func addMembers(into map[string]any, members map[string]json.RawMessage, segments []segment, kind func(string) string) error {
 	keys := slices.Sorted(maps.Keys(members))
 	if len(segments) > 0 {
 		keys = []string{segments[0].key}
@@ -71,7 +71,7 @@ func addMembers(into map[string]ref.Val, members map[string]json.RawMessage, seg
 }
 
 // addStep converts what a path names of a step. Outputs that other paths name are kept.
-func (x *expression) addStep(steps map[string]ref.Val, v *Values, p path) error {
+func (x *expression) addStep(steps map[string]any, v *Values, p path) error {
 	name := p.segments[0].key
 	outputs, ok := v.Steps[name]
 	if !ok {
@@ -83,7 +83,7 @@ func (x *expression) addStep(steps map[string]ref.Val, v *Values, p path) error 
 		steps[name] = list
 		return err
 	}
-	members := map[string]ref.Val{}
+	members := map[string]any{}
 	if old, ok := steps[name].(*object); ok {
 		members = old.members
 	}
@@ -105,7 +105,7 @@ func outputList(list []json.RawMessage, kind func(string) string) (ref.Val, erro
 		if named == nil {
 			continue
 		}
-		members := map[string]ref.Val{}
+		members := map[string]any{}
 		if err := addMembers(members, named, nil, kind); err != nil {
 			return nil, err
 		}
@@ -160,11 +160,10 @@ func fromPlain(v any) ref.Val {
 		}
 		return types.NewRefValList(types.DefaultTypeAdapter, elements)
 	case map[string]any:
-		members := make(map[string]ref.Val, len(v))
 		for key, member := range v {
-			members[key] = fromPlain(member)
+			v[key] = fromPlain(member)
 		}
-		return newObject(members)
+		return newObject(v)
 	}
 	return types.NullValue
 }
@@ -172,24 +171,17 @@ func fromPlain(v any) ref.Val {
 // object is a map whose keys have an order, so that what is made of it does not depend on chance.
 type object struct {
 	traits.Mapper
-	members map[string]ref.Val
-	keys    []ref.Val
+	members map[string]any
 }
 
-func newObject(members map[string]ref.Val) *object {
-	o := &object{members: members}
-	plain := make(map[ref.Val]ref.Val, len(members))
-	for _, key := range slices.Sorted(maps.Keys(members)) {
-		o.keys = append(o.keys, types.String(key))
-		plain[types.String(key)] = members[key]
-	}
-	o.Mapper = types.NewRefValMap(types.DefaultTypeAdapter, plain)
-	return o
+// newObject takes over members, whose values are of type ref.Val.
+func newObject(members map[string]any) *object {
+	return &object{types.NewStringInterfaceMap(types.DefaultTypeAdapter, members), members}
 }
 
 // Iterator implements traits.Iterable, in the order of the keys.
 func (o *object) Iterator() traits.Iterator {
-	return types.NewRefValList(types.DefaultTypeAdapter, o.keys).Iterator()
+	return types.NewStringList(types.DefaultTypeAdapter, slices.Sorted(maps.Keys(o.members))).Iterator()
 }
 
 // AggregateSize implements types.AggregateSizeVisitor.
@@ -216,7 +208,7 @@ func (m *orderedMap) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	if !ok {
 		return built
 	}
-	members := map[string]ref.Val{}
+	members := map[string]any{}
 	for it := mapper.Iterator(); it.HasNext() == types.True; {
 		key, ok := it.Next().(types.String)
 		if !ok {
