@@ -100,6 +100,9 @@ func (w *writer) work() {
 			op.answer <- errors.Join(err, op.err)
 		}
 	}
+	for _, st := range w.statements {
+		_ = st.Close()
+	}
 	_ = w.conn.Close()
 }
 
