@@ -62,8 +62,8 @@ examples: build ## run the example pipelines
 	bin/uniflow run weather
 	cd examples/earthquakes && ../../bin/uniflow run earthquakes
 
-bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: ## measure one step beside its peers, and write docs/PERFORMANCE.md
+	cd bench && go run . -md > ../docs/PERFORMANCE.md
 
 docs: build ## write the manifest's schema and check the documents
 	bin/uniflow schema > uniflow.schema.json

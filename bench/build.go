@@ -88,20 +88,21 @@ func (l *lineup) addNativeC(ctx context.Context) {
 }
 
 // addPython adds the script, if there is an interpreter. It is started without
-// the shims that some machines put in front of it.
+// the shims that some machines put in front of it, and without the packages
+// that are installed there.
 func (l *lineup) addPython(ctx context.Context) {
-	const name = "fork/exec, python3 and a script"
+	const name = "fork/exec, python3 -S -E and a script"
 	shim, err := firstOf("python3")
-	var real []byte
+	var interpreter []byte
 	if err == nil {
-		real, err = exec.CommandContext(ctx, shim, "-c", "import sys; sys.stdout.write(sys.executable)").Output()
+		interpreter, err = exec.CommandContext(ctx, shim, "-c", "import sys; sys.stdout.write(sys.executable)").Output()
 	}
 	if err != nil {
 		l.omit(langGo, name, err)
 		return
 	}
-	l.tools = append(l.tools, firstLine(ctx, string(real), "--version"))
-	l.addProcess(langGo, name, string(real), filepath.Join(l.dir, "step.py"))
+	l.tools = append(l.tools, firstLine(ctx, string(interpreter), "--version"))
+	l.addProcess(langGo, name, string(interpreter), "-S", "-E", filepath.Join(l.dir, "step.py"))
 }
 
 // firstOf finds the first of several programs.

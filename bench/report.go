@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -121,7 +123,7 @@ func (r report) text(w io.Writer) error {
 func (report) Rounds() int { return rounds }
 
 // NoisyPercent is the mark of a row as the page says it.
-func (report) NoisyPercent() string { return figure(noisy * 100) }
+func (report) NoisyPercent() int { return 100 * noisy }
 
 // AnswerBytes is the length of the answer.
 func (report) AnswerBytes() int { return len(answer()) }
@@ -182,8 +184,24 @@ func (l *lineup) facts(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("versions of the engines (start it in the folder bench): %w", err)
 	}
 	facts := []string{
-		fmt.Sprintf("measured on %s, %s/%s, %d cores, %s", time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
+		fmt.Sprintf("measured on %s, %s/%s, %d cores, %s%s",
+			time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), priority()),
 	}
 	facts = append(facts, strings.Split(strings.TrimSpace(string(said)), "\n")...)
 	return append(facts, l.tools...), nil
+}
+
+// priority says whether the measurement went ahead of all other work on the
+// machine, where that can be read.
+func priority() string {
+	const policy, fifo, roundRobin = 38, "1", "2" // place behind the name in parentheses, and values; see proc(5)
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return ""
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) > policy && (fields[policy] == fifo || fields[policy] == roundRobin) {
+		return ", in the real-time class"
+	}
+	return ""
 }
