@@ -145,7 +145,8 @@ func TestHistorySurvivesAKill(t *testing.T) {
 	}
 }
 
-// Promise: a run that was cut off outside of a host is not passed in silence: the next one says what to do, exit 6.
+// Promise: a run that was cut off outside of a host is not passed in silence: the next one says what to do, exit 6. What
+// it says helps: the pipeline is free again.
 func TestRunBehindOneThatWasCutOff(t *testing.T) {
 	t.Parallel()
 	p := &project{t, t.TempDir()}
@@ -155,7 +156,7 @@ func TestRunBehindOneThatWasCutOff(t *testing.T) {
 	if err := writeGuests(filepath.Join(p.dir, "guests")); err != nil {
 		t.Fatal(err)
 	}
-	p.uniflow("run", "tick") // makes the ledger, so that it can be read from now on
+	p.uniflow("run", "tick")
 	first := exec.CommandContext(t.Context(), "uniflow", "run", "spin")
 	first.Dir = p.dir
 	if err := first.Start(); err != nil {
@@ -172,5 +173,21 @@ func TestRunBehindOneThatWasCutOff(t *testing.T) {
 	out, err := second.CombinedOutput()
 	if second.ProcessState.ExitCode() != exitConflict || !bytes.Contains(out, []byte("error[UF6006]")) || !bytes.Contains(out, []byte("uniflow runs cancel ")) {
 		t.Errorf("got %v and %s", err, out)
+	}
+
+	for id, r := range p.runs("spin") {
+		if r.State == flow.StateRunning {
+			p.uniflow("runs", "cancel", string(id))
+		}
+	}
+	for id, r := range p.runs("spin") {
+		if r.State != flow.StateEnded {
+			t.Errorf("run %s is %s", id, r.State)
+		}
+	}
+	third := exec.CommandContext(t.Context(), "uniflow", "run", "spin")
+	third.Dir = p.dir
+	if out, err := third.CombinedOutput(); third.ProcessState.ExitCode() != exitRun {
+		t.Errorf("got %v and %s; want the timeout of the run itself", err, out)
 	}
 }

@@ -20,6 +20,7 @@ type liveRun struct {
 	state                      flow.State
 	epoch                      int
 	cancelling                 bool
+	boot                       string
 }
 
 func (r *liveRun) event(kind flow.EventKind, at time.Time) flow.Event {
@@ -29,7 +30,7 @@ func (r *liveRun) event(kind flow.EventKind, at time.Time) flow.Event {
 // find reads a run's row by a query for its columns, the id last among the arguments; nil when there is none.
 func (w *writer) find(query string, id flow.RunID, more ...any) (*liveRun, error) {
 	r := &liveRun{id: id}
-	found, err := w.one(query, append([]any{id}, more...), &r.seq, &r.tenant, &r.pipeline, &r.schedule, &r.state, &r.epoch, &r.cancelling)
+	found, err := w.one(query, append([]any{id}, more...), &r.seq, &r.tenant, &r.pipeline, &r.schedule, &r.state, &r.epoch, &r.cancelling, &r.boot)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ func (w *writer) find(query string, id flow.RunID, more ...any) (*liveRun, error
 
 // held returns the run of a claim that is still good, else flow.ErrStale.
 func (w *writer) held(claim flow.Claim) (*liveRun, error) {
-	r, err := w.find(`SELECT seq, tenant, pipeline, schedule, state, epoch, cancelling FROM runs
+	r, err := w.find(`SELECT seq, tenant, pipeline, schedule, state, epoch, cancelling, boot FROM runs
 		WHERE id = ? AND epoch = ? AND state = 'running'`, claim.Run, claim.Epoch)
 	if err != nil {
 		return nil, err

@@ -84,7 +84,7 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &flow.Error{Code: flow.CodeLedgerMissing, Message: "there is no ledger yet", Hint: "run a pipeline with `uniflow run`, or start the host with `uniflow serve`"}
+		return missing()
 	case err != nil:
 		return ioFault(err)
 	case !info.Mode().IsRegular():
@@ -96,7 +96,18 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	if err := identify(ctx, s.readers); err != nil {
 		return err
 	}
+	var id int64
+	if err := s.readers.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		return fault(err)
+	}
+	if id != applicationID {
+		return missing() // its first writer is making it
+	}
 	return s.current(ctx)
+}
+
+func missing() error {
+	return &flow.Error{Code: flow.CodeLedgerMissing, Message: "there is no ledger yet", Hint: "run a pipeline with `uniflow run`, or start the host with `uniflow serve`"}
 }
 
 func (s *Store) openWriter(ctx context.Context, path string) error {

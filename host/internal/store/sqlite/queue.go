@@ -253,10 +253,11 @@ func (w *writer) claim(candidate string, args []any) (*flow.Claimed, error) {
 }
 
 // Cancel ends a waiting run at once and marks a live one; it returns the state that it found, and changes nothing of a
-// run that has ended. An unknown run is flow.ErrNotFound.
+// run that has ended. A live run of another boot ends at once too: that host is dead, since this one holds the lock. An
+// unknown run is flow.ErrNotFound.
 func (s *Store) Cancel(ctx context.Context, id flow.RunID, ending flow.Ending) (flow.State, error) {
 	return write(ctx, s, func(w *writer) (flow.State, error) {
-		live, err := w.find("SELECT seq, tenant, pipeline, schedule, state, epoch, cancelling FROM runs WHERE id = ?", id)
+		live, err := w.find("SELECT seq, tenant, pipeline, schedule, state, epoch, cancelling, boot FROM runs WHERE id = ?", id)
 		if err != nil {
 			return "", err
 		}
@@ -266,6 +267,11 @@ func (s *Store) Cancel(ctx context.Context, id flow.RunID, ending flow.Ending) (
 		switch {
 		case live.state == flow.StateQueued:
 			err = w.end(live, ending, time.Now())
+		case live.state == flow.StateRunning && live.boot != s.boot:
+			now := time.Now()
+			if err = w.loseAttempts(ctx, live, now); err == nil {
+				err = w.end(live, ending, now)
+			}
 		case live.state == flow.StateRunning && !live.cancelling:
 			if _, err = w.exec("UPDATE runs SET cancelling = 1 WHERE seq = ?", live.seq); err == nil {
 				event := live.event(flow.RunCancelling, time.Now())

@@ -213,3 +213,23 @@ func testRecoverCancelled(f *fixture) {
 		f.Fatalf("recovered %v, ended %v", claimed, ended)
 	}
 }
+
+func testCancelOrphan(f *fixture) {
+	claim := f.offer(manual(), flow.OfferStarted).Claim
+	f.must(f.Commit(f.ctx, claim, started("load", 1)))
+	f.reopen("boot-2")
+	ending := flow.Ending{Outcome: flow.Cancelled, Reason: flow.ReasonRequest, Message: "asked"}
+	state, err := f.Cancel(f.ctx, claim.Run, ending)
+	f.must(err)
+	r := f.run(claim.Run)
+	if state != flow.StateRunning || r.State != flow.StateEnded || r.Ending != ending {
+		f.Fatalf("found %s, the run: %+v", state, r)
+	}
+	if a := r.Steps[0].Attempts[0]; a.State != flow.StateEnded || a.Reason != flow.ReasonLost {
+		f.Fatalf("the attempt: %+v", a)
+	}
+	if err := f.Finish(f.ctx, claim, ending); !errors.Is(err, flow.ErrStale) {
+		f.Fatalf("a dead claim finishes: %v", err)
+	}
+	f.offer(manual(), flow.OfferStarted)
+}

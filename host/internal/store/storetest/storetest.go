@@ -71,6 +71,7 @@ func Run(t *testing.T, open Open) {
 		"ACrashedRunIsResumedWithItsSteps":         testRecover,
 		"ARunIsResumedThreeTimes":                  testResumeCap,
 		"ACancelledRunIsNotResumed":                testRecoverCancelled,
+		"ARunOfADeadHostIsCancelledAtOnce":         testCancelOrphan,
 		"RunsArePagedNewestFirst":                  testPaging,
 		"EventsAndLogsAreReadOn":                   testReadOn,
 		"WaitersHearOfChanges":                     testChanged,
