@@ -350,31 +350,6 @@ func (h *Host) Close() error {
 	return h.Stop(ctx)
 }
 
-// pruneEvery is the time between looks for history that is over its bounds.
-const pruneEvery = 10 * time.Minute
-
-// prune drops history beyond each pipeline's keep, now and then, until ctx ends.
-func (h *Host) prune(ctx context.Context) {
-	ticker := time.NewTicker(pruneEvery)
-	defer ticker.Stop()
-	for {
-		for _, e := range h.entries() {
-			n, err := h.store.Prune(ctx, e.plan.Tenant, e.plan.Pipeline, e.plan.Keep, time.Now())
-			if err != nil && ctx.Err() == nil {
-				h.log.Error("history not pruned", slog.String("pipeline", e.plan.ID()), slog.Any("err", err))
-			}
-			if n > 0 {
-				h.log.Info("history pruned", slog.String("pipeline", e.plan.ID()), slog.Int("runs", n))
-			}
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 func errReadOnly(op string) error {
 	return &flow.Error{Code: flow.CodeReadOnly, Op: op, Message: "the host was opened for reading only", Hint: "ask the running host instead"}
 }

@@ -1,7 +1,7 @@
 // Package blob keeps artifacts on disk by content: DIR/TENANT/sha256/AB/ABCDEF….
 //
 // A file appears under its name whole and durable, or not at all, and is checked against its name whenever it is read.
-// The package does not know who refers to an artifact: that is the ledger's business.
+// The package does not know who refers to an artifact: that is the ledger's business, and Sweep asks it.
 package blob
 
 import (
@@ -16,6 +16,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -25,6 +26,8 @@ import (
 type Store struct {
 	root *os.Root // nothing outside of it can be reached by any name
 	name *regexp.Regexp
+	// names keeps apart those who give a file its name and who takes files away.
+	names sync.RWMutex
 }
 
 var _ flow.Blobs = (*Store)(nil)
@@ -117,6 +120,8 @@ func (s *source) Read(p []byte) (int, error) {
 
 // publish gives a finished file its name. The content decides the name, so whoever comes second changes nothing.
 func (s *Store) publish(temp, tenant string, digest flow.Digest) error {
+	s.names.RLock()
+	defer s.names.RUnlock()
 	final := place(tenant, digest)
 	if err := s.root.MkdirAll(path.Dir(final), 0o700); err != nil {
 		return err //nolint:wrapcheck // the caller says it

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
@@ -183,5 +184,40 @@ func TestTheSameContentFromManySides(t *testing.T) {
 	wait.Wait()
 	if names := files(t, dir); len(names) != 1 {
 		t.Errorf("files %v", names)
+	}
+}
+
+func TestSweepTakesWhatNobodyWants(t *testing.T) {
+	t.Parallel()
+	s, dir := openStore(t)
+	old := time.Now().Add(-2 * time.Hour)
+	putAt := func(content string, at time.Time) flow.Digest {
+		d := put(t, s, "acme", content)
+		if err := os.Chtimes(filepath.Join(dir, place("acme", d)), at, at); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	wanted, garbage, young := putAt("wanted", old), putAt("garbage", old), putAt("young", time.Now())
+	half := filepath.Join(dir, "acme", "tmp", "half")
+	if err := os.WriteFile(half, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(half, old, old); err != nil {
+		t.Fatal(err)
+	}
+	n, err := s.Sweep(t.Context(), time.Now().Add(-time.Hour), func(tenant string, d flow.Digest) (bool, error) {
+		return tenant == "acme" && d == wanted, nil
+	})
+	if n != 2 || err != nil {
+		t.Errorf("removed %d, %v; want 2", n, err)
+	}
+	for d, there := range map[flow.Digest]bool{wanted: true, garbage: false, young: true} {
+		if content, err := get(s, "acme", d); there != (err == nil) {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	if _, err := os.Stat(half); err == nil {
+		t.Error("what was half written is still there")
 	}
 }

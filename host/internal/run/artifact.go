@@ -1,7 +1,6 @@
 package run
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -24,7 +23,7 @@ func (x *execution) knownArtifacts() []flow.Digest {
 
 // learn notes the artifacts that a value refers to.
 func (x *execution) learn(raw json.RawMessage) {
-	for _, d := range artifactsIn(raw) {
+	for _, d := range flow.ArtifactsIn(raw) {
 		x.known[d] = true
 	}
 }
@@ -40,40 +39,11 @@ func (x *execution) foreignArtifact(named map[string]json.RawMessage) (string, b
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(named)) {
-		for _, d := range artifactsIn(named[name]) {
+		for _, d := range flow.ArtifactsIn(named[name]) {
 			if !x.known[d] {
 				return name, true
 			}
 		}
 	}
 	return "", false
-}
-
-// artifactsIn returns the digests that a value refers to, at any depth. The value is valid JSON of bounded depth.
-func artifactsIn(raw json.RawMessage) []flow.Digest {
-	if !bytes.Contains(raw, []byte("artifact")) && !bytes.Contains(raw, []byte(`\u`)) {
-		return nil
-	}
-	var v any
-	if json.Unmarshal(raw, &v) != nil {
-		return nil
-	}
-	return appendArtifacts(nil, v)
-}
-
-func appendArtifacts(found []flow.Digest, v any) []flow.Digest {
-	switch v := v.(type) {
-	case map[string]any:
-		if d, ok := v["$artifact"].(string); ok {
-			found = append(found, flow.Digest(d))
-		}
-		for _, e := range v {
-			found = appendArtifacts(found, e)
-		}
-	case []any:
-		for _, e := range v {
-			found = appendArtifacts(found, e)
-		}
-	}
-	return found
 }

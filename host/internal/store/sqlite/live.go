@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -154,6 +156,9 @@ func (w *writer) attemptEnded(run int64, e *flow.Event) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if err := w.refer(run, e.Tenant, maps.Values(e.Outputs)); err != nil {
+		return false, err
+	}
 	var usage any
 	if e.Usage != nil {
 		if usage, err = encode(e.Usage); err != nil {
@@ -174,8 +179,14 @@ func (w *writer) stepEnded(run int64, e *flow.Event) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if err := w.refer(run, e.Tenant, maps.Values(e.Outputs)); err != nil {
+		return false, err
+	}
 	var list any
 	if e.List != nil {
+		if err := w.refer(run, e.Tenant, slices.Values(e.List)); err != nil {
+			return false, err
+		}
 		if list, err = encode(e.List); err != nil {
 			return false, err
 		}

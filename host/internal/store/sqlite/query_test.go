@@ -34,6 +34,9 @@ func TestQueriesUseAnIndex(t *testing.T) {
 		"the live run":         {query("SELECT id FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'running'", []any{"a", "b"}), "INDEX runs_live"},
 		"the last success":     {query("SELECT max(ended_at) FROM runs WHERE tenant = ? AND pipeline = ? AND outcome = 'succeeded'", []any{"a", "b"}), "INDEX runs_success"},
 		"slots of a run":       {query("UPDATE slots SET ending = 'coalesced', run = ? WHERE run = ?", []any{"a", "b"}), "INDEX slots_run"},
+		"the artifact":         {query("SELECT 1 FROM artifacts WHERE tenant = ? AND digest = ? LIMIT 1", []any{"a", "b"}), "PRIMARY KEY"},
+		"artifacts of a run":   {query("DELETE FROM artifacts WHERE run = ?", []any{1}), "INDEX artifacts_run"},
+		"the oldest open run":  {query("SELECT min(queued_at) FROM runs WHERE state IN ('queued', 'running')", nil), "INDEX runs_state"},
 		"old slots":            {query("SELECT from_at FROM slots WHERE tenant = ? AND pipeline = ? AND to_at < ?", []any{"a", "b", 1}), "INDEX slots_pipeline"},
 	} {
 		text, args := c.query()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -188,7 +189,14 @@ func (w *writer) insert(r *flow.Run, place int64, now time.Time) error {
 	_, err = w.exec(`INSERT INTO runs (id, tenant, pipeline, schedule, kind, project, label, body, place, state, queued_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)`,
 		r.ID, r.Tenant, r.Pipeline, r.Trigger.Schedule, r.Trigger.Kind, project, label, body, place, nanos(now))
-	return err
+	if err != nil || len(r.Context) == 0 {
+		return err
+	}
+	var seq int64
+	if _, err := w.one("SELECT last_insert_rowid()", nil, &seq); err != nil {
+		return err
+	}
+	return w.refer(seq, r.Tenant, maps.Values(r.Context))
 }
 
 // start makes a waiting run live.

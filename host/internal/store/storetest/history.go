@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -232,6 +233,45 @@ func testPrune(f *fixture) {
 	if r := f.run(live.Run.ID); r.State != flow.StateRunning || len(f.kinds(live.Run.ID)) != 1 || len(f.slots("hourly")) != 0 {
 		f.Fatalf("the live run: %+v", r)
 	}
+}
+
+func testArtifacts(f *fixture) {
+	digest := func(name string) flow.Digest { return flow.DigestOf([]byte(name)) }
+	value := func(name string) json.RawMessage {
+		return json.RawMessage(`[{"deep": {"\u0024artifact": "` + digest(name) + `"}}]`)
+	}
+	o := manual()
+	o.Run.Context = map[string]json.RawMessage{"given": value("given")}
+	claim := f.offer(o, flow.OfferStarted).Claim
+	tried, ended := attemptEnded("load", 1, flow.Succeeded), flow.Event{Kind: flow.StepEnded, Step: "load", Ending: flow.Ending{Outcome: flow.Succeeded}}
+	tried.Outputs = map[string]json.RawMessage{"file": value("tried"), "false": json.RawMessage(`{"$artifact": "sha256:beef"}`)}
+	ended.List = []json.RawMessage{value("listed")}
+	f.must(f.Commit(f.ctx, claim, started("load", 1), tried, ended))
+	known := func(names ...string) {
+		f.Helper()
+		for _, name := range []string{"given", "tried", "listed", "never"} {
+			got, err := f.Refers(f.ctx, "default", digest(name))
+			f.must(err)
+			if want := slices.Contains(names, name); got != want {
+				f.Errorf("%s is known: %t, want %t", name, got, want)
+			}
+		}
+	}
+	known("given", "tried", "listed")
+	if other, err := f.Refers(f.ctx, "other", digest("given")); other || err != nil {
+		f.Errorf("another tenant: %t, %v", other, err)
+	}
+	if at, err := f.OldestOpen(f.ctx); err != nil || time.Since(at) > time.Hour {
+		f.Errorf("the open run: %v, %v", at, err)
+	}
+	f.finish(claim)
+	if at, err := f.OldestOpen(f.ctx); err != nil || !at.IsZero() {
+		f.Errorf("no open run: %v, %v", at, err)
+	}
+	if _, err := f.Prune(f.ctx, "default", "weather", flow.Keep{Days: 1}, time.Now().AddDate(0, 0, 2)); err != nil {
+		f.Fatal(err)
+	}
+	known()
 }
 
 func testTenants(f *fixture) {

@@ -38,6 +38,8 @@ type Ledger interface {
 	SaveVersion(ctx context.Context, v flow.VersionRecord) error
 	Versions(ctx context.Context, tenant, pipeline string) ([]flow.VersionRecord, error)
 
+	Refers(ctx context.Context, tenant string, d flow.Digest) (bool, error)
+	OldestOpen(ctx context.Context) (time.Time, error)
 	Prune(ctx context.Context, tenant, pipeline string, keep flow.Keep, now time.Time) (int, error)
 	Changed() <-chan struct{}
 	Close() error
@@ -77,6 +79,7 @@ func Run(t *testing.T, open Open) {
 		"WaitersHearOfChanges":                     testChanged,
 		"ASchedulesPastSurvivesUntilItIsRewritten": testSchedules,
 		"PlansAndVersionsAreKept":                  testPlans,
+		"ArtifactsAreKnownWhileARunRefersToThem":   testArtifacts,
 		"HistoryIsBounded":                         testPrune,
 		"TenantsAreApart":                          testTenants,
 		"AReaderWorksBesideAWriter":                testReader,
