@@ -1,23 +1,21 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
-	"fmt"
+	"encoding/json"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
 // root is the folder of the project, as seen from this package's tests.
@@ -34,6 +32,8 @@ type block struct {
 	language string
 	lines    []string
 }
+
+func (b *block) text() string { return strings.Join(b.lines, "\n") + "\n" }
 
 // documents reads the project's documents.
 func documents(t *testing.T) []document {
@@ -63,9 +63,9 @@ func blocksOf(text string) []block {
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		switch {
-		case strings.HasPrefix(line, "```"):
+		case strings.HasPrefix(strings.TrimLeft(line, " "), "```"):
 			if open = !open; open {
-				blocks = append(blocks, block{language: strings.TrimPrefix(line, "```")})
+				blocks = append(blocks, block{language: strings.TrimPrefix(strings.TrimLeft(line, " "), "```")})
 			}
 		case open:
 			last := &blocks[len(blocks)-1]
@@ -75,287 +75,92 @@ func blocksOf(text string) []block {
 	return blocks
 }
 
-// TestDocumentedCommandsRun does what a reader of a document does: it takes every command line of every sh block, in
-// order, and runs it, in a copy of the project. An output block shows lines of what the sh block before it prints. A
-// command that this test has no way for is a failure.
-func TestDocumentedCommandsRun(t *testing.T) {
+// prose is the text of a document outside of its blocks.
+func (d *document) prose() string {
+	return regexp.MustCompile("(?ms)^ *```.*?^ *```").ReplaceAllString(d.text, "")
+}
+
+// spans are the pieces of code in the running text.
+func (d *document) spans() []string {
+	var spans []string
+	for _, hit := range regexp.MustCompile("`([^`\n]+)`").FindAllStringSubmatch(d.prose(), -1) {
+		spans = append(spans, hit[1])
+	}
+	return spans
+}
+
+// TestEveryBlockIsOfAKindThatIsTested keeps commands from standing where nobody runs them.
+func TestEveryBlockIsOfAKindThatIsTested(t *testing.T) {
 	t.Parallel()
-	ran := 0
+	command := regexp.MustCompile(`(?m)^\s*(\$ |uniflow |go |make\b|curl |docker |sudo )`)
 	for _, d := range documents(t) {
-		commands := 0
+		before := ""
 		for _, b := range d.blocks {
-			if b.language == "sh" {
-				commands += len(b.lines)
+			switch {
+			case b.language == "output" && before != "sh" && before != "toml":
+				t.Errorf("%s: an output block stands after a block of kind %q, which prints nothing:\n%s", d.name, before, b.text())
+			case b.language == "text" && command.MatchString(b.text()):
+				t.Errorf("%s: a block of text holds a command, which is not run; mark it as sh:\n%s", d.name, b.text())
+			case b.language == "json" && !json.Valid([]byte(b.text())):
+				t.Errorf("%s: this is no JSON:\n%s", d.name, b.text())
+			case !slices.Contains([]string{"sh", "console", "output", "toml", "json", "text"}, b.language):
+				t.Errorf("%s: nothing tests a block of kind %q: give this test a way, or mark it as text\n%s", d.name, b.language, b.text())
 			}
+			before = b.language
 		}
-		ran += commands
-		if commands == 0 {
-			continue
+		if strings.Count(d.text, "```")%2 != 0 {
+			t.Errorf("%s: a block is not closed", d.name)
 		}
-		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()
-			r := newReader(t)
-			for _, b := range d.blocks {
-				switch b.language {
-				case "sh":
-					r.printed.Reset()
-					for _, line := range b.lines {
-						r.line(line)
-					}
-				case "output":
-					r.saw(b.lines)
-				}
-			}
-		})
-	}
-	if ran < 20 {
-		t.Errorf("only %d command lines were found: are they still marked as sh?", ran)
 	}
 }
 
-// reader is somebody who follows a document at a shell.
-type reader struct {
-	t       *testing.T
-	clone   string   // a fresh copy of what the commands need of the project
-	dir     string   // where the shell stands
-	path    []string // of programs, first ones first
-	printed bytes.Buffer
-}
-
-func newReader(t *testing.T) *reader {
-	t.Helper()
-	clone := t.TempDir()
-	copyProject(t, clone)
-	return &reader{t: t, clone: clone, dir: clone, path: []string{os.Getenv("PATH")}}
-}
-
-// way is how a command is run or, where running it would take minutes or never end, checked.
-type way struct {
-	begins string
-	follow func(r *reader, command string)
-}
-
-// ways of all commands that documents may name; the first that fits counts.
-func ways() []way {
-	return []way{
-		{"cd ", (*reader).cd},
-		{"uniflow serve", (*reader).serve},
-		{"uniflow ", (*reader).uniflow},
-		// Building the program from the copy would compile all of it once more: the installed one does what it says.
-		{"go run ./cmd/uniflow ", func(r *reader, command string) {
-			r.uniflow("uniflow " + strings.TrimPrefix(command, "go run ./cmd/uniflow "))
-		}},
-		{"go install ./cmd/uniflow", (*reader).install},
-		// It runs this test. That it passes is what the check of the whole project says.
-		{"go test ./...", func(r *reader, command string) {
-			if !strings.Contains(r.file(".ci/run"), command) {
-				r.t.Errorf("%s: .ci/run does not do it", command)
-			}
-		}},
-		// Targets take minutes, tools and the network; the check of the whole project runs them.
-		{"make", func(r *reader, command string) {
-			for _, target := range strings.Fields(command)[1:] {
-				if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(target) + `:`).MatchString(r.file("Makefile")) {
-					r.t.Errorf("%s: the Makefile has no target %q", command, target)
-				}
-			}
-		}},
-	}
-}
-
-// line follows one line of a block.
-func (r *reader) line(line string) {
-	r.t.Helper()
-	line, _, _ = strings.Cut(line, " #")
-	for command := range strings.SplitSeq(line, " && ") {
-		command = strings.TrimSpace(command)
-		if command == "" {
-			continue
-		}
-		i := slices.IndexFunc(ways(), func(w way) bool {
-			return command == strings.TrimSpace(w.begins) || strings.HasPrefix(command, w.begins)
-		})
-		if i < 0 {
-			r.t.Errorf("%s: this test has no way to run it; give it one, or mark the block as text", command)
-			continue
-		}
-		ways()[i].follow(r, command)
-	}
-}
-
-func (r *reader) cd(command string) {
-	r.t.Helper()
-	r.dir = filepath.Join(r.dir, strings.TrimPrefix(command, "cd "))
-	if _, err := os.Stat(r.dir); err != nil {
-		r.t.Fatalf("%s: %v", command, err)
-	}
-}
-
-// shell prepares a command line as the reader's shell has it.
-func (r *reader) shell(ctx context.Context, command string) *exec.Cmd {
-	c := exec.CommandContext(ctx, "sh", "-c", command)
-	c.Dir = r.dir
-	c.Env = append(os.Environ(), "PATH="+strings.Join(r.path, string(os.PathListSeparator)), "UNIFLOW_SERVER=", "UNIFLOW_TOKEN=")
-	c.WaitDelay = 10 * time.Second
-	return c
-}
-
-// commandTime bounds one command; what takes longer is stuck.
-const commandTime = 2 * time.Minute
-
-func (r *reader) uniflow(command string) {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), commandTime)
-	defer cancel()
-	c := r.shell(ctx, command)
-	var printed bytes.Buffer
-	c.Stdout, c.Stderr = &printed, &printed
-	if err := c.Run(); err != nil {
-		r.t.Fatalf("%s: %v\n%s", command, err, printed.Bytes())
-	}
-	r.printed.Write(printed.Bytes())
-}
-
-// install is run from the project itself, into a folder of the reader's.
-func (r *reader) install(command string) {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), commandTime)
-	defer cancel()
-	bin := r.t.TempDir()
-	c := r.shell(ctx, command)
-	c.Dir = root
-	c.Env = append(c.Env, "GOBIN="+bin)
-	if printed, err := c.CombinedOutput(); err != nil {
-		r.t.Fatalf("%s: %v\n%s", command, err, printed)
-	}
-	r.path = append([]string{bin}, r.path...)
-}
-
-// serve goes on in the background once the host says that it serves, and must end well at an interrupt. It takes any
-// free port, since the one that is documented may be in use on this machine.
-func (r *reader) serve(command string) {
-	r.t.Helper()
-	c := r.shell(context.WithoutCancel(r.t.Context()), "exec "+command+" --listen 127.0.0.1:0")
-	said, err := c.StderrPipe()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		r.t.Fatalf("%s: %v", command, err)
-	}
-	var all strings.Builder
-	var reading sync.WaitGroup
-	serving := make(chan struct{})
-	reading.Go(func() {
-		var once sync.Once
-		for lines := bufio.NewScanner(said); lines.Scan(); {
-			fmt.Fprintln(&all, lines.Text())
-			if strings.HasPrefix(lines.Text(), "serving on ") {
-				once.Do(func() { close(serving) })
-			}
-		}
-	})
-	stop := func() error {
-		_ = c.Process.Signal(os.Interrupt)
-		killer := time.AfterFunc(commandTime, func() { _ = c.Process.Kill() })
-		defer killer.Stop()
-		reading.Wait()
-		return c.Wait()
-	}
-	r.t.Cleanup(func() {
-		if err := stop(); err != nil {
-			r.t.Errorf("%s: after an interrupt: %v\n%s", command, err, all.String())
-		}
-	})
-	select {
-	case <-serving:
-	case <-time.After(startTime):
-		r.t.Fatalf("%s: after %s it does not serve", command, startTime)
-	}
-}
-
-func (r *reader) file(name string) string {
-	r.t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, name))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return string(text)
-}
-
-// saw compares an output block with what was printed: its lines are there, in their order; others may stand between.
-func (r *reader) saw(lines []string) {
-	r.t.Helper()
-	printed := strings.Split(r.printed.String(), "\n")
-	rest := printed
-	for _, line := range lines {
-		i := slices.IndexFunc(rest, func(p string) bool { return shape(p) == shape(line) })
-		if i < 0 {
-			r.t.Errorf("the document shows\n%s\nwhich is not, at that place, among\n%s", line, strings.Join(printed, "\n"))
-			return
-		}
-		rest = rest[i+1:]
-	}
-}
-
-// shape is a line without what differs each time: ids of runs, times, sizes, and the space that aligns them.
-func shape(line string) string {
-	for _, p := range []struct{ pattern, with string }{
-		{`[0-9A-HJKMNP-TV-Z]{26}`, "RUN"}, {`\d+(\.\d+)? (ms|s)\b`, "TIME"}, {`\d+`, "0"}, {`\s+`, " "},
-	} {
-		line = regexp.MustCompile(p.pattern).ReplaceAllString(line, p.with)
-	}
-	return strings.TrimSpace(line)
-}
-
-// copyProject copies what `run weather` needs, as a fresh clone has it: plugins that are built are not there.
-func copyProject(t *testing.T, to string) {
-	t.Helper()
-	lock, err := os.ReadFile(filepath.Join(root, "uniflow.lock"))
+// TestDocumentsNameWhatExists looks at the code in the running text, which nobody runs: verbs and flags of the command
+// line, targets of make, and codes.
+func TestDocumentsNameWhatExists(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"go.mod", "go.sum", "uniflow.toml", "uniflow.lock", "sdk", "examples"} {
-		err := filepath.WalkDir(filepath.Join(root, name), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil {
-				return err
+	named := map[string]int{}
+	for _, d := range documents(t) {
+		for _, span := range d.spans() {
+			words := strings.Fields(span)
+			switch words[0] {
+			case "uniflow":
+				named["verbs"]++
+				if wrong := unknown(words[1:]); wrong != "" {
+					t.Errorf("%s: `%s`: the command line has no %s", d.name, span, wrong)
+				}
+			case "make":
+				named["targets"]++
+				if wrong := noTarget(string(makefile), words[1:]); wrong != "" {
+					t.Errorf("%s: `%s`: the Makefile has no target %q", d.name, span, wrong)
+				}
 			}
-			rel, err := filepath.Rel(root, path)
-			switch {
-			case err != nil:
-				return err
-			case entry.IsDir():
-				return os.MkdirAll(filepath.Join(to, rel), 0o755)
-			case filepath.Base(filepath.Dir(path)) == "plugins" && !bytes.Contains(lock, []byte(filepath.ToSlash(rel))):
-				return nil
+		}
+		for _, code := range regexp.MustCompile(`\bUF\d{4}\b`).FindAllString(d.text, -1) {
+			named["codes"]++
+			if _, ok := flow.Explain(code); !ok {
+				t.Errorf("%s: nothing explains %s", d.name, code)
 			}
-			content, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(filepath.Join(to, rel), content, 0o644)
-		})
-		if err != nil {
-			t.Fatal(err)
+		}
+	}
+	for _, kind := range []string{"verbs", "targets", "codes"} {
+		if named[kind] == 0 {
+			t.Errorf("no %s were found", kind)
 		}
 	}
 }
 
-// TestDocumentsNameVerbsAndFlagsThatExist looks at commands in the running text, which nobody runs.
-func TestDocumentsNameVerbsAndFlagsThatExist(t *testing.T) {
-	t.Parallel()
-	named := 0
-	for _, d := range documents(t) {
-		for _, span := range regexp.MustCompile("`uniflow [^`\n]+`").FindAllString(d.text, -1) {
-			named++
-			if wrong := unknown(strings.Fields(strings.Trim(span, "`"))[1:]); wrong != "" {
-				t.Errorf("%s: %s: the command line has no %s", d.name, span, wrong)
-			}
+// noTarget returns the first of the targets that a Makefile has not, or "".
+func noTarget(makefile string, targets []string) string {
+	for _, target := range targets {
+		if !strings.Contains(target, "=") && !regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(target)+`:`).MatchString(makefile) {
+			return target
 		}
 	}
-	if named == 0 {
-		t.Error("no command was found")
-	}
+	return ""
 }
 
 // unknown returns the verb or flag among the words of a command that does not exist, or "".
@@ -383,39 +188,139 @@ func shorthand(c *cobra.Command, letter string) bool {
 	return len(letter) == 1 && (c.Flags().ShorthandLookup(letter) != nil || c.InheritedFlags().ShorthandLookup(letter) != nil)
 }
 
-// TestDocumentedManifestsPassTheCheck writes down each whole manifest that a document shows, gives it the modules that it
-// names, and checks it.
+// TestAnchorsLeadToHeadings follows links into documents; that the documents exist is checked by internal/arch.
+func TestAnchorsLeadToHeadings(t *testing.T) {
+	t.Parallel()
+	headings := map[string]map[string]bool{}
+	for _, d := range documents(t) {
+		headings[d.name] = map[string]bool{}
+		for _, hit := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(d.prose(), -1) {
+			headings[d.name][anchor(hit[1])] = true
+		}
+	}
+	followed := 0
+	for _, d := range documents(t) {
+		for _, hit := range regexp.MustCompile(`\]\(([^)\s:#]*)#([^)\s]+)\)`).FindAllStringSubmatch(d.prose(), -1) {
+			followed++
+			target := d.name
+			if hit[1] != "" {
+				target = path.Join(path.Dir(d.name), hit[1])
+			}
+			if !headings[target][hit[2]] {
+				t.Errorf("%s: %s has no heading for #%s", d.name, target, hit[2])
+			}
+		}
+	}
+	if followed == 0 {
+		t.Error("no link was found")
+	}
+}
+
+// anchor is what a heading is linked by.
+func anchor(heading string) string {
+	plain := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading), "")
+	return strings.ReplaceAll(plain, " ", "-")
+}
+
+// TestDocumentedManifestsPassTheCheck writes down each manifest that a document shows, with the version where only a
+// part is shown, gives it the modules that it names, and checks it. An output block after it shows its mistakes.
 func TestDocumentedManifestsPassTheCheck(t *testing.T) {
 	t.Parallel()
 	checked := 0
 	for _, d := range documents(t) {
-		for _, b := range d.blocks {
-			text := strings.Join(b.lines, "\n")
-			if b.language != "toml" || !strings.Contains(text, "version = 1") {
+		for i, b := range d.blocks {
+			if b.language != "toml" {
 				continue
 			}
 			checked++
-			dir := t.TempDir()
-			files := map[string][]byte{"uniflow.toml": []byte(text)}
-			for _, hit := range regexp.MustCompile(`wasm\s*=\s*"([^"]+)"`).FindAllStringSubmatch(text, -1) {
-				files[hit[1]] = command(1, `{"answer":42}`, false)
-			}
-			for name, content := range files {
-				path := filepath.Join(dir, filepath.FromSlash(name))
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-					t.Fatal(err)
+			said, exit := checkManifest(t, b.text())
+			if next := i + 1; next < len(d.blocks) && d.blocks[next].language == "output" {
+				if exit != exitUsage {
+					t.Errorf("%s: exit %d, want %d for\n%s", d.name, exit, exitUsage, b.text())
 				}
-				if err := os.WriteFile(path, content, 0o644); err != nil {
-					t.Fatal(err)
+				if line, ok := shows(said, d.blocks[next].lines); !ok {
+					t.Errorf("%s: shows %q, which the check does not say:\n%s", d.name, line, said)
 				}
-			}
-			var said bytes.Buffer
-			if exit := run(t.Context(), []string{"check", "--strict", "-f", filepath.Join(dir, "uniflow.toml")}, strings.NewReader(""), &said, &said); exit != exitOK {
-				t.Errorf("%s: exit %d\n%s\n%s", d.name, exit, text, said.Bytes())
+			} else if exit != exitOK {
+				t.Errorf("%s: exit %d\n%s\n%s", d.name, exit, b.text(), said)
 			}
 		}
 	}
-	if checked < 2 {
+	if checked < 3 {
 		t.Errorf("only %d manifests were found", checked)
 	}
+}
+
+// checkManifest checks a manifest strictly, in a folder with a module for each file that it names.
+func checkManifest(t *testing.T, text string) (said string, exit int) {
+	t.Helper()
+	if !strings.Contains(text, "version = 1") {
+		text = "version = 1\n" + text
+	}
+	dir := t.TempDir()
+	files := map[string][]byte{"uniflow.toml": []byte(text)}
+	for _, hit := range regexp.MustCompile(`wasm\s*=\s*"([^"]+)"`).FindAllStringSubmatch(text, -1) {
+		files[hit[1]] = command(1, `{"answer":42}`, false)
+	}
+	for name, content := range files {
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all bytes.Buffer
+	exit = run(t.Context(), []string{"check", "--strict", "-f", filepath.Join(dir, "uniflow.toml")}, strings.NewReader(""), &all, &all)
+	return strings.ReplaceAll(all.String(), dir+string(filepath.Separator), ""), exit
+}
+
+// TestArchitectureNamesEveryPackage compares the table of docs/ARCHITECTURE.md with the folders that hold code.
+func TestArchitectureNamesEveryPackage(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "docs", "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]+)\\|").FindAllStringSubmatch(string(text), -1) {
+		for _, span := range regexp.MustCompile("`([a-z0-9/]+)`").FindAllStringSubmatch(row[1], -1) {
+			named[span[1]] = true
+		}
+	}
+	folders := codeFolders(t)
+	for name := range named {
+		if !folders[name] {
+			t.Errorf("docs/ARCHITECTURE.md names %s, which holds no code", name)
+		}
+	}
+	for folder := range folders {
+		if !named[folder] {
+			t.Errorf("docs/ARCHITECTURE.md has no row for %s", folder)
+		}
+	}
+}
+
+// codeFolders are the folders of the project's packages and kits; plugins and examples are one of a kind each.
+func codeFolders(t *testing.T) map[string]bool {
+	t.Helper()
+	folders := map[string]bool{}
+	for _, top := range []string{"cmd", "host", "internal", "sdk"} {
+		err := fs.WalkDir(os.DirFS(root), top, func(name string, entry fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case entry.IsDir() && entry.Name() == "testdata":
+				return fs.SkipDir
+			case path.Ext(name) == ".h", path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go"):
+				folders[path.Dir(name)] = true
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folders
 }
