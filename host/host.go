@@ -120,10 +120,10 @@ func (h *Host) open(ctx context.Context) error {
 		return &flow.Error{Code: flow.CodeData, Op: "open the data folder", Message: "it cannot be made", Hint: "check its path and permissions, or choose another with `data` under [host]", Err: err}
 	}
 	if h.store, err = sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.data, "uniflow.db"), Boot: string(flow.NewRunID(h.opened)), ReadOnly: h.config.ReadOnly, Logger: h.log}); err != nil {
-		return err //nolint:wrapcheck // says it all
+		return err
 	}
 	if h.blobs, err = blob.Open(filepath.Join(h.data, "artifacts")); err != nil {
-		return err //nolint:wrapcheck // says it all
+		return err
 	}
 	if !h.config.ReadOnly { // a host that runs may use the same folders
 		if err = h.wire(ctx); err != nil {
@@ -139,7 +139,7 @@ func (h *Host) read(ctx context.Context) error {
 	if h.config.Manifest != "" {
 		p, err := project.Load(ctx, h.config.Manifest, project.Options{Build: h.config.Build, Pinned: !h.config.Build && !h.config.ReadOnly, Data: h.config.Data})
 		if err != nil {
-			return err //nolint:wrapcheck // says it all
+			return err
 		}
 		h.project, h.data = p, p.Data
 	}
@@ -173,7 +173,7 @@ func (h *Host) wire(ctx context.Context) error {
 		}),
 	})
 	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Logger: h.log})
-	return err //nolint:wrapcheck // says it all
+	return err
 }
 
 // keepPlans records the manifest's plans, so that a run finds its own for as long as its record is kept.
@@ -290,7 +290,7 @@ func (h *Host) wake(ctx context.Context) error {
 			}
 			woken[id] = true
 			if err := h.runner.Next(ctx, waiting[i].Tenant, waiting[i].Pipeline); err != nil {
-				return err //nolint:wrapcheck // says it all
+				return err
 			}
 		}
 		if len(waiting) < query.Limit {

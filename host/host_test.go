@@ -185,7 +185,8 @@ func TestScheduleStateSurvivesRestarts(t *testing.T) {
 	shut(h)
 
 	// The schedule `extra` is taken out of the manifest meanwhile.
-	manifest(t, dir, text[:strings.Index(text, "[schedules")])
+	before, _, _ := strings.Cut(text, "[schedules")
+	manifest(t, dir, before)
 	h = open()
 	defer shut(h)
 	got := map[string]flow.ScheduleInfo{}
@@ -306,7 +307,7 @@ func compareControls(t *testing.T, name string, h *host.Host, client flow.Contro
 
 func TestAddressesThatCannotBeServed(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

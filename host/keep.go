@@ -43,11 +43,11 @@ func (h *Host) sweep(ctx context.Context) (int, error) {
 	before := time.Now().Add(-time.Hour)
 	oldest, err := h.store.OldestOpen(ctx)
 	if err != nil {
-		return 0, err //nolint:wrapcheck // says it all
+		return 0, err
 	}
 	if !oldest.IsZero() && oldest.Before(before) {
 		before = oldest
 	}
-	//nolint:wrapcheck // says it all
+
 	return h.blobs.Sweep(ctx, before, func(tenant string, d flow.Digest) (bool, error) { return h.store.Refers(ctx, tenant, d) })
 }

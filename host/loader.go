@@ -23,7 +23,7 @@ type loader struct {
 func newLoader(ctx context.Context, data string, funcs *gofunc.Runtime, log *slog.Logger) (*loader, error) {
 	modules, err := wasm.New(ctx, wasm.Config{CacheDir: filepath.Join(data, "cache"), Logger: log})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says it all
+		return nil, err
 	}
 	processes, err := process.New(process.Config{Dir: filepath.Join(data, "bin"), Logger: log})
 	if err != nil {
@@ -38,7 +38,7 @@ func (l *loader) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, erro
 	if runtime == nil {
 		return nil, &flow.Error{Code: flow.CodePluginFile, Op: fmt.Sprintf("load plugin %q", p.Name), Message: fmt.Sprintf("no runtime for the kind %q", p.Kind), Hint: "use wasm, process or func"}
 	}
-	return runtime.Load(ctx, p) //nolint:wrapcheck // the runtime says it all
+	return runtime.Load(ctx, p)
 }
 
 // Close closes all runtimes.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +36,7 @@ func Permanent(err error) error { return abi.Permanent(err) }
 // registered once.
 func (h *Host) Register(name string, f Func) error {
 	if err := h.funcs.Register(name, f); err != nil {
-		return err //nolint:wrapcheck // says it all
+		return err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -90,9 +91,7 @@ func (h *Host) manifestOf(p flow.Pipeline) flow.Manifest {
 	for _, name := range h.functions() {
 		plugins[name] = flow.Plugin{Func: name}
 	}
-	for name, plugin := range m.Plugins {
-		plugins[name] = plugin
-	}
+	maps.Copy(plugins, m.Plugins)
 	m.Plugins, m.Schedules, m.Alerts = plugins, nil, nil
 	m.Pipelines = map[string]flow.Pipeline{p.Name: p}
 	return m
@@ -220,5 +219,5 @@ func (h *Host) Versions(ctx context.Context, id string) ([]flow.VersionRecord, e
 	if err != nil {
 		return nil, err
 	}
-	return h.store.Versions(ctx, e.plan.Tenant, e.plan.Pipeline) //nolint:wrapcheck // says it all
+	return h.store.Versions(ctx, e.plan.Tenant, e.plan.Pipeline)
 }

@@ -102,12 +102,12 @@ func (h *Host) StartRun(ctx context.Context, r flow.RunRequest) (flow.RunRecord,
 	}
 	offered, err := h.runner.Offer(ctx, flow.Offer{Run: request})
 	if err != nil {
-		return flow.RunRecord{}, err //nolint:wrapcheck // says it all
+		return flow.RunRecord{}, err
 	}
 	if offered.Answer == flow.OfferRefused {
 		return flow.RunRecord{}, &flow.Error{Code: flow.CodeRefused, Op: "run " + r.Pipeline, Message: "too many runs of the pipeline wait already", Hint: "uniflow runs list --pipeline " + r.Pipeline + " --state queued"}
 	}
-	return h.store.Run(ctx, request.ID) //nolint:wrapcheck // says it all
+	return h.store.Run(ctx, request.ID)
 }
 
 // checkContext lays values over the plan's context and checks them against its params.
@@ -148,9 +148,9 @@ func (h *Host) Cancel(ctx context.Context, id flow.RunID) (flow.RunRecord, error
 		return record, &flow.Error{Code: flow.CodeRunEnded, Op: "cancel run " + string(record.ID), Message: fmt.Sprintf("it has ended already: %s", record.Outcome), Hint: "uniflow runs show " + string(record.ID)}
 	}
 	if err := h.runner.Cancel(ctx, record.ID, flow.ReasonRequest, "the end was asked for"); err != nil {
-		return record, err //nolint:wrapcheck // says it all
+		return record, err
 	}
-	return h.store.Run(ctx, record.ID) //nolint:wrapcheck // says it all
+	return h.store.Run(ctx, record.ID)
 }
 
 // Runs lists runs, newest first; the query's limit defaults to 50.
@@ -158,7 +158,7 @@ func (h *Host) Runs(ctx context.Context, q flow.RunQuery) ([]flow.RunRecord, err
 	if q.Pipeline != "" {
 		q.Tenant, q.Pipeline = splitID(q.Pipeline, q.Tenant)
 	}
-	return h.store.Runs(ctx, q) //nolint:wrapcheck // says it all
+	return h.store.Runs(ctx, q)
 }
 
 // Run returns one run with its steps: by id, by the beginning of one, or the newest of all by "@last".
@@ -175,14 +175,14 @@ func (h *Host) Run(ctx context.Context, name string) (flow.RunRecord, error) {
 	}
 	record, err := h.store.Run(ctx, flow.RunID(name))
 	if err == nil || !errors.Is(err, flow.ErrNotFound) {
-		return record, err //nolint:wrapcheck // says it all
+		return record, err
 	}
 	ids, err := h.store.FindRuns(ctx, flow.DefaultTenant, name, 11)
 	switch {
 	case err != nil:
 		return flow.RunRecord{}, fmt.Errorf("find run %q: %w", name, err)
 	case len(ids) == 1:
-		return h.store.Run(ctx, ids[0]) //nolint:wrapcheck // says it all
+		return h.store.Run(ctx, ids[0])
 	case len(ids) == 0:
 		return flow.RunRecord{}, &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no run %q", name), Hint: "uniflow runs list", Err: flow.ErrNotFound}
 	}
@@ -195,12 +195,12 @@ func (h *Host) Run(ctx context.Context, name string) (flow.RunRecord, error) {
 
 // Logs returns lines of guests, oldest first.
 func (h *Host) Logs(ctx context.Context, q flow.LogQuery) ([]flow.LogLine, error) {
-	return h.store.Logs(ctx, q) //nolint:wrapcheck // says it all
+	return h.store.Logs(ctx, q)
 }
 
 // Events returns recorded changes, oldest first.
 func (h *Host) Events(ctx context.Context, q flow.EventQuery) ([]flow.Event, error) {
-	return h.store.Events(ctx, q) //nolint:wrapcheck // says it all
+	return h.store.Events(ctx, q)
 }
 
 // Follow calls yield with each event after q.After as it is recorded, until yield returns false, ctx ends, or the run
@@ -235,7 +235,7 @@ func (h *Host) Artifact(ctx context.Context, id flow.RunID, d flow.Digest) (io.R
 	if err != nil {
 		return nil, err
 	}
-	return h.blobs.Get(ctx, record.Tenant, d) //nolint:wrapcheck // says it all
+	return h.blobs.Get(ctx, record.Tenant, d)
 }
 
 // Info tells about the host.

@@ -125,7 +125,7 @@ func (h *Host) rearm(ctx context.Context, tenant, name string) (flow.ScheduleInf
 	}
 	if h.entry(flow.ID(record.Tenant, record.Pipeline)) != nil {
 		if err := h.clock.Set(record); err != nil {
-			return flow.ScheduleInfo{}, err //nolint:wrapcheck // says it all
+			return flow.ScheduleInfo{}, err
 		}
 	}
 	return h.scheduleInfo(ctx, record)
@@ -180,7 +180,7 @@ func (h *Host) syncSchedules(ctx context.Context) error {
 			armed = append(armed, r)
 		}
 	}
-	return h.clock.Apply(armed) //nolint:wrapcheck // says it all
+	return h.clock.Apply(armed)
 }
 
 // Schedules lists all schedules by name.
@@ -351,7 +351,7 @@ func (h *Host) remove(ctx context.Context, r *flow.ScheduleRecord) error {
 	if err := h.store.DeleteSchedule(ctx, r.Tenant, r.Name); err != nil {
 		return fmt.Errorf("remove schedule %q: %w", r.Name, err)
 	}
-	return h.clock.Remove(r.Tenant, r.Name) //nolint:wrapcheck // says it all
+	return h.clock.Remove(r.Tenant, r.Name)
 }
 
 // Clear removes all schedules that were added by hand or in code, and says which ones of the manifest stay.
@@ -380,5 +380,5 @@ func (h *Host) Clear(ctx context.Context) (flow.Cleared, error) {
 
 // Slots returns what became of a schedule's slots, newest first.
 func (h *Host) Slots(ctx context.Context, q flow.SlotQuery) ([]flow.SlotRecord, error) {
-	return h.store.Slots(ctx, q) //nolint:wrapcheck // says it all
+	return h.store.Slots(ctx, q)
 }

@@ -52,7 +52,7 @@ func Load(ctx context.Context, path string, c Config) (*Module, error) {
 	}
 	runtime, err := wasm.New(ctx, wasm.Config{CacheDir: c.CacheDir, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says it all
+		return nil, err
 	}
 	loaded, err := runtime.Load(ctx, flow.PlanPlugin{Name: filepath.Base(path), Kind: flow.KindWasm, Path: abs, Digest: flow.DigestOf(b), Grant: c.Grant})
 	if err != nil {
@@ -77,7 +77,7 @@ func withDefaults(l flow.Limits) flow.Limits {
 
 // Close releases the module.
 func (m *Module) Close() error {
-	return m.runtime.Close(context.Background()) //nolint:wrapcheck // says it all
+	return m.runtime.Close(context.Background())
 }
 
 // Input is what one call is given.
@@ -122,7 +122,7 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 	})
 	out.Result, err = m.module.Call(ctx, call, calls)
 	done()
-	return out, err //nolint:wrapcheck // a fault says it all
+	return out, err
 }
 
 func (m *Module) newCall(in Input) (flow.Call, error) {

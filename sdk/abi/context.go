@@ -9,7 +9,7 @@ import (
 
 // RunContext is the JSON document that tells a guest all it may know about the
 // attempt. Every kind of plugin gets the same one. Instants are in UTC.
-type RunContext struct {
+type RunContext struct { //nolint:recvcheck // encoding leaves the document as it is
 	ABI            string `json:"abi"`
 	Tenant         string `json:"tenant"`
 	Project        string `json:"project"`

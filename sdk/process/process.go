@@ -67,7 +67,7 @@ func Serve(p Plugin) {
 	if os.Getenv(CookieKey) != CookieValue {
 		fmt.Fprintf(os.Stderr, "This program is a Uniflow plugin and is started by the host. Name it in uniflow.toml:\n\n  [plugins.%s]\n  process = %q\n",
 			cmp.Or(p.Descriptor.Name, "name"), os.Args[0])
-		os.Exit(1) //nolint:forbidigo // Serve is the main of a plugin
+		os.Exit(1)
 	}
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: plugin.HandshakeConfig{

@@ -154,7 +154,7 @@ func isClosed(err error) bool { return err == nil || errors.Is(err, http.ErrServ
 // Serve serves a listener until the server is shut down.
 func Serve(server *http.Server, l net.Listener) error {
 	if err := server.Serve(l); !isClosed(err) {
-		return err //nolint:wrapcheck // the caller knows the address
+		return err
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func Open(dir string) (*Store, error) {
 
 // Close gives the folder free. Readers that are open go on.
 func (s *Store) Close() error {
-	return s.root.Close() //nolint:wrapcheck // it names the folder
+	return s.root.Close()
 }
 
 // Put stores what r yields, at most limit bytes, durably before it returns. Over the limit nothing is kept and the error
@@ -115,7 +115,7 @@ func (s *source) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err
 	}
-	return n, err //nolint:wrapcheck // the reader's own words
+	return n, err
 }
 
 // publish gives a finished file its name. The content decides the name, so whoever comes second changes nothing.
@@ -124,10 +124,10 @@ func (s *Store) publish(temp, tenant string, digest flow.Digest) error {
 	defer s.names.RUnlock()
 	final := place(tenant, digest)
 	if err := s.root.MkdirAll(path.Dir(final), 0o700); err != nil {
-		return err //nolint:wrapcheck // the caller says it
+		return err
 	}
 	if err := s.root.Rename(temp, final); err != nil {
-		return err //nolint:wrapcheck // the caller says it
+		return err
 	}
 	// The entry and, where they are new, the folders above it.
 	for dir := path.Dir(final); ; dir = path.Dir(dir) {
@@ -143,7 +143,7 @@ func (s *Store) publish(temp, tenant string, digest flow.Digest) error {
 func (s *Store) syncDir(name string) error {
 	dir, err := s.root.Open(name)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says it
+		return err
 	}
 	return errors.Join(syncOpenDir(dir), dir.Close())
 }
@@ -187,11 +187,11 @@ func (c *checked) Read(p []byte) (int, error) {
 			Hint: "run the pipeline again",
 		}
 	}
-	return n, err //nolint:wrapcheck // io.EOF must stay itself
+	return n, err
 }
 
 // Close implements io.Closer.
-func (c *checked) Close() error { return c.file.Close() } //nolint:wrapcheck // it names the file
+func (c *checked) Close() error { return c.file.Close() }
 
 func ioFault(op string, err error) error {
 	return &flow.Error{Code: flow.CodeArtifactIO, Op: op, Message: "the data folder cannot be used", Hint: "check the space on its disk and its permissions", Err: err}

@@ -47,7 +47,7 @@ func (s *Store) remove(name string, before time.Time) (bool, error) {
 	defer s.names.Unlock()
 	info, err := s.root.Stat(name)
 	if err != nil || !info.ModTime().Before(before) {
-		return false, err //nolint:wrapcheck // the caller says it
+		return false, err
 	}
-	return true, s.root.Remove(name) //nolint:wrapcheck // the caller says it
+	return true, s.root.Remove(name)
 }

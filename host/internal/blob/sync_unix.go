@@ -5,4 +5,4 @@ package blob
 import "os"
 
 // syncOpenDir brings a folder's entries to the disk.
-func syncOpenDir(dir *os.File) error { return dir.Sync() } //nolint:wrapcheck // the caller says it
+func syncOpenDir(dir *os.File) error { return dir.Sync() }

@@ -343,7 +343,7 @@ func insist(ctx context.Context, log *slog.Logger, failure string, change func()
 		if err == nil || errors.Is(err, flow.ErrStale) || errors.Is(err, ErrStopped) {
 			return err
 		}
-		log.Error(failure, slog.Any("err", err))
+		log.Error(failure, slog.Any("err", err)) //nolint:sloglint // one of two constants
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():

@@ -347,6 +347,7 @@ func TestOfferThatFails(t *testing.T) {
 
 // A run whose claim was lost is nobody's here any more: nothing is recorded, and its waiters do not wait for ever.
 func TestLostClaim(t *testing.T) {
+	t.Parallel()
 	for _, where := range []string{"in the run", "at the end"} {
 		t.Run(where, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *Dispatcher, q *memory, r *minute) {
@@ -373,6 +374,7 @@ func TestLostClaim(t *testing.T) {
 }
 
 func TestRunnerFaults(t *testing.T) {
+	t.Parallel()
 	tests := map[string]func(context.Context, flow.RunID) (flow.Ending, error){
 		"panic": func(context.Context, flow.RunID) (flow.Ending, error) { panic("no such step") },
 		"error": func(context.Context, flow.RunID) (flow.Ending, error) {

@@ -138,7 +138,7 @@ func value(raw json.RawMessage, kind string) (ref.Val, error) {
 			return nil, fault(flow.CodeExprValue, span{}, "", "the value cannot be read: a number in it is too large, or it is no JSON")
 		}
 		converted := fromPlain(plain)
-		if word := wordOf(converted.Type().(*types.Type)); kind == typeAny || kind == word || converted == types.NullValue {
+		if word := wordOf(typeOf(converted)); kind == typeAny || kind == word || converted == types.NullValue {
 			return converted, nil
 		}
 	}
@@ -179,6 +179,15 @@ func newObject(members map[string]any) *object {
 	return &object{types.NewStringInterfaceMap(types.DefaultTypeAdapter, members), members}
 }
 
+// typeOf is the type of a value; all values of this package's making have one of cel-go's own.
+func typeOf(v ref.Val) *types.Type {
+	t, ok := v.Type().(*types.Type)
+	if !ok {
+		return types.DynType
+	}
+	return t
+}
+
 // Iterator implements traits.Iterable, in the order of the keys.
 func (o *object) Iterator() traits.Iterator {
 	return types.NewStringList(types.DefaultTypeAdapter, slices.Sorted(maps.Keys(o.members))).Iterator()
@@ -186,7 +195,10 @@ func (o *object) Iterator() traits.Iterator {
 
 // AggregateSize implements types.AggregateSizeVisitor.
 func (o *object) AggregateSize(sizer types.AggregateSizer) uint32 {
-	return o.Mapper.(types.AggregateSizeVisitor).AggregateSize(sizer)
+	if inner, ok := o.Mapper.(types.AggregateSizeVisitor); ok {
+		return inner.AggregateSize(sizer)
+	}
+	return 1
 }
 
 // orderedMaps gives the maps that an expression builds an order too.
@@ -266,11 +278,14 @@ func writeMap(b *bytes.Buffer, m traits.Mapper) error {
 	b.WriteByte('{')
 	first := true
 	for it := m.Iterator(); it.HasNext() == types.True; first = false {
-		key := it.Next()
+		key, ok := it.Next().(types.String)
+		if !ok {
+			return fault(flow.CodeExprValue, span{}, "", "the result has a key that is no text")
+		}
 		if !first {
 			b.WriteByte(',')
 		}
-		b.Write(jsonString(string(key.(types.String))))
+		b.Write(jsonString(string(key)))
 		b.WriteByte(':')
 		if err := writeValue(b, m.Get(key)); err != nil {
 			return err

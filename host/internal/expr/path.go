@@ -14,8 +14,6 @@ import (
 // span is a half-open range of bytes.
 type span struct{ start, end int }
 
-func (s span) shift(by int) span { return span{s.start + by, s.end + by} }
-
 // segment is one step of a path: a key, or an index where key is not set.
 type segment struct {
 	key   string

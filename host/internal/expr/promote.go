@@ -21,7 +21,7 @@ func (w *walker) check(env *cel.Env, parsed *cel.Ast) (*cel.Ast, *Error) {
 		var changed bool
 		var bad *Error
 		if issues.Err() != nil {
-			changed, bad = w.mend(parsed.NativeRep(), issues.Errors())
+			bad = w.mend(parsed.NativeRep(), issues.Errors())
 		} else if changed, bad = w.promote(checked.NativeRep(), parsed.NativeRep()); bad == nil && !changed {
 			return checked, nil
 		}
@@ -33,7 +33,7 @@ func (w *walker) check(env *cel.Env, parsed *cel.Ast) (*cel.Ast, *Error) {
 }
 
 // mend promotes the literals of calls that do not fit doubles, or reports the first mistake.
-func (w *walker) mend(parsed *ast.AST, issues []*common.Error) (bool, *Error) {
+func (w *walker) mend(parsed *ast.AST, issues []*common.Error) *Error {
 	nodes := nodesOf(parsed)
 	changed := false
 	for _, issue := range issues {
@@ -42,9 +42,9 @@ func (w *walker) mend(parsed *ast.AST, issues []*common.Error) (bool, *Error) {
 		}
 	}
 	if changed {
-		return true, nil
+		return nil
 	}
-	return false, w.typeError(issues[0], nodes)
+	return w.typeError(issues[0], nodes)
 }
 
 // promote looks at every place where an integer meets what may be a double.
@@ -156,21 +156,21 @@ func (w *walker) typeError(issue *common.Error, nodes map[int64]ast.Expr) *Error
 	if e != nil {
 		at = w.span(e)
 	}
-	if name, ok := between(issue.Message, "undeclared reference to '", "'"); ok {
+	if name, ok := quotedAfter(issue.Message, "undeclared reference to "); ok {
 		if e != nil && e.Kind() == ast.CallKind {
 			return fault(flow.CodeExprName, at, DidYouMean(name, functions()), "there is no function %q", name)
 		}
 		return fault(flow.CodeExprName, at, DidYouMean(name, roots()), "there is no name %q here", name)
 	}
-	if _, ok := between(issue.Message, "found no matching overload for '", "'"); ok {
-		function, _ := between(issue.Message, "overload for '", "'")
+	if _, ok := quotedAfter(issue.Message, "found no matching overload for "); ok {
+		function, _ := quotedAfter(issue.Message, "overload for ")
 		symbol, found := operators.FindReverse(function)
 		if function == operators.Index {
 			symbol = "[...]"
 		} else if !found || symbol == "" {
 			symbol = strings.Trim(function, "_")
 		}
-		applied, _ := between(issue.Message, "applied to '", "'")
+		applied, _ := quotedAfter(issue.Message, "applied to ")
 		return fault(flow.CodeExprType, at, conversionHint(applied), "%s does not work on %s", symbol, plainTypes(applied))
 	}
 	if strings.Contains(issue.Message, "expected type") {
@@ -208,12 +208,13 @@ func plainTypes(text string) string {
 		"google.protobuf.Duration", "duration", "dyn", "any value", "double", typeNumber, "int", typeInteger, "bool", typeBoolean).Replace(text)
 }
 
-func between(text, before, after string) (string, bool) {
-	_, rest, ok := strings.Cut(text, before)
+// quotedAfter returns what stands in single quotes behind some words.
+func quotedAfter(text, words string) (string, bool) {
+	_, rest, ok := strings.Cut(text, words+"'")
 	if !ok {
 		return "", false
 	}
-	found, _, ok := strings.Cut(rest, after)
+	found, _, ok := strings.Cut(rest, "'")
 	return found, ok
 }
 

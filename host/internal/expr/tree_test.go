@@ -212,8 +212,7 @@ func FuzzText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		template, err := NewScope(weather()).Text(text)
-		var errs Errors
-		if errors.As(err, &errs) {
+		if errs, ok := errors.AsType[Errors](err); ok {
 			for _, e := range errs {
 				if e.Offset < 0 || e.Length < 0 || e.Offset+e.Length > len(text) || e.Message == "" {
 					t.Fatalf("%q: mistake %+v is outside of the text", text, e)

@@ -70,7 +70,7 @@ func (c *Call) Artifact(ctx context.Context, name, mediaType string, r io.Reader
 	if c.over() {
 		return flow.ArtifactRef{}, abi.Cancelled
 	}
-	return c.host.Artifact(ctx, name, mediaType, r) //nolint:wrapcheck // the services' answer, word by word
+	return c.host.Artifact(ctx, name, mediaType, r)
 }
 
 // Open reads an artifact that this run received or put; anything else is flow.ErrNotFound.
@@ -79,7 +79,7 @@ func (c *Call) Open(ctx context.Context, ref flow.ArtifactRef) (io.ReadCloser, e
 	if c.over() {
 		return nil, abi.Cancelled
 	}
-	return c.host.Open(ctx, ref) //nolint:wrapcheck // the services' answer, word by word
+	return c.host.Open(ctx, ref)
 }
 
 // Call asks a service of the host; body is the part of the request that is not JSON. A refusal is a
@@ -89,7 +89,7 @@ func (c *Call) Call(ctx context.Context, op string, request, body []byte) ([]byt
 	if c.over() {
 		return nil, abi.Cancelled
 	}
-	return c.host.Call(ctx, op, request, body) //nolint:wrapcheck // the services' answer, word by word
+	return c.host.Call(ctx, op, request, body)
 }
 
 func (c *Call) over() bool {

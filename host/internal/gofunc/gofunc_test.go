@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -19,7 +18,7 @@ import (
 	"github.com/uniflow-dev/uniflow/sdk/abi"
 )
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
@@ -67,7 +66,7 @@ func behave(ctx context.Context, c *gofunc.Call) error {
 }
 
 type adapter struct {
-	ctx context.Context //nolint:containedctx // the adapter lives as long as the call
+	ctx context.Context
 	c   *gofunc.Call
 }
 

@@ -311,7 +311,7 @@ func isSecretSource(s string) bool {
 
 // join returns path with one more part, in memory of its own.
 func join(path []string, key string) []string {
-	return append(path[:len(path):len(path)], key)
+	return append(slices.Clip(path), key)
 }
 
 // present tells whether a table holds a key, in whatever case: another case is a mistake of its own.

@@ -202,10 +202,10 @@ func rangeOf(node *unstable.Node) span {
 // skip returns the first offset from pos that is neither space, comment nor one of also.
 func skip(src []byte, pos int, also string) int {
 	for pos < len(src) {
-		switch c := src[pos]; {
-		case c == ' ', c == '\t', c == '\n', c == '\r', c == also[0]:
+		switch c := src[pos]; c {
+		case ' ', '\t', '\n', '\r', also[0]:
 			pos++
-		case c == '#':
+		case '#':
 			pos = lineEnd(src, pos)
 		default:
 			return pos

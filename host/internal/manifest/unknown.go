@@ -189,7 +189,7 @@ func mend(t reflect.Type, s string) string {
 }
 
 func parses(t reflect.Type, s string) bool {
-	target, ok := reflect.New(t).Interface().(unmarshaler)
+	target, ok := reflect.TypeAssert[unmarshaler](reflect.New(t))
 	return ok && target.UnmarshalText([]byte(s)) == nil
 }
 

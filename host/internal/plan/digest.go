@@ -76,7 +76,7 @@ func decode(raw json.RawMessage) (any, error) {
 	if err := d.Decode(&value); err != nil {
 		return nil, fmt.Errorf("read JSON: %w", err)
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Token returns it bare
+	if _, err := d.Token(); err != io.EOF {
 		return nil, fmt.Errorf("read JSON: more than one value")
 	}
 	return value, nil

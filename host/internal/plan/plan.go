@@ -148,8 +148,10 @@ func (b *builder) drafts(at key, src *flow.Pipeline) []draft {
 		if goodName(src.Function, false) {
 			name = src.Function
 		}
-		return []draft{{name: name, at: at, grant: src.Grant, alone: true,
-			step: flow.Step{Plugin: src.Plugin, Wasm: src.Wasm, Process: src.Process, Function: src.Function, With: src.With}}}
+		return []draft{{
+			name: name, at: at, grant: src.Grant, alone: true,
+			step: flow.Step{Plugin: src.Plugin, Wasm: src.Wasm, Process: src.Process, Function: src.Function, With: src.With},
+		}}
 	}
 	if len(src.Steps) > maxSteps {
 		b.fail(flow.CodeOutOfRange, at.to("steps"), "split it into several pipelines", "pipeline %q has %d steps; at most %d", at[1], len(src.Steps), maxSteps)

@@ -138,7 +138,7 @@ func TestSchedulesAreFrozen(t *testing.T) {
 		{Name: "weather_evening", Pipeline: "weather", At: "daily 18:00", Timezone: "America/Los_Angeles", Context: raws("station", `"portland"`), Enabled: true, Overlap: flow.OverlapWait, Catchup: catchup},
 		{Name: "weather_far", Pipeline: "weather", At: "daily 18:00", Timezone: "Asia/Tokyo", Enabled: true, Overlap: flow.OverlapWait, Catchup: catchup},
 	}
-	if got := append(plans[0].Schedules, plans[1].Schedules...); !reflect.DeepEqual(got, want) {
+	if got := slices.Concat(plans[0].Schedules, plans[1].Schedules); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
@@ -384,9 +384,18 @@ func TestSetIsReadByType(t *testing.T) {
 	t.Parallel()
 	params := map[string]flow.Param{"year": {Type: "integer"}, "name": {Type: "string"}, "tags": {Type: "list"}}
 	for _, c := range []struct{ in, want string }{
-		{"year=2013", `year 2013`}, {"name=2013", `name "2013"`}, {`name="x"`, `name "\"x\""`}, {`tags=["a"]`, `tags ["a"]`}, {"year=soon", `year "soon"`},
-		{"free=1.50", "free 1.50"}, {"free=abc", `free "abc"`}, {"free=a=b", `free "a=b"`}, {"free=", `free ""`}, {"free=true", "free true"},
-		{"year", `set "year": expected NAME=VALUE`}, {"=1", `set "=1": expected NAME=VALUE`},
+		{"year=2013", `year 2013`},
+		{"name=2013", `name "2013"`},
+		{`name="x"`, `name "\"x\""`},
+		{`tags=["a"]`, `tags ["a"]`},
+		{"year=soon", `year "soon"`},
+		{"free=1.50", "free 1.50"},
+		{"free=abc", `free "abc"`},
+		{"free=a=b", `free "a=b"`},
+		{"free=", `free ""`},
+		{"free=true", "free true"},
+		{"year", `set "year": expected NAME=VALUE`},
+		{"=1", `set "=1": expected NAME=VALUE`},
 	} {
 		name, value, err := ParseSet(c.in, params)
 		got := fmt.Sprintf("%s %s", name, value)

@@ -25,47 +25,77 @@ func mistakes() []mistake {
 
 func mistakesOfSteps() []mistake {
 	return []mistake{
-		{"unknown plugin", changeStep("tell", func(s *flow.Step) { s.Plugin = "claen" }),
-			`error UF1202 pipelines.weather.steps.tell.plugin: there is no plugin "claen" | did you mean "clean"?`},
-		{"unknown function", changeStep("load", func(s *flow.Step) { s.Function = "laod" }),
-			`error UF1204 pipelines.weather.steps.load.function: plugin "clean" has no function "laod" | did you mean "load"?`},
+		{
+			"unknown plugin", changeStep("tell", func(s *flow.Step) { s.Plugin = "claen" }),
+			`error UF1202 pipelines.weather.steps.tell.plugin: there is no plugin "claen" | did you mean "clean"?`,
+		},
+		{
+			"unknown function", changeStep("load", func(s *flow.Step) { s.Function = "laod" }),
+			`error UF1204 pipelines.weather.steps.load.function: plugin "clean" has no function "laod" | did you mean "load"?`,
+		},
 		{"unknown Go function", func(m *flow.Manifest, in *Inputs) {
 			m.Plugins["Greet"] = flow.Plugin{Func: "Greet"}
 			m.Pipelines["greet"] = flow.Pipeline{Plugin: "Greet"}
 		}, `error UF1204 pipelines.greet.plugin: no Go function "Greet" is registered | register it with the host first`},
-		{"unknown need", changeStep("tell", func(s *flow.Step) { s.Needs = []string{"lod"} }),
-			`error UF1205 pipelines.weather.steps.tell.needs.0: there is no step "lod" | did you mean "load"?`},
-		{"unknown in order", change(func(p *flow.Pipeline) { p.Order = []string{"load", "nothing", "load"} }),
+		{
+			"unknown need", changeStep("tell", func(s *flow.Step) { s.Needs = []string{"lod"} }),
+			`error UF1205 pipelines.weather.steps.tell.needs.0: there is no step "lod" | did you mean "load"?`,
+		},
+		{
+			"unknown in order", change(func(p *flow.Pipeline) { p.Order = []string{"load", "nothing", "load"} }),
 			`error UF1205 pipelines.weather.order.1: there is no step "nothing" | known: load, summarise, tell
-error UF1205 pipelines.weather.order.2: order names step "load" twice | remove one of them`},
-		{"cycle of references", changeStep("load", func(s *flow.Step) { s.With["x"] = json.RawMessage(`["${steps.summarise[0].y}"]`) }),
-			`error UF1206 pipelines.weather.steps.load.with.x.0 @2+20: steps wait for one another: load -> summarise -> load | one of these links must go`},
-		{"cycle of needs", changeStep("load", func(s *flow.Step) { s.Needs = []string{"load"} }),
-			`error UF1206 pipelines.weather.steps.load.needs.0: steps wait for one another: load -> load | one of these links must go`},
-		{"cycle of order", change(func(p *flow.Pipeline) { p.Order = []string{"summarise", "load"} }),
-			`error UF1206 pipelines.weather.order.1: steps wait for one another: load -> summarise -> load | one of these links must go`},
-		{"cycle with a hook", changeStep("load", func(s *flow.Step) { s.Needs = []string{"tell"} }),
-			`error UF1206 pipelines.weather.steps.load.needs.0: steps wait for one another: load -> tell -> load | one of these links must go`},
-		{"bad name of a step", change(func(p *flow.Pipeline) { p.Steps["a-b"] = flow.Step{Plugin: "stats", Needs: []string{"load"}} }),
-			`error UF1111 pipelines.weather.steps.a-b: "a-b" is no name for a step | ` + nameHelp},
-		{"two sources", changeStep("load", func(s *flow.Step) { s.Wasm = "x.wasm" }),
-			`error UF1117 pipelines.weather.steps.load: step "load" needs exactly one of plugin, wasm and process | write plugin = "NAME", or wasm = "FILE"`},
-		{"loose step", change(func(p *flow.Pipeline) { p.Steps["alone"] = flow.Step{Plugin: "stats"} }),
-			`warning UF1217 pipelines.weather.steps.alone: step "alone" is tied to no other; it starts at once | say what it waits for: needs = ["STEP"], or order on pipeline "weather"`},
-		{"unknown output", changeStep("summarise", func(s *flow.Step) { s.With["rows"] = json.RawMessage(`"a ${steps.load.row}"`) }),
-			`warning UF1220 pipelines.weather.steps.summarise.with.rows @4+14: the plugin of step "load" does not describe an output "row" | did you mean "rows"?`},
-		{"parallel without each", changeStep("load", func(s *flow.Step) { s.Parallel = 2 }),
-			`error UF1222 pipelines.weather.steps.load.parallel: parallel bounds the calls of each; step "load" has no each | add each = "${...}", or remove parallel`},
-		{"timeout.run on a step", changeStep("load", func(s *flow.Step) { s.Timeout.Run = flow.Duration(time.Hour) }),
-			`error UF1222 pipelines.weather.steps.load.timeout.run: timeout.run bounds a whole run; step "load" is a part of one | write timeout.step, or move it to the pipeline`},
+error UF1205 pipelines.weather.order.2: order names step "load" twice | remove one of them`,
+		},
+		{
+			"cycle of references", changeStep("load", func(s *flow.Step) { s.With["x"] = json.RawMessage(`["${steps.summarise[0].y}"]`) }),
+			`error UF1206 pipelines.weather.steps.load.with.x.0 @2+20: steps wait for one another: load -> summarise -> load | one of these links must go`,
+		},
+		{
+			"cycle of needs", changeStep("load", func(s *flow.Step) { s.Needs = []string{"load"} }),
+			`error UF1206 pipelines.weather.steps.load.needs.0: steps wait for one another: load -> load | one of these links must go`,
+		},
+		{
+			"cycle of order", change(func(p *flow.Pipeline) { p.Order = []string{"summarise", "load"} }),
+			`error UF1206 pipelines.weather.order.1: steps wait for one another: load -> summarise -> load | one of these links must go`,
+		},
+		{
+			"cycle with a hook", changeStep("load", func(s *flow.Step) { s.Needs = []string{"tell"} }),
+			`error UF1206 pipelines.weather.steps.load.needs.0: steps wait for one another: load -> tell -> load | one of these links must go`,
+		},
+		{
+			"bad name of a step", change(func(p *flow.Pipeline) { p.Steps["a-b"] = flow.Step{Plugin: "stats", Needs: []string{"load"}} }),
+			`error UF1111 pipelines.weather.steps.a-b: "a-b" is no name for a step | ` + nameHelp,
+		},
+		{
+			"two sources", changeStep("load", func(s *flow.Step) { s.Wasm = "x.wasm" }),
+			`error UF1117 pipelines.weather.steps.load: step "load" needs exactly one of plugin, wasm and process | write plugin = "NAME", or wasm = "FILE"`,
+		},
+		{
+			"loose step", change(func(p *flow.Pipeline) { p.Steps["alone"] = flow.Step{Plugin: "stats"} }),
+			`warning UF1217 pipelines.weather.steps.alone: step "alone" is tied to no other; it starts at once | say what it waits for: needs = ["STEP"], or order on pipeline "weather"`,
+		},
+		{
+			"unknown output", changeStep("summarise", func(s *flow.Step) { s.With["rows"] = json.RawMessage(`"a ${steps.load.row}"`) }),
+			`warning UF1220 pipelines.weather.steps.summarise.with.rows @4+14: the plugin of step "load" does not describe an output "row" | did you mean "rows"?`,
+		},
+		{
+			"parallel without each", changeStep("load", func(s *flow.Step) { s.Parallel = 2 }),
+			`error UF1222 pipelines.weather.steps.load.parallel: parallel bounds the calls of each; step "load" has no each | add each = "${...}", or remove parallel`,
+		},
+		{
+			"timeout.run on a step", changeStep("load", func(s *flow.Step) { s.Timeout.Run = flow.Duration(time.Hour) }),
+			`error UF1222 pipelines.weather.steps.load.timeout.run: timeout.run bounds a whole run; step "load" is a part of one | write timeout.step, or move it to the pipeline`,
+		},
 		{"args of a process", func(m *flow.Manifest, in *Inputs) {
 			in.Resolved["bin/x"] = flow.Resolved{Path: "/x", Digest: flow.DigestOf(nil)}
 			changeStep("tell", func(s *flow.Step) { s.Plugin, s.Process, s.Args, s.Stdout = "", "bin/x", []string{"-v"}, "text" })(m, in)
 		}, `error UF1222 pipelines.weather.steps.tell.args: args is for WebAssembly commands; plugin "bin/x" is none | pass values by with
 error UF1222 pipelines.weather.steps.tell.stdout: stdout is for WebAssembly commands; plugin "bin/x" is none | pass values by with`},
-		{"words of a step", changeStep("load", func(s *flow.Step) { s.On, s.Stdout = "sucess", "xml" }),
+		{
+			"words of a step", changeStep("load", func(s *flow.Step) { s.On, s.Stdout = "sucess", "xml" }),
 			`error UF1108 pipelines.weather.steps.load.on: on cannot be "sucess" | did you mean "success"?
-error UF1108 pipelines.weather.steps.load.stdout: stdout cannot be "xml" | known: json, text, log`},
+error UF1108 pipelines.weather.steps.load.stdout: stdout cannot be "xml" | known: json, text, log`,
+		},
 		{"caps of a step", changeStep("summarise", func(s *flow.Step) {
 			s.Retry.Attempts, s.Parallel, s.Timeout.Step = 101, 65, flow.Duration(8*24*time.Hour)
 			s.Limits = flow.Limits{Memory: 4 * flow.GiB, Output: 65 * flow.MiB, Log: 65 * flow.MiB, Artifacts: 65 * flow.GiB}
@@ -82,26 +112,38 @@ error UF1107 pipelines.weather.steps.summarise.parallel: parallel is 65; it lies
 func mistakesOfTables() []mistake {
 	yes := true
 	return []mistake{
-		{"unknown pipeline", func(m *flow.Manifest, _ *Inputs) {
-			m.Schedules["x"] = flow.Schedule{Pipeline: "wether", At: "daily 01:00"}
+		{
+			"unknown pipeline", func(m *flow.Manifest, _ *Inputs) {
+				m.Schedules["x"] = flow.Schedule{Pipeline: "wether", At: "daily 01:00"}
+			},
+			`error UF1203 schedules.x.pipeline: there is no pipeline "wether" | did you mean "weather"?`,
 		},
-			`error UF1203 schedules.x.pipeline: there is no pipeline "wether" | did you mean "weather"?`},
-		{"name of a schedule", func(m *flow.Manifest, _ *Inputs) {
-			m.Schedules["hello"] = flow.Schedule{Pipeline: "weather", At: "daily 01:00"}
+		{
+			"name of a schedule", func(m *flow.Manifest, _ *Inputs) {
+				m.Schedules["hello"] = flow.Schedule{Pipeline: "weather", At: "daily 01:00"}
+			},
+			`error UF1208 schedules.hello: schedule "hello" exists already: it stands on the pipeline of that name | rename this table`,
 		},
-			`error UF1208 schedules.hello: schedule "hello" exists already: it stands on the pipeline of that name | rename this table`},
-		{"text of a schedule", change(func(p *flow.Pipeline) { p.Schedule = "cron 0 0 30 2 *" }),
-			`error UF1304 pipelines.weather.schedule`},
-		{"zone of a schedule", func(m *flow.Manifest, _ *Inputs) { m.Host.Timezone = "Mars" },
-			`error UF1303 host.timezone`},
-		{"no step", change(func(p *flow.Pipeline) { p.Steps = nil }),
+		{
+			"text of a schedule", change(func(p *flow.Pipeline) { p.Schedule = "cron 0 0 30 2 *" }),
+			`error UF1304 pipelines.weather.schedule`,
+		},
+		{
+			"zone of a schedule", func(m *flow.Manifest, _ *Inputs) { m.Host.Timezone = "Mars" },
+			`error UF1303 host.timezone`,
+		},
+		{
+			"no step", change(func(p *flow.Pipeline) { p.Steps = nil }),
 			`error UF1118 pipelines.weather: pipeline "weather" needs either steps or exactly one of wasm, process and plugin | give it wasm = "plugins/NAME.wasm", or steps: [pipelines.weather.steps.NAME]
 warning UF1216 plugins.clean: no step uses plugin "clean" | use it in a step: plugin = "clean"
-warning UF1216 plugins.stats: no step uses plugin "stats" | use it in a step: plugin = "stats"`},
-		{"keys of one module", change(func(p *flow.Pipeline) { p.Function, p.With, p.Grant.Clock = "f", raws("x", "1"), true }),
+warning UF1216 plugins.stats: no step uses plugin "stats" | use it in a step: plugin = "stats"`,
+		},
+		{
+			"keys of one module", change(func(p *flow.Pipeline) { p.Function, p.With, p.Grant.Clock = "f", raws("x", "1"), true }),
 			`error UF1119 pipelines.weather.function: function belongs to a pipeline that is one module; pipeline "weather" has steps | move it to a step or to its plugin
 error UF1119 pipelines.weather.grant: grant belongs to a pipeline that is one module; pipeline "weather" has steps | move it to a step or to its plugin
-error UF1119 pipelines.weather.with: with belongs to a pipeline that is one module; pipeline "weather" has steps | move it to a step or to its plugin`},
+error UF1119 pipelines.weather.with: with belongs to a pipeline that is one module; pipeline "weather" has steps | move it to a step or to its plugin`,
+		},
 		{"grant and order beside a plugin", func(m *flow.Manifest, _ *Inputs) {
 			m.Pipelines["hello"] = flow.Pipeline{Plugin: "stats", Order: []string{"a"}, Grant: flow.Grant{Clock: true}}
 		}, `error UF1222 pipelines.hello.order: order needs steps; pipeline "hello" is one module | remove it
@@ -147,12 +189,16 @@ error UF1214 plugins.clean.grant.http: grant.http: not supported by this version
 error UF1214 plugins.clean.grant.state: grant.state: not supported by this version | remove it, or wait for a version that has it
 error UF1214 plugins.clean.grant.event: grant.event: not supported by this version | remove it, or wait for a version that has it
 warning UF1216 plugins.score: no step uses plugin "score" | use it in a step: plugin = "score"`},
-		{"script as a pipeline", func(m *flow.Manifest, _ *Inputs) {
-			m.Pipelines["hello"] = flow.Pipeline{Script: "x.py", Engine: "stats"}
+		{
+			"script as a pipeline", func(m *flow.Manifest, _ *Inputs) {
+				m.Pipelines["hello"] = flow.Pipeline{Script: "x.py", Engine: "stats"}
+			},
+			`error UF1214 pipelines.hello.script: script plugins: not supported by this version | remove it, or wait for a version that has it`,
 		},
-			`error UF1214 pipelines.hello.script: script plugins: not supported by this version | remove it, or wait for a version that has it`},
-		{"not built", func(_ *flow.Manifest, in *Inputs) { delete(in.Resolved, "clean.wasm") },
-			`warning UF1215 plugins.clean.wasm: clean.wasm is not there yet, so that its functions are not checked and the pipeline has no version | uniflow build`},
+		{
+			"not built", func(_ *flow.Manifest, in *Inputs) { delete(in.Resolved, "clean.wasm") },
+			`warning UF1215 plugins.clean.wasm: clean.wasm is not there yet, so that its functions are not checked and the pipeline has no version | uniflow build`,
+		},
 		{"no effect", func(m *flow.Manifest, in *Inputs) {
 			m.Host.Secrets = "dir:secrets"
 			m.Alerts = map[string]flow.Alert{"ops": {On: []string{"failed", "broken"}}}
@@ -203,24 +249,42 @@ error UF1107 pipelines.weather.keep: keep holds -1 runs and 90 days; both are at
 
 func mistakesOfExpressions() []mistake {
 	return []mistake{
-		{"syntax", changeStep("load", func(s *flow.Step) { s.With["x"] = json.RawMessage(`{"a":["${1 +"]}`) }),
-			`error UF1250 pipelines.weather.steps.load.with.x.a.0 @0+5: ${ has no end | close it with }, or write $${ for a literal ${`},
-		{"item without each", changeStep("load", func(s *flow.Step) { s.Stdin = "${item}" }),
-			`error UF1251 pipelines.weather.steps.load.stdin @2+4: item is not known here: the step has no each | item stands for one element of a step with each = "${...}"`},
-		{"item in each", changeStep("summarise", func(s *flow.Step) { s.Each = "${item.x}" }),
-			`error UF1251 pipelines.weather.steps.summarise.each @2+6: item is not known here: the step has no each | item stands for one element of a step with each = "${...}"`},
-		{"a step in the pipeline's when", change(func(p *flow.Pipeline) { p.When = "steps.load.count > 0" }),
-			`error UF1251 pipelines.weather.when @0+16: steps.load does not exist yet | the pipeline's when runs before every step; move the condition to a step's when`},
-		{"own outputs", changeStep("load", func(s *flow.Step) { s.Args = []string{"-v", "${steps.load.rows}"} }),
-			`error UF1251 pipelines.weather.steps.load.args.1 @2+15: step "load" uses its own outputs | outputs exist when the step has ended; take what you need from another step`},
-		{"unknown step", changeStep("summarise", func(s *flow.Step) { s.When = "1 < steps.lod.count" }),
-			`error UF1252 pipelines.weather.steps.summarise.when @4+15: there is no step "lod" | did you mean "load"?`},
-		{"condition of another type", changeStep("summarise", func(s *flow.Step) { s.When = "steps.load.count" }),
-			`error UF1253 pipelines.weather.steps.summarise.when @0+16: a condition is true or false; this is an integer | compare it with something, as in steps.load.count > 0`},
-		{"each of another type", changeStep("summarise", func(s *flow.Step) { s.Each = "${steps.load.count}" }),
-			`error UF1253 pipelines.weather.steps.summarise.each @0+19: each must be a list; this is an integer | each makes one call per element of a list`},
-		{"too long", changeStep("tell", func(s *flow.Step) { s.When = strings.Repeat("1+", 2500) + "1 > 0" }),
-			`error UF1254 pipelines.weather.steps.tell.when @0+5005: an expression has at most 4 KiB; this has 5005 bytes | compute it in a step`},
+		{
+			"syntax", changeStep("load", func(s *flow.Step) { s.With["x"] = json.RawMessage(`{"a":["${1 +"]}`) }),
+			`error UF1250 pipelines.weather.steps.load.with.x.a.0 @0+5: ${ has no end | close it with }, or write $${ for a literal ${`,
+		},
+		{
+			"item without each", changeStep("load", func(s *flow.Step) { s.Stdin = "${item}" }),
+			`error UF1251 pipelines.weather.steps.load.stdin @2+4: item is not known here: the step has no each | item stands for one element of a step with each = "${...}"`,
+		},
+		{
+			"item in each", changeStep("summarise", func(s *flow.Step) { s.Each = "${item.x}" }),
+			`error UF1251 pipelines.weather.steps.summarise.each @2+6: item is not known here: the step has no each | item stands for one element of a step with each = "${...}"`,
+		},
+		{
+			"a step in the pipeline's when", change(func(p *flow.Pipeline) { p.When = "steps.load.count > 0" }),
+			`error UF1251 pipelines.weather.when @0+16: steps.load does not exist yet | the pipeline's when runs before every step; move the condition to a step's when`,
+		},
+		{
+			"own outputs", changeStep("load", func(s *flow.Step) { s.Args = []string{"-v", "${steps.load.rows}"} }),
+			`error UF1251 pipelines.weather.steps.load.args.1 @2+15: step "load" uses its own outputs | outputs exist when the step has ended; take what you need from another step`,
+		},
+		{
+			"unknown step", changeStep("summarise", func(s *flow.Step) { s.When = "1 < steps.lod.count" }),
+			`error UF1252 pipelines.weather.steps.summarise.when @4+15: there is no step "lod" | did you mean "load"?`,
+		},
+		{
+			"condition of another type", changeStep("summarise", func(s *flow.Step) { s.When = "steps.load.count" }),
+			`error UF1253 pipelines.weather.steps.summarise.when @0+16: a condition is true or false; this is an integer | compare it with something, as in steps.load.count > 0`,
+		},
+		{
+			"each of another type", changeStep("summarise", func(s *flow.Step) { s.Each = "${steps.load.count}" }),
+			`error UF1253 pipelines.weather.steps.summarise.each @0+19: each must be a list; this is an integer | each makes one call per element of a list`,
+		},
+		{
+			"too long", changeStep("tell", func(s *flow.Step) { s.When = strings.Repeat("1+", 2500) + "1 > 0" }),
+			`error UF1254 pipelines.weather.steps.tell.when @0+5005: an expression has at most 4 KiB; this has 5005 bytes | compute it in a step`,
+		},
 	}
 }
 

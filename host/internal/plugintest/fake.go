@@ -23,7 +23,7 @@ type Line struct {
 // Host is a flow.HostCalls that records what a guest did. The zero Host is ready; ctx of the attempt decides whether
 // Progress reports a cancellation.
 type Host struct {
-	Ctx context.Context //nolint:containedctx // stands for the attempt, as the real services hold it
+	Ctx context.Context
 
 	mu        sync.Mutex
 	lines     []Line
@@ -71,7 +71,7 @@ func (h *Host) Progress(permille int, _ string) bool {
 func (h *Host) Artifact(_ context.Context, name, mediaType string, r io.Reader) (flow.ArtifactRef, error) {
 	content, err := io.ReadAll(r)
 	if err != nil {
-		return flow.ArtifactRef{}, err //nolint:wrapcheck // a fake
+		return flow.ArtifactRef{}, err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -102,17 +102,17 @@ func (h *Host) Call(ctx context.Context, op string, request, body []byte) ([]byt
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(ref) //nolint:wrapcheck // a fake
+		return json.Marshal(ref)
 	case abi.OpArtifactGet:
 		var ref flow.ArtifactRef
 		if err := json.Unmarshal(request, &ref); err != nil {
-			return nil, err //nolint:wrapcheck // a fake
+			return nil, err
 		}
 		r, err := h.Open(ctx, ref)
 		if err != nil {
 			return nil, &flow.ServiceError{Errno: int(abi.NotFound), Code: abi.NotFound.Name(), Message: "no such artifact"}
 		}
-		return io.ReadAll(r) //nolint:wrapcheck // a fake
+		return io.ReadAll(r)
 	}
 	return nil, &flow.ServiceError{Errno: int(abi.UnknownOp), Code: abi.UnknownOp.Name(), Message: "no service " + op}
 }

@@ -17,11 +17,11 @@ type locks struct {
 func (p *Project) readLocks() (*locks, error) {
 	prebuilt, err := supply.ReadLock(filepath.Join(p.Dir, supply.LockName))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says it all
+		return nil, err
 	}
 	built, err := supply.ReadLock(filepath.Join(p.Data, supply.BuildLockName))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says it all
+		return nil, err
 	}
 	var names, builds []string
 	for _, f := range p.files() {
@@ -56,18 +56,18 @@ func (p *Project) pin(l *locks, f file, d flow.Digest, o Options) error {
 	if pinned == "" && !o.Pinned {
 		return nil
 	}
-	return lock.Check(f.name, d) //nolint:wrapcheck // says it all
+	return lock.Check(f.name, d)
 }
 
 // write stores the locks that changed.
 func (l *locks) write() error {
 	if l.prebuiltChanged {
 		if err := l.prebuilt.Write(); err != nil {
-			return err //nolint:wrapcheck // says it all
+			return err
 		}
 	}
 	if l.builtChanged {
-		return l.built.Write() //nolint:wrapcheck // says it all
+		return l.built.Write()
 	}
 	return nil
 }

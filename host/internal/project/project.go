@@ -57,7 +57,7 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 	}
 	document, err := manifest.Load(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // problems speak for themselves
+		return nil, err
 	}
 	p := &Project{Path: abs, Dir: filepath.Dir(abs), Resolved: map[string]flow.Resolved{}, document: document}
 	p.Data = o.Data
@@ -66,9 +66,9 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 	}
 	folder, err := supply.OpenFolder(p.Dir)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says it all
+		return nil, err
 	}
-	defer folder.Close() //nolint:errcheck // only read
+	defer folder.Close()
 	problems, err := p.find(ctx, folder, o)
 	if err != nil {
 		return nil, err
@@ -204,7 +204,7 @@ func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (f
 	for _, f := range p.files() {
 		if o.Build && len(f.build) > 0 {
 			if err := folder.Build(ctx, f.plugin, f.build); err != nil {
-				return nil, err //nolint:wrapcheck // says it all
+				return nil, err
 			}
 		}
 		resolved, err := look(folder, f)
@@ -225,15 +225,15 @@ func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (f
 // look reads one file, and a module far enough to know what it needs and offers.
 func look(folder *supply.Folder, f file) (flow.Resolved, error) {
 	if f.kind != flow.KindWasm {
-		return folder.Resolve(f.name) //nolint:wrapcheck // says it all
+		return folder.Resolve(f.name)
 	}
 	b, resolved, err := folder.Read(f.name)
 	if err != nil {
-		return resolved, err //nolint:wrapcheck // says it all
+		return resolved, err
 	}
 	info, err := wasm.Inspect(b)
 	if err != nil {
-		return resolved, err //nolint:wrapcheck // says it all
+		return resolved, err
 	}
 	if info.Profile == wasm.ProfileReactor {
 		resolved.Functions = info.Functions

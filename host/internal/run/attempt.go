@@ -52,7 +52,7 @@ func (x *execution) item(ctx context.Context, s *stepState, e *element) (outcome
 			failures++
 		}
 		if !end.retry || failures >= max(1, s.step.Retry.Attempts) || ctx.Err() != nil {
-			return end.outcome, []flow.Event{event}, nil
+			return end.outcome, []flow.Event{event}, nil //nolint:nilerr // how ctx ended is in the event
 		}
 		due = time.Now().Add(max(backoff(s.step.Retry.Backoff, failures), end.retryAfter))
 		retryAt := due
@@ -84,7 +84,7 @@ func backoff(b flow.Backoff, n int) time.Duration {
 	if top <= b.Min {
 		return b.Min
 	}
-	return b.Min + rand.N(top-b.Min)
+	return b.Min + rand.N(top-b.Min) //nolint:gosec // jitter is no secret
 }
 
 // input is what all attempts of a call share.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -110,10 +111,8 @@ func (s services) Artifact(_ context.Context, name, mediaType string, _ io.Reade
 }
 
 func (s services) Open(_ context.Context, ref flow.ArtifactRef) (io.ReadCloser, error) {
-	for _, d := range s.a.Known {
-		if d == ref.Digest {
-			return io.NopCloser(strings.NewReader("")), nil
-		}
+	if slices.Contains(s.a.Known, ref.Digest) {
+		return io.NopCloser(strings.NewReader("")), nil
 	}
 	return nil, flow.ErrNotFound
 }

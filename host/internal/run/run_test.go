@@ -80,6 +80,7 @@ func TestOutputsReachLaterSteps(t *testing.T) {
 }
 
 func TestConditionOfTheRun(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		when    string
 		outcome flow.Outcome
@@ -117,6 +118,7 @@ func TestConditionOfAStep(t *testing.T) {
 }
 
 func TestExpressionsThatFail(t *testing.T) {
+	t.Parallel()
 	steps := map[string]flow.PlanStep{
 		"when": {When: "steps.a.missing > 0"},
 		"with": {With: outputsOf(`{"n": "${steps.a.missing}"}`)},
@@ -163,6 +165,7 @@ func TestFailureEndsWhatNeedsIt(t *testing.T) {
 }
 
 func TestHooks(t *testing.T) {
+	t.Parallel()
 	steps := []flow.PlanStep{
 		{Name: "a"},
 		{Name: "b", Needs: []string{"a"}},
@@ -201,6 +204,7 @@ func TestHooks(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		reason  flow.Reason
 		outcome flow.Outcome
@@ -230,6 +234,7 @@ func TestCancel(t *testing.T) {
 
 // A run may also be asked to end while a step waits for its next attempt, or for a slot: it then has no attempt.
 func TestCancelOfAStepThatWaits(t *testing.T) {
+	t.Parallel()
 	t.Run("for its next attempt", func(t *testing.T) {
 		in(t, func(t *testing.T, r *rig) {
 			r.modules["a"] = says(flow.Result{Verdict: flow.VerdictFailed})
@@ -257,6 +262,7 @@ func TestCancelOfAStepThatWaits(t *testing.T) {
 
 // A run may be asked to end before it began, or between the start of a step and its expressions.
 func TestCancelBeforeTheFirstStep(t *testing.T) {
+	t.Parallel()
 	for _, when := range []string{"", "context.year > 2000.0"} {
 		t.Run(when, func(t *testing.T) {
 			in(t, func(t *testing.T, r *rig) {
@@ -323,6 +329,7 @@ func TestTimeoutOfTheRun(t *testing.T) {
 }
 
 func TestLedgerThatRefuses(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []flow.EventKind{flow.AttemptStarted, flow.AttemptEnded, flow.StepEnded} {
 		for _, step := range []string{"a", "list", "skipped"} {
 			t.Run(string(kind)+" of "+step, func(t *testing.T) {

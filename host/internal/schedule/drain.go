@@ -162,7 +162,7 @@ func (s *Scheduler) save(d *due, watermark time.Time, records []flow.SlotRecord)
 	ctx, cancel := context.WithTimeout(s.ctx, recordTime)
 	defer cancel()
 	if err := s.config.Ledger.SaveSlots(ctx, d.record.Tenant, d.record.Name, watermark, records); err != nil {
-		return err //nolint:wrapcheck // logged with the schedule by drain
+		return err
 	}
 	d.e.advance(watermark)
 	return nil
@@ -182,7 +182,7 @@ func (s *Scheduler) offer(d *due, kind flow.TriggerKind, slot time.Time, older [
 	defer cancel()
 	run, err := s.config.NewRun(ctx, d.record, trigger)
 	if err != nil {
-		return err //nolint:wrapcheck // logged with the schedule by drain
+		return err
 	}
 	for i := range older {
 		if older[i].Ending == flow.SlotCoalesced {
@@ -191,7 +191,7 @@ func (s *Scheduler) offer(d *due, kind flow.TriggerKind, slot time.Time, older [
 	}
 	offered, err := s.config.Queue.Offer(ctx, flow.Offer{Run: run, Overlap: d.record.Overlap, Slots: older, Watermark: slot})
 	if err != nil {
-		return err //nolint:wrapcheck // logged with the schedule by drain
+		return err
 	}
 	d.e.advance(slot)
 	if offered.Answer == flow.OfferRefused {
@@ -217,7 +217,7 @@ func (s *Scheduler) wait(d *due, id flow.RunID, slot time.Time, answer flow.Offe
 		d.e.rest(time.Now())
 	case ctx.Err() != nil, errors.Is(err, flow.ErrNotFound): // look again, or stop; the run was coalesced
 	default:
-		return err //nolint:wrapcheck // logged with the schedule by drain
+		return err
 	}
 	return nil
 }

@@ -71,8 +71,8 @@ func TestNoRunOverlapsAnother(t *testing.T) {
 		var records []flow.ScheduleRecord
 		var puts sync.WaitGroup
 		for i := range rounds {
-			minute := time.Duration(i/together + 1)
-			r := every(fmt.Sprint("p", i), "once "+began.Add(minute*time.Minute).UTC().Format(time.RFC3339), flow.OverlapWait)
+			due := began.Add(time.Duration(i/together+1) * time.Minute)
+			r := every(fmt.Sprint("p", i), "once "+due.UTC().Format(time.RFC3339), flow.OverlapWait)
 			records = append(records, r)
 			runner.live[r.Pipeline] = &atomic.Int32{}
 			puts.Go(func() {

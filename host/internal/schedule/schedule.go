@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,9 +118,7 @@ func (s *Scheduler) Apply(records []flow.ScheduleRecord) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	gone := make(map[key]*entry, len(s.entries))
-	for k, e := range s.entries {
-		gone[k] = e
-	}
+	maps.Copy(gone, s.entries)
 	var failures []error
 	for _, r := range records {
 		delete(gone, key{r.Tenant, r.Name})

@@ -174,7 +174,7 @@ func TestEverySlotEndsOnce(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				random := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a reproducible day
+				random := rand.New(rand.NewPCG(seed, 7))
 				w := newWorld(t)
 				w.duration = func(flow.Run) time.Duration {
 					return time.Duration(random.ExpFloat64() * float64(4*time.Minute))
@@ -397,7 +397,7 @@ func TestChangesFromManySides(t *testing.T) {
 		s.Start()
 		var sides sync.WaitGroup
 		for side := range uint64(6) {
-			random := rand.New(rand.NewPCG(side, 1)) //nolint:gosec // reproducible
+			random := rand.New(rand.NewPCG(side, 1))
 			sides.Go(func() {
 				for range 200 {
 					time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)

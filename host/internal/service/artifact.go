@@ -110,7 +110,7 @@ func (h *host) getArtifact(ctx context.Context, request []byte) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // it was only read
+	defer r.Close()
 	if _, err := io.CopyN(io.Discard, r, req.Offset); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read artifact: %w", err)
 	}

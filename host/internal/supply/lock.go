@@ -64,7 +64,7 @@ func (l *Lock) parse(src []byte) error {
 		}
 		l.digests[name] = digest
 	}
-	return lines.Err() //nolint:wrapcheck // reads from memory
+	return lines.Err()
 }
 
 // Digest returns the pinned digest of a path as the manifest writes it, or "".

@@ -37,7 +37,7 @@ func OpenFolder(path string) (*Folder, error) {
 }
 
 // Close releases the folder.
-func (f *Folder) Close() error { return f.root.Close() } //nolint:wrapcheck // nothing to add
+func (f *Folder) Close() error { return f.root.Close() }
 
 // Path returns the absolute path of a file in the folder.
 func (f *Folder) Path(name string) string {

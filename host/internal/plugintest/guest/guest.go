@@ -150,11 +150,10 @@ func nameOf(err error) json.RawMessage {
 	if err != nil {
 		name = "no errno: " + err.Error()
 	}
-	var e abi.Errno
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[abi.Errno](err); ok {
 		name = e.Name()
 	}
-	doc, _ := json.Marshal(name) //nolint:errchkjson // a string is always JSON
+	doc, _ := json.Marshal(name)
 	return doc
 }
 

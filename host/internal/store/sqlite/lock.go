@@ -16,7 +16,7 @@ const madeMark = "ledger\n"
 
 // lockFile takes the lock of the data folder, or says who has it.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the data folder
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, ioFault(err)
 	}

@@ -19,7 +19,7 @@ type reader struct {
 }
 
 func (r reader) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	return r.db.QueryContext(ctx, text, args...) //nolint:wrapcheck // collect says it
+	return r.db.QueryContext(ctx, text, args...)
 }
 
 // filter builds the conditions of a query; only fixed texts become SQL.
@@ -61,7 +61,7 @@ func scanRun(row scanner) (r storedRun, err error) {
 	var queuedAt, startedAt, endedAt instant
 	err = row.Scan(&r.seq, &body, &r.Project, &r.Label, &r.State, &r.Outcome, &r.Reason, &r.Message, &r.Epoch, &queuedAt, &startedAt, &endedAt, &r.Cancelling)
 	if err != nil {
-		return r, err //nolint:wrapcheck // collect says it
+		return r, err
 	}
 	r.QueuedAt, r.StartedAt, r.EndedAt = queuedAt.time(), startedAt.pointer(), endedAt.pointer()
 	return r, decode(body, &r.Run)
@@ -159,7 +159,7 @@ func scanStep(row scanner) (r flow.StepRecord, err error) {
 	var startedAt, endedAt instant
 	var outputs, list sql.NullString
 	if err := row.Scan(&r.Name, &r.State, &r.Outcome, &r.Reason, &r.Message, &startedAt, &endedAt, &outputs, &list, &r.Progress); err != nil {
-		return r, err //nolint:wrapcheck // collect says it
+		return r, err
 	}
 	r.StartedAt, r.EndedAt = startedAt.pointer(), endedAt.pointer()
 	return r, errors.Join(decodeNull(outputs, &r.Outputs), decodeNull(list, &r.List))
@@ -176,7 +176,7 @@ func scanAttempt(row scanner) (r storedAttempt, err error) {
 	var n int
 	err = row.Scan(&r.step, &n, &r.Attempt, &r.Epoch, &r.State, &r.Outcome, &r.Reason, &r.Message, &startedAt, &endedAt, &outputs, &usage, &retryAt)
 	if err != nil {
-		return r, err //nolint:wrapcheck // collect says it
+		return r, err
 	}
 	r.Item, r.StartedAt, r.EndedAt, r.RetryAt = itemOf(n), startedAt.time(), endedAt.pointer(), retryAt.pointer()
 	return r, errors.Join(decodeNull(outputs, &r.Outputs), decodeNull(usage, &r.Usage))
@@ -189,7 +189,7 @@ func (s *Store) Events(ctx context.Context, q flow.EventQuery) ([]flow.Event, er
 		var seq int64
 		var body string
 		if err := row.Scan(&seq, &body); err != nil {
-			return e, err //nolint:wrapcheck // collect says it
+			return e, err
 		}
 		err = decode(body, &e)
 		e.Seq = seq

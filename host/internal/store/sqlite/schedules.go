@@ -106,7 +106,7 @@ func scanSchedule(row scanner) (r flow.ScheduleRecord, err error) {
 	var override sql.NullBool
 	var since, watermark instant
 	if err := row.Scan(&r.Tenant, &body, &r.Origin, &override, &since, &watermark); err != nil {
-		return r, err //nolint:wrapcheck // collect says it
+		return r, err
 	}
 	if override.Valid {
 		r.Override = &override.Bool
@@ -252,7 +252,7 @@ func readPlan(ctx context.Context, q querier, digest flow.Digest) (flow.Plan, er
 	found, err := collect(ctx, q, func(row scanner) (p flow.Plan, err error) {
 		var body string
 		if err := row.Scan(&body); err != nil {
-			return p, err //nolint:wrapcheck // collect says it
+			return p, err
 		}
 		return p, decode(body, &p)
 	}, "SELECT body FROM plans WHERE digest = ?", digest)
@@ -283,7 +283,7 @@ func (s *Store) Versions(ctx context.Context, tenant, pipeline string) ([]flow.V
 	return collect(ctx, reader{s.readers}, func(row scanner) (v flow.VersionRecord, err error) {
 		var body string
 		if err := row.Scan(&body); err != nil {
-			return v, err //nolint:wrapcheck // collect says it
+			return v, err
 		}
 		return v, decode(body, &v)
 	}, "SELECT body FROM versions WHERE tenant = ? AND pipeline = ? ORDER BY seq DESC", tenant, pipeline)

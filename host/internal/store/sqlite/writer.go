@@ -56,7 +56,7 @@ func write[T any](ctx context.Context, s *Store, fn func(*writer) (T, error)) (T
 		}
 		return result, nil
 	case <-ctx.Done():
-		return zero, context.Cause(ctx) //nolint:wrapcheck // the caller's own words
+		return zero, context.Cause(ctx)
 	}
 }
 
@@ -79,7 +79,7 @@ func (s *Store) submit(op *operation) error {
 	case s.queue <- op:
 		return nil
 	case <-op.ctx.Done():
-		return context.Cause(op.ctx) //nolint:wrapcheck // the caller's own words
+		return context.Cause(op.ctx)
 	}
 }
 
@@ -149,7 +149,7 @@ func (w *writer) commit(batch []*operation) error {
 // attempt executes one call; its own failure is kept for its caller alone. An error spoils the batch.
 func (w *writer) attempt(op *operation) error {
 	if op.err = context.Cause(op.ctx); op.err != nil {
-		return nil
+		return nil //nolint:nilerr // it is the caller's
 	}
 	if _, err := w.exec("SAVEPOINT call"); err != nil {
 		return err
@@ -223,5 +223,5 @@ func (w *writer) query(_ context.Context, text string, args ...any) (*sql.Rows, 
 	if err != nil {
 		return nil, err
 	}
-	return st.QueryContext(context.Background(), args...) //nolint:wrapcheck // collect says it
+	return st.QueryContext(context.Background(), args...)
 }

@@ -41,8 +41,13 @@ func testPaging(f *fixture) {
 		q    flow.RunQuery
 		want int
 	}{
-		{flow.RunQuery{Schedule: "hourly"}, 4}, {flow.RunQuery{State: flow.StateEnded}, 7}, {flow.RunQuery{State: flow.StateQueued}, 0},
-		{flow.RunQuery{Outcome: flow.Failed}, 0}, {flow.RunQuery{Outcome: flow.Succeeded}, 7}, {flow.RunQuery{Tenant: "acme"}, 0}, {flow.RunQuery{Project: "climate"}, 0},
+		{flow.RunQuery{Schedule: "hourly"}, 4},
+		{flow.RunQuery{State: flow.StateEnded}, 7},
+		{flow.RunQuery{State: flow.StateQueued}, 0},
+		{flow.RunQuery{Outcome: flow.Failed}, 0},
+		{flow.RunQuery{Outcome: flow.Succeeded}, 7},
+		{flow.RunQuery{Tenant: "acme"}, 0},
+		{flow.RunQuery{Project: "climate"}, 0},
 	} {
 		if found, err := f.Runs(f.ctx, c.q); err != nil || len(found) != c.want {
 			f.Errorf("%+v: %d runs, %v; want %d", c.q, len(found), err, c.want)

@@ -101,7 +101,7 @@ func Run(t *testing.T, open Open) {
 type fixture struct {
 	testing.TB
 	Ledger
-	ctx  context.Context //nolint:containedctx // of one test
+	ctx  context.Context
 	open Open
 	test *testing.T // for open: its Run would hide the ledger's
 	dir  string
