@@ -65,8 +65,8 @@ examples: build ## run the example pipelines
 bench: ## measure one step beside its peers, and write docs/PERFORMANCE.md
 	cd bench && go run . -md > ../docs/PERFORMANCE.md
 
-docs: build ## write the manifest's schema and check the documents
-	bin/uniflow schema > uniflow.schema.json
+docs: ## write the schemas anew and check the documents
+	go test ./host/internal/schema -update
 	go test ./internal/arch
 
 # Vetting compiles what we depend on: without optimisation that takes a third less.
