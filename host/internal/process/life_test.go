@@ -187,7 +187,7 @@ func TestScratchFolderGoesWithTheProcess(t *testing.T) {
 func TestPrintedLinesBelongToTheirAttempt(t *testing.T) {
 	t.Parallel()
 	m := load(t, newRuntime(t, Config{}), plan(nil))
-	for _, word := range strings.Fields("one two three four five six seven eight") {
+	for word := range strings.FieldsSeq("one two three four five six seven eight") {
 		_, host := succeed(t, m, guest.With{Behaviour: "print", Message: word})
 		want := []plugintest.Line{
 			{Level: flow.LogInfo, Message: "to stdout: " + word},

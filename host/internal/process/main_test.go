@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -61,7 +60,7 @@ func digestOf(path string) (flow.Digest, error) {
 	return flow.DigestOf(content), err
 }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // newRuntime returns a Runtime that is closed at the end of the test.
 func newRuntime(tb testing.TB, cfg Config) *Runtime {

@@ -184,7 +184,7 @@ func (a *attempt) moduleConfig(guest context.Context) (wazero.ModuleConfig, erro
 	run := &a.call.Context
 	c = c.WithEnv(abi.EnvRunID, string(run.RunID)).WithEnv(abi.EnvStep, run.Step).WithEnv(abi.EnvAttempt, strconv.Itoa(run.Attempt)).
 		WithEnv(abi.EnvDeadline, run.Deadline.UTC().Format(time.RFC3339Nano))
-	return a.ambient(c, guest).WithFSConfig(a.fsConfig()), nil
+	return a.ambient(guest, c).WithFSConfig(a.fsConfig()), nil
 }
 
 // stdin is the run context, or what the step puts in its place.
@@ -203,7 +203,7 @@ func (a *attempt) stdin() ([]byte, error) {
 }
 
 // ambient gives the guest time and randomness: real ones by grant, else ones that depend on the attempt only.
-func (a *attempt) ambient(c wazero.ModuleConfig, guest context.Context) wazero.ModuleConfig {
+func (a *attempt) ambient(guest context.Context, c wazero.ModuleConfig) wazero.ModuleConfig {
 	clock := &virtualClock{start: a.call.Context.ScheduledAt}
 	c = c.WithNanosleep(func(ns int64) {
 		sleep(a.ctx, guest, time.Duration(ns))

@@ -121,5 +121,5 @@ func (e *engine) close(ctx context.Context) error {
 			err = closeErr
 		}
 	}
-	return err //nolint:wrapcheck // nobody can act on it
+	return err
 }

@@ -73,7 +73,7 @@ func (p params) copyOut(from []byte) int32 {
 		return 0
 	}
 	n := copy(dst, from[offset:])
-	return int32(min(n, math.MaxInt32)) //nolint:gosec // bounded
+	return int32(min(n, math.MaxInt32))
 }
 
 // begin finds the attempt of a call and counts it; quota is true when it has made too many.
@@ -132,7 +132,7 @@ func progressing(ctx context.Context, m api.Module, stack []uint64) {
 	stack[0] = api.EncodeI32(result)
 }
 
-func (a *attempt) inputSize(params) int32 { return int32(len(a.document)) } //nolint:gosec // at most abi.MaxContext
+func (a *attempt) inputSize(params) int32 { return int32(len(a.document)) }
 
 func (a *attempt) inputRead(p params) int32 { return p.copyOut(a.document) }
 
@@ -180,7 +180,7 @@ func (a *attempt) service(p params) int32 {
 		return a.refuse(err)
 	}
 	a.response = response
-	return int32(len(response)) //nolint:gosec // at most maxRequest
+	return int32(len(response))
 }
 
 // refuse turns the error of a service into an errno; call_read then yields what it says.
@@ -194,7 +194,7 @@ func (a *attempt) refuse(err error) int32 {
 	if err != nil {
 		a.response = nil
 	}
-	return abi.Errno(refusal.Errno).Result() //nolint:gosec // checked
+	return abi.Errno(refusal.Errno).Result()
 }
 
 func (a *attempt) errnoOf(err error) abi.Errno {

@@ -30,7 +30,7 @@ func offered() map[string]string {
 	for _, f := range abiFunctions() {
 		all[abiModule+"."+f.name] = signature(strings.Repeat("i", f.params), f.results)
 	}
-	for _, entry := range strings.Split(wasiSignatures, ",") {
+	for entry := range strings.SplitSeq(wasiSignatures, ",") {
 		name, params, _ := strings.Cut(strings.TrimSpace(entry), " ")
 		results := 1
 		if name == "proc_exit" {

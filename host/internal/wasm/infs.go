@@ -75,13 +75,13 @@ func (f *inFile) Read(p []byte) (int, error) {
 		n, err := io.CopyN(io.Discard, f.r, f.want-f.at)
 		f.at += n
 		if err != nil {
-			return 0, err //nolint:wrapcheck // io.Reader
+			return 0, err
 		}
 	}
 	n, err := f.r.Read(p)
 	f.at += int64(n)
 	f.want = f.at
-	return n, err //nolint:wrapcheck // io.Reader
+	return n, err
 }
 
 func (f *inFile) reopen() error {
@@ -119,7 +119,7 @@ func (f *inFile) Close() error {
 	}
 	r := f.r
 	f.r = nil
-	return r.Close() //nolint:wrapcheck // fs.File
+	return r.Close()
 }
 
 // listing is a folder of names without subfolders.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,10 +80,8 @@ func (m *session) entry(call flow.Call) (string, error) {
 	if name == "" {
 		name = abi.DefaultEntry
 	}
-	for _, f := range m.engine.info.Functions {
-		if f == name {
-			return name, nil
-		}
+	if slices.Contains(m.engine.info.Functions, name) {
+		return name, nil
 	}
 	return "", &flow.Fault{
 		Reason: flow.ReasonInvalid, Message: fmt.Sprintf("the plugin has no function %.100q", name),
@@ -134,13 +133,13 @@ func (m *session) run(guest context.Context, a *attempt, entry string) (ret int3
 	a.denied = true // until the entry: initialisation has no services
 	instance, err := m.engine.runtime.InstantiateModule(guest, m.engine.compiled, config)
 	if err != nil {
-		return 0, err //nolint:wrapcheck // settle reads it
+		return 0, err
 	}
-	defer instance.Close(context.WithoutCancel(guest)) //nolint:errcheck // nothing is left to do
+	defer instance.Close(context.WithoutCancel(guest))
 	if m.engine.info.Profile == ProfileReactor {
 		if f := instance.ExportedFunction(entryInitialize); f != nil {
 			if _, err := f.Call(guest); err != nil {
-				return 0, err //nolint:wrapcheck // settle reads it
+				return 0, err
 			}
 		}
 	}
@@ -149,7 +148,7 @@ func (m *session) run(guest context.Context, a *attempt, entry string) (ret int3
 	if err == nil && len(results) == 1 {
 		ret = api.DecodeI32(results[0])
 	}
-	return ret, err //nolint:wrapcheck // settle reads it
+	return ret, err
 }
 
 // settle turns the end of the guest into a result or a fault. The end of ctx outweighs a stop by the host, and that what

@@ -115,12 +115,12 @@ func openRegular(root *os.Root, name string) (fs.File, error) {
 	}
 	stat, err := root.Stat(name)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // fs.FS
+		return nil, err
 	}
 	if !stat.Mode().IsRegular() && !stat.IsDir() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
 	}
-	return root.Open(name) //nolint:wrapcheck // fs.FS
+	return root.Open(name)
 }
 
 // rootFile is one file of the host.
@@ -146,7 +146,7 @@ func (o *onlyFS) Open(name string) (fs.File, error) {
 
 func (o *onlyFS) stat(name string) (fs.FileInfo, error) {
 	f := o.files[name]
-	return f.root.Stat(f.name) //nolint:wrapcheck // fs.FS
+	return f.root.Stat(f.name)
 }
 
 func (o *onlyFS) close() error {
@@ -183,7 +183,7 @@ func (c countedFS) Open(name string) (fs.File, error) {
 	f, err := c.FS.Open(name)
 	if err != nil {
 		c.open.give()
-		return nil, err //nolint:wrapcheck // fs.FS
+		return nil, err
 	}
 	return &countedFile{File: f, open: c.open}, nil
 }
@@ -201,7 +201,7 @@ func (f *countedFile) Close() error {
 		f.closed = true
 		f.open.give()
 	}
-	return f.File.Close() //nolint:wrapcheck // fs.File
+	return f.File.Close()
 }
 
 // Seek implements io.Seeker.
@@ -212,7 +212,7 @@ func (f *countedFile) Seek(offset int64, whence int) (int64, error) {
 	if !ok {
 		return 0, wasys.EISDIR
 	}
-	return s.Seek(offset, whence) //nolint:wrapcheck // io.Seeker
+	return s.Seek(offset, whence)
 }
 
 // ReadDir implements fs.ReadDirFile.
@@ -221,5 +221,5 @@ func (f *countedFile) ReadDir(n int) ([]fs.DirEntry, error) {
 	if !ok {
 		return nil, wasys.ENOTDIR
 	}
-	return d.ReadDir(n) //nolint:wrapcheck // fs.ReadDirFile
+	return d.ReadDir(n)
 }

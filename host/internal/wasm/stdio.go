@@ -31,7 +31,7 @@ func (c *collector) Write(p []byte) (int, error) {
 		}
 		return 0, errFull
 	}
-	return c.buf.Write(p) //nolint:wrapcheck // a buffer does not fail
+	return c.buf.Write(p)
 }
 
 func (c *collector) bytes() []byte { return c.buf.Bytes() }

@@ -74,9 +74,9 @@ func New(_ context.Context, c Config) (*Runtime, error) {
 
 func privateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err //nolint:wrapcheck // the path is in it
+		return err
 	}
-	return os.Chmod(dir, 0o700) //nolint:wrapcheck,gosec // the path is in it; a folder needs the x bits
+	return os.Chmod(dir, 0o700) //nolint:gosec // a folder needs the x bits
 }
 
 // Load implements flow.Runtime. A digest that is loaded already is not read again; otherwise the file is read once, and
@@ -225,11 +225,11 @@ func readModule(path string) ([]byte, error) {
 	case !stat.Mode().IsRegular():
 		return nil, fail("is not a regular file", nil)
 	}
-	f, err := os.Open(path) //nolint:gosec // the path is the manifest's
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fail("cannot be read", err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, binary.MaxModule+1))
 	if err != nil {
 		return nil, fail("cannot be read", err)

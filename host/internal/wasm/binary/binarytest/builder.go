@@ -128,7 +128,7 @@ func Section(id byte, content []byte) []byte { return Join([]byte{id}, Vec(conte
 func Vec(content []byte) []byte { return Join(U32(len(content)), content) }
 
 // U32 returns an unsigned LEB128 number.
-func U32(n int) []byte { return binary.AppendUvarint(nil, uint64(uint32(n))) } //nolint:gosec // tests wrap on purpose
+func U32(n int) []byte { return binary.AppendUvarint(nil, uint64(uint32(n))) }
 
 // Join returns all parts in one.
 func Join(parts ...[]byte) []byte {
@@ -141,7 +141,7 @@ func Join(parts ...[]byte) []byte {
 
 // Const is i32.const; n is taken modulo 2^32.
 func Const(n int) []byte {
-	v := int64(int32(uint32(n))) //nolint:gosec // tests wrap on purpose
+	v := int64(int32(uint32(n)))
 	code := []byte{0x41}
 	for {
 		c := byte(v & 0x7f)
