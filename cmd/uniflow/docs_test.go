@@ -77,7 +77,7 @@ func blocksOf(text string) []block {
 
 // prose is the text of a document outside of its blocks.
 func (d *document) prose() string {
-	return regexp.MustCompile("(?ms)^ *```.*?^ *```").ReplaceAllString(d.text, "")
+	return regexp.MustCompile("(?ms)^ *```.*?\n *```").ReplaceAllString(d.text, "")
 }
 
 // spans are the pieces of code in the running text.
