@@ -53,6 +53,9 @@ func fault(code flow.Code, span span, hint, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint, Offset: span.start, Length: span.end - span.start}
 }
 
+// maxSuggested bounds the names that others are compared with, in bytes.
+const maxSuggested = 200
+
 // Nearest returns the name that a person most likely meant, or "": at most two edits away, and one for names of up to
 // four letters. Ties go to the first.
 func Nearest(name string, names []string) string {
@@ -60,39 +63,18 @@ func Nearest(name string, names []string) string {
 	if len(name) <= 4 {
 		bound = 2
 	}
+	if len(name) > maxSuggested {
+		return ""
+	}
 	for _, n := range names {
-		if d := distance(name, n, bound); d < bound {
+		if max(len(name)-len(n), len(n)-len(name)) >= bound {
+			continue
+		}
+		if d := flow.EditDistance(name, n); d < bound {
 			best, bound = n, d
 		}
 	}
 	return best
-}
-
-// distance counts insertions, deletions, replacements and swaps of neighbours, up to bound.
-func distance(a, b string, bound int) int {
-	if len(a)-len(b) >= bound || len(b)-len(a) >= bound || len(a) > 200 {
-		return bound
-	}
-	before, prev := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, prev = prev, row
-	}
-	return prev[len(b)]
 }
 
 // DidYouMean returns the help line for an unknown name: the nearest one, or all of them where they are few.
