@@ -240,6 +240,7 @@ func (r *reader) serve(command string) {
 	var reading sync.WaitGroup
 	serving := make(chan string, 1)
 	reading.Go(func() {
+		defer close(serving)
 		for lines := bufio.NewScanner(said); lines.Scan(); {
 			fmt.Fprintln(&all, lines.Text())
 			if strings.HasPrefix(lines.Text(), "serving on ") {
@@ -260,7 +261,10 @@ func (r *reader) serve(command string) {
 		}
 	})
 	select {
-	case line := <-serving:
+	case line, ok := <-serving:
+		if !ok {
+			r.t.Fatalf("%s: it ended:\n%s", command, all.String())
+		}
 		fmt.Fprintln(&r.printed, line)
 	case <-time.After(startTime):
 		r.t.Fatalf("%s: after %s it does not serve", command, startTime)
