@@ -116,7 +116,7 @@ func (h *Host) open(ctx context.Context) error {
 	if err = h.read(ctx); err != nil {
 		return err
 	}
-	if err = os.MkdirAll(h.data, 0o750); err != nil && !h.config.ReadOnly {
+	if err = os.MkdirAll(h.data, 0o700); err != nil && !h.config.ReadOnly {
 		return &flow.Error{Code: flow.CodeData, Op: "open the data folder", Message: "it cannot be made", Hint: "check its path and permissions, or choose another with `data` under [host]", Err: err}
 	}
 	if h.store, err = sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.data, "uniflow.db"), Boot: string(flow.NewRunID(h.opened)), ReadOnly: h.config.ReadOnly, Logger: h.log}); err != nil {

@@ -229,11 +229,18 @@ func (h *Host) Follow(ctx context.Context, q flow.EventQuery, yield func(flow.Ev
 	}
 }
 
-// Artifact opens bytes that a run put or received.
+// Artifact opens bytes that the context or an output of a run refers to; else the error is flow.ErrNotFound.
 func (h *Host) Artifact(ctx context.Context, id flow.RunID, d flow.Digest) (io.ReadCloser, error) {
 	record, err := h.Run(ctx, string(id))
 	if err != nil {
 		return nil, err
+	}
+	refers, err := h.store.RunRefers(ctx, record.ID, d)
+	if err != nil {
+		return nil, err
+	}
+	if !refers {
+		return nil, fmt.Errorf("artifact %.80q of run %s: %w", string(d), record.ID, flow.ErrNotFound)
 	}
 	return h.blobs.Get(ctx, record.Tenant, d)
 }

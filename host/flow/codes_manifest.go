@@ -48,13 +48,13 @@ func fileCodes() []Explanation {
 	return []Explanation{
 		{CodeFileUnreadable, "The manifest cannot be read", `There is no file under that name, or it may not be read by this user.
 
-Without a name, uniflow.toml in the current folder is read. Give another one as the command's argument, or make a new project:
+Without a name, uniflow.toml in the current folder is read. Give another one with -f, or make a new project:
 
     uniflow init demo`},
 		{CodeFileKind, "The manifest is not a regular file", `A manifest is a regular file. A folder, a pipe, a socket or a device in its place is refused before it is read, because reading it could wait for ever or never end.
 
-Wrong:  uniflow check ./demo
-Right:  uniflow check ./demo/uniflow.toml`},
+Wrong:  uniflow check -f ./demo
+Right:  uniflow check -f ./demo/uniflow.toml`},
 		{CodeFileSize, "The manifest is too large", `A manifest may have 1 MiB, the manifest of a tenant 256 KiB. The bound is checked before anything is parsed, so that a wrong or hostile file costs nothing.
 
 Data does not belong into a manifest. Keep it in a file and grant the plugin access to it:

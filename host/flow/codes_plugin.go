@@ -44,7 +44,7 @@ func pluginCodes() []Explanation {
 		{CodeNoEntry, "the module has no entry", "The host calls _start of a command, or the function that a reactor exports beside the marker uniflow_abi_v1: no parameters, one result i32. A module that imports uniflow or exports an entry must export its memory as \"memory\".\n\n" +
 			"For Go: GOOS=wasip1 GOARCH=wasm go build for a command, -buildmode=c-shared and //go:wasmexport for a reactor."},
 		{CodeModuleDigest, "the plugin's bytes are not those of the plan", "A plan names the digest of each plugin. The file has changed since the plan was made, and nothing of it was executed.\n\n" +
-			"Apply the manifest again to take the new bytes over (uniflow apply), or restore the file."},
+			"Take the new bytes over (uniflow build, then start the host again), or restore the file."},
 		{CodeCompile, "the module does not compile", "The module passed the checks of its form but breaks a rule of validation, or uses a proposal that the host does not enable (threads, tail calls, exceptions, garbage collection).\n\n" +
 			"Build with the default features of the target wasip1."},
 		{CodeModuleCache, "the cache of compiled modules cannot be used", "The host keeps compiled modules in a folder of its own under its data folder, readable by its user only.\n\n" +
@@ -56,7 +56,7 @@ func pluginCodes() []Explanation {
 		{CodeProcessFile, "the program of the plugin cannot be used", "The path of a process plugin leads to nothing, to a folder, or to a file that the host may not read or that is not executable. Paths are relative to the manifest.\n\n" +
 			"Build the plugin (uniflow build) or correct the path; chmod +x makes a file executable."},
 		{CodeProcessDigest, "the program's bytes are not those of the plan", "A plan names the digest of each plugin. The file has changed since the plan was made, and nothing of it was executed: the host executes a copy of the very bytes that it has checked.\n\n" +
-			"Apply the manifest again to take the new bytes over (uniflow apply), or restore the file."},
+			"Take the new bytes over (uniflow build, then start the host again), or restore the file."},
 		{CodeProcessFormat, "the program is not for this machine", "The operating system refused to execute the file: it was built for another system or processor, it is a script without a first line that names its interpreter, or the interpreter or loader that it names is missing.\n\n" +
 			"Build for the system that the message names, for example GOOS=linux GOARCH=amd64 go build, and link statically where you can (CGO_ENABLED=0)."},
 		{CodeProcessHandshake, "the program is not a plugin", "A process plugin says hello on standard output in the form of go-plugin, before anything else, and then answers over gRPC with TLS. The program printed something else, ended, or does not answer.\n\n" +

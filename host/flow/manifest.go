@@ -77,7 +77,7 @@ type Catchup struct {
 type Retry struct {
 	// Attempts in all, the first included; 1 means no retry. Defaults to 1, at most 100.
 	Attempts int `toml:"attempts" json:"attempts,omitempty"`
-	// Backoff between attempts, with full jitter. Defaults to 1s..1m.
+	// Backoff is the wait between attempts, drawn from the first bound up to its doublings. Defaults to 1s..1m.
 	Backoff Backoff `toml:"backoff" json:"backoff,omitzero"`
 }
 
@@ -139,7 +139,7 @@ type Plugin struct {
 	// Func is the name of a Go function that an embedder registered; not available in a file.
 	Func string `toml:"-" json:"func,omitempty"`
 	// Build is the command that makes the file, as words, never a shell line; leading NAME=value words set its
-	// environment. Only build, run and plugin dev execute it.
+	// environment. Only build and run execute it.
 	Build []string `toml:"build" json:"build,omitempty"`
 	// Grant lists what the plugin may reach.
 	Grant Grant `toml:"grant" json:"grant,omitzero"`

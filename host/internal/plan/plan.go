@@ -178,10 +178,10 @@ func (b *builder) pipelineKeys(at key, src *flow.Pipeline) {
 		}
 	}
 	if len(src.Alerts) > 0 {
-		b.warn(flow.CodeNoEffect, at.to("alerts"), "watch with `uniflow health`", "alerts are not sent by this version")
+		b.warn(flow.CodeNoEffect, at.to("alerts"), "watch with `uniflow schedule health`", "alerts are not sent by this version")
 	}
 	if src.Expect != (flow.Expect{}) {
-		b.warn(flow.CodeNoEffect, at.to("expect"), "watch with `uniflow health`", "expect is not watched by this version")
+		b.warn(flow.CodeNoEffect, at.to("expect"), "watch with `uniflow schedule health`", "expect is not watched by this version")
 	}
 }
 

@@ -33,6 +33,10 @@ func mistakesOfSteps() []mistake {
 			"unknown function", changeStep("load", func(s *flow.Step) { s.Function = "laod" }),
 			`error UF1204 pipelines.weather.steps.load.function: plugin "clean" has no function "laod" | did you mean "load"?`,
 		},
+		{
+			"no default function", changeStep("load", func(s *flow.Step) { s.Function = "" }),
+			`error UF1204 pipelines.weather.steps.load.function: plugin "clean" must be told which function to call: it has no uniflow_run | function = "load"`,
+		},
 		{"unknown Go function", func(m *flow.Manifest, in *Inputs) {
 			m.Plugins["Greet"] = flow.Plugin{Func: "Greet"}
 			m.Pipelines["greet"] = flow.Pipeline{Plugin: "Greet"}
@@ -207,12 +211,12 @@ warning UF1216 plugins.score: no step uses plugin "score" | use it in a step: pl
 			change(func(p *flow.Pipeline) { p.Alerts = []string{"ops", "opps"}; p.Expect.By = "06:00" })(m, in)
 		}, `warning UF1218 defaults.timeout.start: timeout.start is not watched by this version | bound the age of slots with catchup.within
 error UF1108 alerts.ops.on.1: on cannot be "broken" | known: failed, recovered, late, silent
-warning UF1218 alerts.ops: alerts are not sent by this version | watch with ` + "`uniflow health`" + `
+warning UF1218 alerts.ops: alerts are not sent by this version | watch with ` + "`uniflow schedule health`" + `
 warning UF1218 host.secrets: secrets are not used by this version | 
 warning UF1218 plugins.clean.snapshot: instances are fresh for every attempt in this version, so snapshot changes nothing | 
 error UF1219 pipelines.weather.alerts.1: there is no alert "opps" | did you mean "ops"?
-warning UF1218 pipelines.weather.alerts: alerts are not sent by this version | watch with ` + "`uniflow health`" + `
-warning UF1218 pipelines.weather.expect: expect is not watched by this version | watch with ` + "`uniflow health`"},
+warning UF1218 pipelines.weather.alerts: alerts are not sent by this version | watch with ` + "`uniflow schedule health`" + `
+warning UF1218 pipelines.weather.expect: expect is not watched by this version | watch with ` + "`uniflow schedule health`"},
 		{"grants", changePlugin("clean", func(p *flow.Plugin) {
 			p.Grant.Mount, p.Grant.Env = map[string]string{"data": "x", "/a/../b": "x", "/out": "x", "/ok": ""}, map[string]string{"A=B": "", "UNIFLOW_X": "", "OK": "1"}
 		}), `error UF1221 plugins.clean.grant.mount./a/../b: "/a/../b" is no place to mount at: a clean absolute path other than /in and /out, mapped to a host path | write mount = { "/data" = "data" }

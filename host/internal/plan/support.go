@@ -34,7 +34,7 @@ func (b *builder) refuse() {
 		for i, on := range b.m.Alerts[name].On {
 			b.word(key{"alerts", name, "on", strconv.Itoa(i)}, on, "failed", "recovered", "late", "silent")
 		}
-		b.warn(flow.CodeNoEffect, key{"alerts", name}, "watch with `uniflow health`", "alerts are not sent by this version")
+		b.warn(flow.CodeNoEffect, key{"alerts", name}, "watch with `uniflow schedule health`", "alerts are not sent by this version")
 	}
 	if b.m.Host.Secrets != "" {
 		b.warn(flow.CodeNoEffect, key{"host", "secrets"}, "", "secrets are not used by this version")

@@ -40,7 +40,7 @@ func (r *Runtime) takeProgram(ctx context.Context, p flow.PlanPlugin) (string, e
 	case err != nil:
 		err = loadError(p, flow.CodeProcessHost, "see that the disk is not full", "copy "+p.Path, err)
 	case digest != p.Digest:
-		err = loadError(p, flow.CodeProcessDigest, "apply the manifest again to take the new bytes over, or restore the file",
+		err = loadError(p, flow.CodeProcessDigest, "build again to take the new bytes over (uniflow build), or restore the file",
 			fmt.Sprintf("%s has the digest %s, the plan names %s", p.Path, digest, p.Digest), nil)
 	default:
 		if err = os.Rename(copied, program); err == nil {

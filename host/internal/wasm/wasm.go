@@ -195,7 +195,7 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 	if found := flow.DigestOf(b); found != p.Digest {
 		return nil, &flow.Error{
 			Code: flow.CodeModuleDigest, Message: fmt.Sprintf("the file has the digest %s, the plan has %s", found.Short(), p.Digest.Short()),
-			Hint: "apply the manifest again to take the new bytes over, or restore the file",
+			Hint: "build again to take the new bytes over (uniflow build), or restore the file",
 		}
 	}
 	m, info, err := inspect(b)

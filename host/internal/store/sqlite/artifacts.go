@@ -31,6 +31,13 @@ func (s *Store) Refers(ctx context.Context, tenant string, d flow.Digest) (bool,
 	return len(found) > 0, err
 }
 
+// RunRefers reports the same of one run.
+func (s *Store) RunRefers(ctx context.Context, run flow.RunID, d flow.Digest) (bool, error) {
+	found, err := collect(ctx, reader{s.readers}, func(row scanner) (n int, err error) { return n, row.Scan(&n) },
+		"SELECT 1 FROM runs JOIN artifacts ON run = seq AND digest = ? AND artifacts.tenant = runs.tenant WHERE id = ?", d, run)
+	return len(found) > 0, err
+}
+
 // OldestOpen returns when the first of the runs that have not ended was offered; the zero instant when all have.
 func (s *Store) OldestOpen(ctx context.Context) (time.Time, error) {
 	found, err := collect(ctx, reader{s.readers}, func(row scanner) (at instant, err error) { return at, row.Scan(&at) },

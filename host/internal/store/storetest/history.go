@@ -263,6 +263,11 @@ func testArtifacts(f *fixture) {
 		}
 	}
 	known("given", "tried", "listed")
+	for name, want := range map[string]bool{"given": true, "listed": true, "never": false} {
+		if got, err := f.RunRefers(f.ctx, claim.Run, digest(name)); got != want || err != nil {
+			f.Errorf("the run refers to %s: %t, %v", name, got, err)
+		}
+	}
 	if other, err := f.Refers(f.ctx, "other", digest("given")); other || err != nil {
 		f.Errorf("another tenant: %t, %v", other, err)
 	}

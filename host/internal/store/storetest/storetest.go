@@ -39,6 +39,7 @@ type Ledger interface {
 	Versions(ctx context.Context, tenant, pipeline string) ([]flow.VersionRecord, error)
 
 	Refers(ctx context.Context, tenant string, d flow.Digest) (bool, error)
+	RunRefers(ctx context.Context, run flow.RunID, d flow.Digest) (bool, error)
 	OldestOpen(ctx context.Context) (time.Time, error)
 	Prune(ctx context.Context, tenant, pipeline string, keep flow.Keep, now time.Time) (int, error)
 	Changed() <-chan struct{}
