@@ -299,6 +299,9 @@ func compareControls(t *testing.T, name string, h *host.Host, client flow.Contro
 		got, err := read(client)
 		w, _ := json.Marshal(want)
 		g, _ := json.Marshal(got)
+		if string(w) == "null" { // in Go, no list is an empty list
+			w = []byte("[]")
+		}
 		if err != nil || wantErr != nil || string(w) != string(g) || len(g) < 3 && verb != "slots" && verb != "versions" {
 			t.Errorf("%s, %s: got %s, %v; want %s, %v", name, verb, g, err, w, wantErr)
 		}
@@ -312,7 +315,7 @@ func TestAddressesThatCannotBeServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	for address, want := range map[string]flow.Code{taken.Addr().String(): flow.CodeListen, "0.0.0.0:0": flow.CodeNeedsToken, "nonsense": flow.CodeNeedsToken} {
+	for address, want := range map[string]flow.Code{taken.Addr().String(): flow.CodeListen, "0.0.0.0:0": flow.CodeNeedsToken, ":0": flow.CodeNeedsToken, "nonsense": flow.CodeListen, "127.0.0.1:99999": flow.CodeListen} {
 		h := begin(t, host.Config{Data: t.TempDir(), API: &host.API{Listen: address}})
 		if err := h.Start(t.Context()); flow.CodeOf(err) != want {
 			t.Errorf("%s: got %v, want code %s", address, err, want)
@@ -327,8 +330,37 @@ func TestLongSocketPathFallsBack(t *testing.T) {
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := api.NewSocketClient(host.SocketPath(data)).Info(t.Context()); err != nil {
+	socket := host.SocketPath(data)
+	if _, err := api.NewSocketClient(socket).Info(t.Context()); err != nil {
 		t.Error(err)
+	}
+	if err := h.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(socket)); !errors.Is(err, os.ErrNotExist) || host.SocketPath(data) == socket {
+		t.Errorf("the folder of the socket, or its record, is left behind: %v, %s", err, host.SocketPath(data))
+	}
+}
+
+// A host that was killed leaves the folder of its socket behind; the next one removes it.
+func TestLongSocketPathOfADeadHost(t *testing.T) {
+	t.Parallel()
+	data, dead := filepath.Join(t.TempDir(), strings.Repeat("long", 30)), filepath.Join(t.TempDir(), "dead")
+	for _, dir := range []string{data, dead} {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	socket := filepath.Join(dead, "uniflow.sock")
+	if err := errors.Join(os.WriteFile(socket, nil, 0o600), os.WriteFile(filepath.Join(data, "uniflow.socket"), []byte(socket), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	h := begin(t, host.Config{Data: data, API: &host.API{Listen: "none"}})
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dead); !errors.Is(err, os.ErrNotExist) || host.SocketPath(data) == socket {
+		t.Errorf("the dead host's folder, or its record, is still there: %v, %s", err, host.SocketPath(data))
 	}
 }
 

@@ -47,13 +47,15 @@ func (h *Host) serveAPI(ctx context.Context) error {
 }
 
 func (h *Host) listenTCP(ctx context.Context, address string, settings api.Config) error {
+	name, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return &flow.Error{Code: flow.CodeListen, Op: "listen on " + address, Message: "it is no address, expected HOST:PORT", Hint: "--listen 127.0.0.1:7420, or none for the socket only", Err: err}
+	}
 	if !api.Loopback(address) {
 		if settings.Token == "" {
 			return &flow.Error{Code: flow.CodeNeedsToken, Op: "listen on " + address, Message: "an address beyond this machine needs a token", Hint: "set UNIFLOW_TOKEN, or listen on 127.0.0.1"}
 		}
-		if name, _, err := net.SplitHostPort(address); err == nil {
-			settings.Hosts = hostNames(name)
-		}
+		settings.Hosts = hostNames(name)
 	}
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", address)
@@ -88,7 +90,7 @@ func hostNames(name string) []string {
 // listenSocket listens in the data folder. The ledger's lock is ours, so a socket that is there is a dead host's.
 func (h *Host) listenSocket(ctx context.Context) (net.Listener, error) {
 	path, record := filepath.Join(h.data, socketName), filepath.Join(h.data, socketRecord)
-	_ = os.Remove(record)
+	dropSocket(record)
 	if len(path) > maxSocketPath {
 		dir, err := os.MkdirTemp("", "uniflow-*")
 		if err != nil {
@@ -98,6 +100,10 @@ func (h *Host) listenSocket(ctx context.Context) (net.Listener, error) {
 		if err := os.WriteFile(record, []byte(path), 0o600); err != nil {
 			return nil, fmt.Errorf("record the socket's place: %w", err)
 		}
+		h.services.Go(func() {
+			<-h.background.Done()
+			dropSocket(record)
+		})
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove a dead socket: %w", err)
@@ -114,6 +120,19 @@ func (h *Host) listenSocket(ctx context.Context) (net.Listener, error) {
 	h.socket = path
 	h.mu.Unlock()
 	return l, nil
+}
+
+// dropSocket removes a socket that stands outside of the data folder, with its folder and its record, if there is one.
+func dropSocket(record string) {
+	path, err := os.ReadFile(record)
+	if err != nil {
+		return
+	}
+	if filepath.Base(string(path)) == socketName {
+		_ = os.Remove(string(path))
+		_ = os.Remove(filepath.Dir(string(path))) // refused while anything else is in it
+	}
+	_ = os.Remove(record)
 }
 
 // SocketPath returns where the host of a data folder listens, whether one runs or not.
