@@ -9,9 +9,11 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,24 +75,55 @@ func Handler(c Config) http.Handler {
 	config.CreateHooks = nil // no links to schemas in bodies
 	config.RejectUnknownQueryParameters = true
 	config.OnAddOperation = append(config.OnAddOperation, describeErrors)
+	config.Transformers = append(config.Transformers, malformed)
 	config.Info.Description = "Control of a Uniflow host. Errors are application/problem+json with a code that `uniflow explain` explains."
 	if c.Token != "" {
 		config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 		config.Security = []map[string][]string{{"token": {}}}
 	}
 	routes{c.Control, c.Logger}.register(humago.New(mux, config))
-	return secure(mux)
+	return secure(routed(mux))
 }
+
+// routed gives requests that no route takes the body of every other error.
+func routed(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		why := refusal{header: http.Header{}}
+		refuse.ServeHTTP(&why, r)
+		e := &flow.Error{Code: flow.CodeRequest, Message: "there is no " + strconv.Quote(r.URL.Path), Hint: "GET /openapi.json describes what there is"}
+		if allow := why.header.Get("Allow"); allow != "" {
+			e.Message, e.Hint = fmt.Sprintf("%q cannot be asked for by %s", r.URL.Path, r.Method), "use one of "+allow
+			w.Header().Set("Allow", allow)
+			writeError(w, e, http.StatusMethodNotAllowed)
+			return
+		}
+		writeError(w, e, http.StatusNotFound)
+	})
+}
+
+// refusal keeps the header of an answer and drops the rest.
+type refusal struct{ header http.Header }
+
+func (r *refusal) Header() http.Header         { return r.header }
+func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
+func (r *refusal) WriteHeader(int)             {}
 
 // secure sets the headers that every answer carries, and bounds every body.
 func secure(next http.Handler) http.Handler {
+	// A body must not be replaced in the server's own request: the server would then take what is left of one that was
+	// not read to its end for the next request of the connection.
+	next = http.MaxBytesHandler(next, maxBody)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
 		// Artifacts are the work of guests: nothing in them may act in the name of this address.
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'")
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		next.ServeHTTP(w, r)
 	})
 }

@@ -58,6 +58,8 @@ func (f *fake) Unschedule(_ context.Context, name string) error {
 	return f.err
 }
 
+func (f *fake) Events(context.Context, flow.EventQuery) ([]flow.Event, error) { return nil, f.err }
+
 func (f *fake) Follow(_ context.Context, q flow.EventQuery, yield func(flow.Event) bool) error {
 	f.note(q)
 	for _, e := range f.events {
@@ -150,6 +152,60 @@ func TestErrorsKeepCodeHintAndKind(t *testing.T) {
 		if response.StatusCode != c.status || response.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%v: got %s, %s", c.err, response.Status, response.Header.Get("Content-Type"))
 		}
+	}
+}
+
+// Requests that never reach flow.Control fail in the same form as those that do.
+func TestMalformedRequestsAreProblemsToo(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t, api.Config{Control: &fake{}})
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+		detail             string
+	}{
+		{"GET", "/v2", "", 404, `there is no "/v2"`},
+		{"PATCH", "/v1/runs", "", 405, `"/v1/runs" cannot be asked for by PATCH`},
+		{"POST", "/v1/runs", "{bad", 400, "invalid character 'b'"},
+		{"POST", "/v1/runs", `{"pipeline": "p", "zap": 1}`, 422, "body.zap: unexpected property"},
+		{"POST", "/v1/runs", `{"pipeline": "` + strings.Repeat("x", 10<<20) + `"}`, 413, "too large"},
+		{"GET", "/v1/runs?limit=0", "", 422, "query.limit: expected number >= 1"},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+		_ = response.Body.Close()
+		var p api.ErrorBody
+		if err = errors.Join(err, json.Unmarshal(raw, &p)); err != nil || response.StatusCode != c.status || p.Status != c.status {
+			t.Errorf("%s %s: got %s, %s, %v", c.method, c.path, response.Status, raw, err)
+		}
+		if p.Code != flow.CodeRequest || p.Hint == "" || !strings.Contains(p.Detail, c.detail) || response.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s: got %q %+v", c.method, c.path, response.Header.Get("Content-Type"), p)
+		}
+		if len(raw) > 1000 || strings.Contains(string(raw), "value") {
+			t.Errorf("%s %s: values are sent back: %.200s", c.method, c.path, raw)
+		}
+	}
+}
+
+func TestEmptyListsAreNoNull(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t, api.Config{Control: &fake{}})
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/events?after=9", nil)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if raw, err := io.ReadAll(response.Body); err != nil || strings.TrimSpace(string(raw)) != "[]" {
+		t.Errorf("got %s, %v, want []", raw, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -30,6 +31,26 @@ type ErrorBody struct {
 func describeErrors(doc *huma.OpenAPI, op *huma.Operation) {
 	schema := doc.Components.Schemas.Schema(reflect.TypeFor[ErrorBody](), true, "ErrorBody")
 	op.Responses["default"] = &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{problemType: {Schema: schema}}}
+}
+
+// mostPlaces bounds the places that the detail of a malformed request names.
+const mostPlaces = 5
+
+// malformed gives huma's own errors, about requests that are not well formed, the code and next action of all others,
+// and leaves out the values: the client has them, and they may be large.
+func malformed(_ huma.Context, _ string, answer any) (any, error) {
+	m, ok := answer.(*huma.ErrorModel)
+	if !ok {
+		return answer, nil
+	}
+	p := &ErrorBody{Title: m.Title, Status: m.Status, Detail: m.Detail, Code: flow.CodeRequest, Hint: "GET /openapi.json describes what is expected", Errors: m.Errors}
+	for i, e := range m.Errors {
+		e.Value = nil
+		if i < mostPlaces {
+			p.Detail += "; " + strings.TrimPrefix(e.Location+": "+e.Message, ": ")
+		}
+	}
+	return p, nil
 }
 
 // problemType is the media type of errors.

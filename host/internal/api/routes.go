@@ -55,6 +55,17 @@ func answerOne[A, T any](r routes, ctx context.Context, verb func(context.Contex
 	return answer(r, ctx, func(ctx context.Context) (T, error) { return verb(ctx, arg) })
 }
 
+// answerAll is answerOne for a list, which is empty rather than null.
+func answerAll[A, E any](r routes, ctx context.Context, verb func(context.Context, A) ([]E, error), arg A) (*body[[]E], error) { //nolint:revive // see answer
+	return answer(r, ctx, func(ctx context.Context) ([]E, error) {
+		all, err := verb(ctx, arg)
+		if all == nil {
+			all = []E{}
+		}
+		return all, err
+	})
+}
+
 func get[I, O any](a huma.API, id, path, summary string, handler func(context.Context, *I) (*O, error)) {
 	register(a, http.MethodGet, id, path, summary, handler)
 }
@@ -75,7 +86,7 @@ func (r routes) registerPipelines(a huma.API) {
 		return answerOne(r, ctx, r.control.Pipeline, in.ID)
 	})
 	get(a, "list-versions", "/v1/pipelines/{id}/versions", "List saved versions", func(ctx context.Context, in *ByName) (*body[[]flow.VersionRecord], error) {
-		return answerOne(r, ctx, r.control.Versions, in.ID)
+		return answerAll(r, ctx, r.control.Versions, in.ID)
 	})
 	type save struct {
 		ByName
@@ -117,7 +128,7 @@ func (r routes) registerSchedules(a huma.API) {
 		if in.After.IsZero() {
 			in.After = time.Now()
 		}
-		return answer(r, ctx, func(ctx context.Context) ([]time.Time, error) { return r.control.Next(ctx, in.ID, in.After, in.N) })
+		return answerAll(r, ctx, func(ctx context.Context, n int) ([]time.Time, error) { return r.control.Next(ctx, in.ID, in.After, n) }, in.N)
 	})
 	type slots struct {
 		ByName
@@ -125,7 +136,7 @@ func (r routes) registerSchedules(a huma.API) {
 		Limit int       `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 	}
 	get(a, "list-slots", "/v1/schedules/{id}/slots", "What became of the slots, newest first", func(ctx context.Context, in *slots) (*body[[]flow.SlotRecord], error) {
-		return answerOne(r, ctx, r.control.Slots, flow.SlotQuery{Schedule: in.ID, Since: in.Since, Limit: in.Limit})
+		return answerAll(r, ctx, r.control.Slots, flow.SlotQuery{Schedule: in.ID, Since: in.Since, Limit: in.Limit})
 	})
 }
 
@@ -140,7 +151,7 @@ func (r routes) registerRuns(a huma.API) {
 		Limit    int          `query:"limit" default:"50" minimum:"1" maximum:"1000"`
 	}
 	get(a, "list-runs", "/v1/runs", "List runs, newest first", func(ctx context.Context, in *list) (*body[[]flow.RunRecord], error) {
-		return answerOne(r, ctx, r.control.Runs, flow.RunQuery{Pipeline: in.Pipeline, Project: in.Project, Schedule: in.Schedule, State: in.State, Outcome: in.Outcome, Before: in.Before, Limit: in.Limit})
+		return answerAll(r, ctx, r.control.Runs, flow.RunQuery{Pipeline: in.Pipeline, Project: in.Project, Schedule: in.Schedule, State: in.State, Outcome: in.Outcome, Before: in.Before, Limit: in.Limit})
 	})
 	huma.Register(a, huma.Operation{OperationID: "start-run", Method: http.MethodPost, Path: "/v1/runs", Summary: "Ask for a run", DefaultStatus: http.StatusAccepted, MaxBodyBytes: maxBody},
 		func(ctx context.Context, in *struct{ Body flow.RunRequest }) (*body[flow.RunRecord], error) {
@@ -159,7 +170,7 @@ func (r routes) registerRuns(a huma.API) {
 		Limit int    `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
 	}
 	get(a, "list-logs", "/v1/runs/{id}/logs", "Lines of guests, oldest first", func(ctx context.Context, in *logs) (*body[[]flow.LogLine], error) {
-		return answerOne(r, ctx, r.control.Logs, flow.LogQuery{Run: flow.RunID(in.ID), Step: in.Step, After: in.After, Limit: in.Limit})
+		return answerAll(r, ctx, r.control.Logs, flow.LogQuery{Run: flow.RunID(in.ID), Step: in.Step, After: in.After, Limit: in.Limit})
 	})
 	type artifact struct {
 		ByName
@@ -187,7 +198,7 @@ func (r routes) registerEvents(a huma.API) {
 		Limit int        `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
 	}
 	get(a, "list-events", "/v1/events", "Recorded changes, oldest first", func(ctx context.Context, in *list) (*body[[]flow.Event], error) {
-		return answerOne(r, ctx, r.control.Events, flow.EventQuery{Run: in.Run, After: in.After, Limit: in.Limit})
+		return answerAll(r, ctx, r.control.Events, flow.EventQuery{Run: in.Run, After: in.After, Limit: in.Limit})
 	})
 	type follow struct {
 		Run   flow.RunID `query:"run" doc:"Only this run; the stream ends with it"`
