@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,6 +142,36 @@ func TestHistorySurvivesAKill(t *testing.T) {
 	for id, r := range ended {
 		if r.Epoch != 2 || r.Outcome != flow.Failed {
 			t.Errorf("run %s: epoch %d, outcome %s; want 2, failed", id, r.Epoch, r.Outcome)
+		}
+	}
+}
+
+// Promise: a terminal that goes away ends a run as Ctrl-C does: it is cancelled, and its record says so.
+func TestHangUpCancelsARun(t *testing.T) {
+	t.Parallel()
+	p := &project{t, t.TempDir()}
+	if err := os.WriteFile(filepath.Join(p.dir, "uniflow.toml"), []byte("version = 1\n[pipelines.spin]\nwasm    = \"guests/spin.wasm\"\ntimeout = { step = \"1m\" }\n[pipelines.answer]\nwasm = \"guests/answer.wasm\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeGuests(filepath.Join(p.dir, "guests")); err != nil {
+		t.Fatal(err)
+	}
+	p.uniflow("run", "answer") // makes the ledger
+	c := exec.CommandContext(t.Context(), "uniflow", "run", "spin")
+	c.Dir = p.dir
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.until("live run", "spin", func(runs map[flow.RunID]flow.RunRecord) bool { return len(runs) == 1 })
+	if err := c.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if _ = c.Wait(); c.ProcessState.ExitCode() != exitInterrupted { // the code says how it ended
+		t.Errorf("got %v, want exit code %d", c.ProcessState, exitInterrupted)
+	}
+	for id, r := range p.runs("spin") {
+		if r.Outcome != flow.Cancelled {
+			t.Errorf("run %s is %s %s, want cancelled", id, r.State, r.Outcome)
 		}
 	}
 }

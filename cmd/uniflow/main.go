@@ -28,6 +28,9 @@ func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // a terminal that is gone ends the command as Ctrl-C does; nohup keeps it
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() { // lives as long as the process
 		<-signals
 		cancel(errInterrupted)
