@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/expr"
@@ -108,6 +109,10 @@ func contextProblems(params map[string]flow.Param, context map[string]json.RawMe
 	var found []misfitting
 	names := slices.Sorted(maps.Keys(params))
 	for _, name := range slices.Sorted(maps.Keys(context)) {
+		if !utf8.Valid(context[name]) { // decoders let it pass, guests and their outputs do not
+			found = append(found, misfitting{name, fmt.Sprintf("%q is not UTF-8", name), "write other characters as \\u escapes"})
+			continue
+		}
 		param, ok := params[name]
 		if ok {
 			if bad := misfit(name, context[name], param); bad != "" {
