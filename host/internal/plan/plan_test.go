@@ -365,6 +365,7 @@ func TestContextIsMergedAndChecked(t *testing.T) {
 		{raws("must", `"x"`, "year", "99999999999999999999"), `context of pipeline "weather": "year" is 99999999999999999999, which is too large | `},
 		{raws("must", "null", "mode", `"quick"`, "yaer", "1"), `context of pipeline "weather": "mode" is "quick"; it must be one of "fast", "slow"; "must" must be of type string; found null null; no param is named "yaer" | did you mean "year"?`},
 		{raws("must", `"x"`, "free", "{"), `context of pipeline "weather": "free" is no JSON | `},
+		{raws("must", `"x`+"\xff"+`"`, "free", "[\"\xff\"]"), `context of pipeline "weather": "free" is not UTF-8; "must" is not UTF-8 | write other characters as \u escapes`},
 	} {
 		merged, err := Context(p, c.values)
 		got := string(encode(merged))
@@ -418,7 +419,7 @@ func TestOrderComesFromReferencesNeedsAndOrder(t *testing.T) {
 		Order: []string{"z", "a"},
 		Steps: map[string]flow.Step{
 			"a": step("1"), "b": step(`["${steps.c.v}"]`), "c": step("1", "a"), "z": step("1"),
-			"done": {Plugin: "stats", On: flow.OnAlways}, "after": {Plugin: "clean", On: flow.OnFailure, Needs: []string{"b"}, Args: []string{"${steps.b.x}"}, Stdin: "${steps.c}"},
+			"done": {Plugin: "stats", On: flow.OnAlways}, "after": {Plugin: "clean", Function: "tell", On: flow.OnFailure, Needs: []string{"b"}, Args: []string{"${steps.b.x}"}, Stdin: "${steps.c}"},
 		},
 	}
 	plans, problems := Build(m, facts())

@@ -122,6 +122,9 @@ func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key
 	p.Plugins[name] = frozen
 }
 
+// defaultFunction is what a module that offers functions by name is called by where a step names none.
+const defaultFunction = "uniflow_run"
+
 // function checks the step against what its plugin offers, and takes over the types of outputs.
 func (b *builder) function(out *flow.PlanStep, d draft, declared flow.Plugin) {
 	if declared.Func != "" && !b.in.Funcs[declared.Func] {
@@ -135,8 +138,12 @@ func (b *builder) function(out *flow.PlanStep, d draft, declared flow.Plugin) {
 		}
 	}
 	facts := b.in.Resolved[declared.Wasm+declared.Process]
-	if out.Function != "" && facts.Functions != nil && !slices.Contains(facts.Functions, out.Function) {
+	switch {
+	case facts.Functions == nil, slices.Contains(facts.Functions, first(out.Function, defaultFunction)):
+	case out.Function != "":
 		b.fail(flow.CodeUnknownFunction, d.at.to("function"), first(expr.DidYouMean(out.Function, facts.Functions), "uniflow plugin inspect lists what it offers"), "plugin %q has no function %q", out.Plugin, out.Function)
+	case len(facts.Functions) > 0:
+		b.fail(flow.CodeUnknownFunction, d.at.to("function"), fmt.Sprintf("function = %q", facts.Functions[0]), "plugin %q must be told which function to call: it has no %s", out.Plugin, defaultFunction)
 	}
 	for name, schema := range describedOutputs(facts, out.Function) {
 		if out.Outputs == nil {
@@ -151,7 +158,7 @@ func describedOutputs(facts flow.Resolved, function string) map[string]json.RawM
 	if function != "" {
 		return facts.Outputs[function]
 	}
-	for _, name := range []string{"uniflow_run", "run"} {
+	for _, name := range []string{defaultFunction, "run"} {
 		if outputs, ok := facts.Outputs[name]; ok {
 			return outputs
 		}
