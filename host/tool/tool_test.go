@@ -98,3 +98,24 @@ func TestConnectingWithoutAHost(t *testing.T) {
 		t.Errorf("looking left a trace: %v", err)
 	}
 }
+
+// A data folder that cannot be looked into is not one in which nothing was recorded.
+func TestDataFolderThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "demo")
+	if _, err := Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "data"), []byte("a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	target := Target{Manifest: filepath.Join(dir, ManifestName)}
+	for _, a := range []Access{Read, History, Write, Run} {
+		if _, err := Connect(t.Context(), target, a); flow.CodeOf(err) != flow.CodeData {
+			t.Errorf("access %d: got %v, want code %s", a, err, flow.CodeData)
+		}
+	}
+	if _, err := Check(t.Context(), target); flow.CodeOf(err) != flow.CodeData {
+		t.Errorf("check: got %v, want code %s", err, flow.CodeData)
+	}
+}

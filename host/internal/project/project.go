@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -64,6 +65,9 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 	if p.Data == "" {
 		p.Data = DataDir(p.Dir, &document.Manifest)
 	}
+	if err := CheckData(p.Data); err != nil {
+		return nil, err
+	}
 	folder, err := supply.OpenFolder(p.Dir)
 	if err != nil {
 		return nil, err
@@ -86,6 +90,22 @@ func DataDir(dir string, m *flow.Manifest) string {
 		return data
 	}
 	return filepath.Join(dir, filepath.FromSlash(data))
+}
+
+// CheckData says what keeps a data folder from being looked into, as CodeData. A folder that is not there yet is fine:
+// only one of which nothing can be known must not be taken for an empty one.
+func CheckData(dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is no folder", dir)
+	}
+	if err == nil {
+		_, err = os.Stat(filepath.Join(dir, "uniflow.db"))
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return &flow.Error{Code: flow.CodeData, Op: "open the data folder", Message: "it cannot be used", Hint: "check its path and permissions, or choose another with `data` under [host]", Err: err}
 }
 
 // plan makes the plans; problems are those of the plugin files.
