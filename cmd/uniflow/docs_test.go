@@ -259,8 +259,12 @@ func checkManifest(t *testing.T, text string) (said string, exit int) {
 	}
 	dir := t.TempDir()
 	files := map[string][]byte{"uniflow.toml": []byte(text)}
+	functions := []string{"uniflow_run"}
+	for _, hit := range regexp.MustCompile(`function\s*=\s*"([^"]+)"`).FindAllStringSubmatch(text, -1) {
+		functions = append(functions, hit[1])
+	}
 	for _, hit := range regexp.MustCompile(`wasm\s*=\s*"([^"]+)"`).FindAllStringSubmatch(text, -1) {
-		files[hit[1]] = command(1, `{"answer":42}`, false)
+		files[hit[1]] = reactor(functions)
 	}
 	for name, content := range files {
 		file := filepath.Join(dir, filepath.FromSlash(name))

@@ -193,6 +193,18 @@ func command(fd byte, text string, forever bool) []byte {
 	return module([][2]string{{"wasi_snapshot_preview1", "fd_write"}}, write, string(data)+text)
 }
 
+// reactor is a module with functions that do nothing.
+func reactor(functions []string) []byte {
+	types, exports, codes := leb(len(functions)+1)+"\x00", leb(len(functions)+1)+leb(14)+"uniflow_abi_v1\x00\x00", leb(len(functions)+1)+"\x02\x00\x0b"
+	for i, name := range functions {
+		types += "\x01"
+		exports += leb(len(name)) + name + "\x00" + leb(i+1)
+		codes += "\x04\x00\x41\x00\x0b"
+	}
+	section := func(id byte, content string) string { return string([]byte{id}) + leb(len(content)) + content }
+	return []byte("\x00asm\x01\x00\x00\x00" + section(1, "\x02\x60\x00\x00\x60\x00\x01\x7f") + section(3, types) + section(7, exports) + section(10, codes))
+}
+
 // module is a command module: imports of type (i32, i32, i32, i32) -> i32, one page of memory that begins with data,
 // and a body for _start.
 func module(imports [][2]string, body, data string) []byte {

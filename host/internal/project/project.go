@@ -255,10 +255,11 @@ func look(folder *supply.Folder, f file) (flow.Resolved, error) {
 	if err != nil {
 		return resolved, err
 	}
-	if info.Profile == wasm.ProfileReactor {
-		resolved.Functions = info.Functions
+	known := info.Resolved(resolved.Path)
+	if info.Profile == wasm.ProfileCommand {
+		known.Functions = []string{} // none, rather than not known
 	}
-	return resolved, nil
+	return known, nil
 }
 
 // problem turns what is wrong with a file into a mistake at its key; nil if nothing is.
