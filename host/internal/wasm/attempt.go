@@ -39,7 +39,8 @@ type attempt struct {
 	command bool
 	wasi    bool
 	log     *slog.Logger
-	stop    context.CancelCauseFunc // ends the guest
+	stop    context.CancelCauseFunc // ends the guest at its next look at the fuel; the first cause stands
+	guest   context.Context         //nolint:containedctx // what stop ends
 
 	document []byte // the run context
 	outputs  *abi.Attempt
@@ -55,7 +56,7 @@ type attempt struct {
 	denied   bool // services are not to be had
 	response []byte
 	body     []byte
-	fault    *flow.Fault // why the host stopped the guest
+	fuel     tank
 }
 
 // attemptKey is the one context key of this package: host functions are shared by all instances of a module and find
@@ -66,12 +67,18 @@ func withAttempt(ctx context.Context, a *attempt) context.Context {
 	return context.WithValue(ctx, attemptKey{}, a)
 }
 
+// attemptOf finds the attempt of a host function; instances are made under no other ctx.
+func attemptOf(ctx context.Context) *attempt {
+	return ctx.Value(attemptKey{}).(*attempt) //nolint:forcetypeassert // see above
+}
+
 func newAttempt(ctx context.Context, m *session, grant flow.Grant, call flow.Call, host flow.HostCalls) (*attempt, error) {
 	a := &attempt{
 		ctx: ctx, call: call, host: host, grant: grant, log: m.log, wasi: m.engine.info.WASI,
 		command: m.engine.info.Profile == ProfileCommand,
 		outputs: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),
 		memory:  memory{limit: uint64(orDefault(call.Limits.Memory, defaultMemory))},
+		fuel:    tank{budget: call.Limits.Fuel},
 	}
 	if need := m.engine.info.MemoryMin; uint64(need) > a.memory.limit {
 		return nil, &flow.Fault{
@@ -108,29 +115,24 @@ func orDefault(s, otherwise flow.Size) flow.Size {
 
 // stdio decides where the guest's text goes.
 func (a *attempt) stdio() {
-	a.stderr = &lineLog{log: a.hostLog}
+	a.stderr = &lineLog{log: a.hostLog, ended: a.ended}
 	if a.command && a.call.Stdout != string(abi.StdoutLog) {
 		a.stdout = &collector{limit: int(orDefault(a.call.Limits.Output, abi.MaxOutput)), full: func(limit int) {
-			a.halt(&flow.Fault{
+			a.stop(&flow.Fault{
 				Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("standard output exceeds %s, the limit of outputs", flow.Size(limit)),
 				Hint: "write large results to a file in /out, or set stdout = \"log\"",
 			})
 		}}
 		return
 	}
-	a.lines = &lineLog{log: a.hostLog}
+	a.lines = &lineLog{log: a.hostLog, ended: a.ended}
 }
 
 // hostLog hands a line of standard output or error on.
 func (a *attempt) hostLog(level abi.Level, message string) { a.host.Log(flow.LogLevel(level), message) }
 
-// halt ends the guest at its next check; the first reason stands.
-func (a *attempt) halt(fault *flow.Fault) {
-	if a.fault == nil {
-		a.fault = fault
-		a.stop(fault)
-	}
-}
+// ended reports whether the guest has been stopped.
+func (a *attempt) ended() bool { return a.guest.Err() != nil }
 
 // flush ends the guest's last lines.
 func (a *attempt) flush() {
@@ -149,7 +151,7 @@ func (a *attempt) close() {
 }
 
 func (a *attempt) usage() flow.Usage {
-	return flow.Usage{Memory: flow.Size(a.memory.peak), HostCalls: a.calls}
+	return flow.Usage{Memory: flow.Size(a.memory.peak), HostCalls: a.calls, Fuel: a.fuel.used()}
 }
 
 func (a *attempt) outOfMemory() *flow.Fault {
@@ -215,9 +217,9 @@ func (a *attempt) ambient(c wazero.ModuleConfig, guest context.Context) wazero.M
 		c = c.WithWalltime(clock.walltime, wasys.ClockResolution(time.Microsecond)).WithNanotime(clock.nanotime, wasys.ClockResolution(time.Microsecond))
 	}
 	if a.grant.Random {
-		return c.WithRandSource(crypto.Reader)
+		return c.WithRandSource(&random{source: crypto.Reader, ended: a.ended})
 	}
-	return c.WithRandSource(rand.NewChaCha8(a.seed()))
+	return c.WithRandSource(&random{source: rand.NewChaCha8(a.seed()), ended: a.ended})
 }
 
 // seed depends on the attempt, so that a second look at it sees the same, and a retry does not.

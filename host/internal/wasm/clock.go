@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"context"
+	"io"
 	"math"
 	"time"
 )
@@ -29,6 +30,23 @@ func (c *virtualClock) walltime() (sec int64, nsec int32) {
 func (c *virtualClock) nanotime() int64 {
 	c.advance(time.Microsecond)
 	return int64(c.elapsed)
+}
+
+// random bounds how long one reading of randomness takes: the guest names the size.
+type random struct {
+	source io.Reader
+	ended  func() bool
+}
+
+// randomPiece is how many bytes are read between two looks at whether the guest has been stopped.
+const randomPiece = 64 << 10
+
+// Read implements io.Reader.
+func (r *random) Read(p []byte) (int, error) {
+	if r.ended() {
+		return 0, errStopped
+	}
+	return r.source.Read(p[:min(len(p), randomPiece)]) //nolint:wrapcheck // io.Reader
 }
 
 // sleep waits for d, or until the attempt or the guest ends.

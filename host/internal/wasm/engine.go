@@ -22,7 +22,7 @@ type engine struct {
 	compiled wazero.CompiledModule
 }
 
-// newEngine compiles a module that Inspect has passed. Where dir holds a file that cannot be used, it is emptied and the
+// newEngine compiles a module as the rewriting has left it. Where dir holds a file that cannot be used, it is emptied and the
 // module compiled once more.
 func newEngine(ctx context.Context, b []byte, info *Info, dir string) (*engine, error) {
 	e, err := compile(ctx, b, info, dir)
@@ -65,7 +65,6 @@ func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, 
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
 		WithCoreFeatures(api.CoreFeaturesV2).
 		WithCompilationCache(e.cache).
-		WithCloseOnContextDone(true).
 		WithMemoryLimitPages(binary.MaxPages).
 		WithDebugInfoEnabled(false)) // DWARF is the guest's and may be hostile
 	if e.compiled, err = e.runtime.CompileModule(ctx, b); err != nil {
@@ -76,6 +75,11 @@ func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, 
 
 // imports instantiates what the module may import.
 func (e *engine) imports(ctx context.Context) error {
+	_, err := e.runtime.NewHostModuleBuilder(binary.TickModule).NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(tick), nil, nil).Export(binary.TickName).Instantiate(ctx)
+	if err != nil {
+		return fmt.Errorf("instantiate the meter: %w", err)
+	}
 	if e.info.usesABI {
 		builder := e.runtime.NewHostModuleBuilder(abiModule)
 		for _, f := range abiFunctions() {

@@ -72,12 +72,11 @@ func inspect(b []byte) (*binary.Module, *Info, error) {
 		return nil, nil, err
 	}
 	m, err := binary.Decode(b)
+	if err == nil {
+		err = m.Rewritable(rewriting)
+	}
 	if err != nil {
-		code, hint := flow.CodeMalformed, "build the plugin again, or download it again"
-		if found, ok := errors.AsType[*binary.Error](err); ok && found.Limit {
-			code, hint = flow.CodeModuleLimit, "strip debug information, or split the plugin"
-		}
-		return nil, nil, &flow.Error{Code: code, Message: "not a module that can be loaded", Err: err, Hint: hint}
+		return nil, nil, refused(err)
 	}
 	info := &Info{Digest: flow.DigestOf(b), Size: flow.Size(len(b)), Producers: m.Producers()}
 	info.imports(m)
@@ -90,6 +89,21 @@ func inspect(b []byte) (*binary.Module, *Info, error) {
 		}
 	}
 	return m, info, info.check()
+}
+
+// rewriting is what is done to each module beside the metering.
+var rewriting = binary.Options{MaxTableEntries: binary.MaxTableSize, MaxMemoryPages: maxPages} //nolint:gochecknoglobals // constant
+
+// maxPages keeps every size and result below 2^31.
+const maxPages = 1<<15 - 1
+
+// refused turns an error of package binary into one for people.
+func refused(err error) error {
+	code, hint := flow.CodeMalformed, "build the plugin again, or download it again"
+	if found, ok := errors.AsType[*binary.Error](err); ok && found.Limit {
+		code, hint = flow.CodeModuleLimit, "strip debug information, or split the plugin"
+	}
+	return &flow.Error{Code: code, Message: "not a module that can be loaded", Err: err, Hint: hint}
 }
 
 // checkFormat tells the files apart that are no module.

@@ -28,6 +28,8 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	if fault := flow.EndFault(ctx); fault != nil {
 		return flow.Result{}, fault
 	}
+	ctx, leave := m.runtime.enter(ctx)
+	defer leave()
 	e, release, err := m.runtime.acquire(ctx, m.plugin)
 	if fault := flow.EndFault(ctx); err != nil && fault != nil {
 		return flow.Result{}, fault
@@ -58,7 +60,7 @@ func (m *session) call(ctx context.Context, grant flow.Grant, call flow.Call, ho
 	defer a.close()
 	guest, stop := guestContext(ctx, call.Grace.Std())
 	defer stop(nil)
-	a.stop = stop
+	a.guest, a.stop = guest, stop
 	ret, err := m.run(guest, a, entry)
 	a.flush()
 	return m.settle(ctx, a, ret, err)
@@ -145,6 +147,7 @@ func (m *session) run(guest context.Context, a *attempt, entry string) (ret int3
 		}
 	}
 	a.denied = false
+	a.fuel.restart() // fuel counts from the entry
 	results, err := instance.ExportedFunction(entry).Call(guest)
 	if err == nil && len(results) == 1 {
 		ret = api.DecodeI32(results[0])
@@ -159,9 +162,9 @@ func (m *session) settle(ctx context.Context, a *attempt, ret int32, err error) 
 		fault.Usage = a.usage()
 		return flow.Result{}, fault
 	}
-	if a.fault != nil {
-		a.fault.Usage = a.usage()
-		return flow.Result{}, a.fault
+	if fault, ok := errors.AsType[*flow.Fault](context.Cause(a.guest)); ok {
+		fault.Usage = a.usage()
+		return flow.Result{}, fault
 	}
 	code, exited := exitCode(err)
 	if err != nil && !exited {

@@ -2,8 +2,9 @@
 // executing it, compiles it once per digest, and gives each attempt a fresh instance with the imports of the host ABI
 // and of WASI preview 1, no more than the plugin is granted.
 //
-// It must not know the services, the ledger or the other runtimes. A guest is stopped at loop headers and host calls; one
-// that recurses without a loop is not stopped yet.
+// It must not know the services, the ledger or the other runtimes. The engine sees only what package binary has written:
+// a guest counts its work, and calls the host after each slice of it, where it is stopped when its time, its fuel or the
+// host is at an end.
 package wasm
 
 import (
@@ -41,7 +42,8 @@ type Runtime struct {
 	engines map[flow.Digest]*loading
 	clock   int64 // counts uses, for their order
 	closed  bool
-	work    sync.WaitGroup
+	calls   map[*context.CancelCauseFunc]struct{} // ends what runs
+	work    sync.WaitGroup                        // compilations and calls
 }
 
 var _ flow.Runtime = (*Runtime)(nil)
@@ -69,7 +71,7 @@ func New(_ context.Context, c Config) (*Runtime, error) {
 			return nil, &flow.Error{Code: flow.CodeModuleCache, Op: "open the cache of compiled modules", Err: err, Hint: "see that the data folder can be written"}
 		}
 	}
-	return &Runtime{config: c, engines: map[flow.Digest]*loading{}}, nil
+	return &Runtime{config: c, engines: map[flow.Digest]*loading{}, calls: map[*context.CancelCauseFunc]struct{}{}}, nil
 }
 
 func privateDir(dir string) error {
@@ -206,7 +208,11 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 	if r.config.CacheDir != "" {
 		dir = filepath.Join(r.config.CacheDir, p.Digest.Hex())
 	}
-	return newEngine(context.Background(), m.ClampTables(b), info, dir)
+	rewritten, _, err := m.Rewrite(rewriting)
+	if err != nil {
+		return nil, refused(err)
+	}
+	return newEngine(context.Background(), rewritten, info, dir)
 }
 
 // readModule returns the bytes of a module's file. The error names the file without its folders, which are the host's.
@@ -245,10 +251,38 @@ func pathless(err error) error {
 	return err
 }
 
-// Close implements flow.Runtime: it waits for compilations under way and frees all modules; calls under way fail.
+// enter returns the ctx of a call, which Close ends too. The call ends with leave.
+func (r *Runtime) enter(ctx context.Context) (_ context.Context, leave func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		cancel(errClosed())
+		return ctx, func() {}
+	}
+	r.work.Add(1)
+	r.calls[&cancel] = struct{}{}
+	return ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.calls, &cancel)
+		cancel(nil)
+		r.work.Done()
+	}
+}
+
+func errClosed() *flow.Fault {
+	return &flow.Fault{Reason: flow.ReasonStop, Message: "the host stopped while the step ran"}
+}
+
+// Close implements flow.Runtime: it ends calls under way, each after its grace, waits for them and for compilations, and
+// frees all modules.
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
+	for cancel := range r.calls {
+		(*cancel)(errClosed())
+	}
 	r.mu.Unlock()
 	r.work.Wait()
 	r.mu.Lock()
