@@ -101,7 +101,7 @@ func newWorld(t *testing.T, rewrite bool, spectest []byte) *world {
 	w.runtime = wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2))
 	t.Cleanup(func() { _ = w.runtime.Close(context.WithoutCancel(t.Context())) })
 	if rewrite {
-		tickAlways(t, w.runtime)
+		tickAlways(t, w.runtime, 1000)
 	}
 	if _, err := w.instantiate(t.Context(), spectest, "spectest"); err != nil {
 		t.Fatal(err)
@@ -109,11 +109,11 @@ func newWorld(t *testing.T, rewrite bool, spectest []byte) *world {
 	return w
 }
 
-// tickAlways gives the guests of a runtime as much fuel as they want.
-func tickAlways(tb testing.TB, r wazero.Runtime) {
+// tickAlways gives the guests of a runtime as much fuel as they want, in slices.
+func tickAlways(tb testing.TB, r wazero.Runtime, slice uint64) {
 	tb.Helper()
 	tick := func(_ context.Context, m api.Module, _ []uint64) {
-		m.ExportedGlobal(binary.FuelExport).(api.MutableGlobal).Set(1000)
+		m.ExportedGlobal(binary.FuelExport).(api.MutableGlobal).Set(slice)
 	}
 	_, err := r.NewHostModuleBuilder(binary.TickModule).NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(tick), nil, nil).Export(binary.TickName).Instantiate(tb.Context())

@@ -98,8 +98,11 @@ func (v ValueType) String() string {
 	return fmt.Sprintf("0x%02x", byte(v))
 }
 
-// I32 is the only type that the functions of the host ABI use.
-const I32 ValueType = 0x7f
+// I32 is the only type that the functions of the host ABI use, I64 that of fuel.
+const (
+	I32 ValueType = 0x7f
+	I64 ValueType = 0x7e
+)
 
 // FuncType is the signature of a function.
 type FuncType struct {

@@ -7,9 +7,13 @@ func (d *decoder) checkBodies() {
 	}
 	outer := d.r
 	var c codeChecker
-	for i, f := range d.m.bodies {
+	for i := range d.m.bodies {
+		f := &d.m.bodies[i]
 		d.r.pos, d.r.end = f.code, f.end
-		c = codeChecker{d: d, locals: f.locals + len(d.m.Types[d.m.Functions[i]].Params), frames: c.frames[:0]}
+		t := d.m.Types[d.m.Functions[i]]
+		f.locals += len(t.Params)
+		f.results = len(t.Results) > 0
+		c = codeChecker{d: d, body: f, frames: c.frames[:0]}
 		c.check()
 		if d.r.err != nil {
 			return
@@ -18,17 +22,24 @@ func (d *decoder) checkBodies() {
 	d.r.pos, d.r.end = outer.pos, outer.end
 }
 
-// codeChecker walks one body. A frame is the opcode of a block that is open.
+// codeChecker walks one body, and notes in it which of its loops leave the compiled code of the function.
 type codeChecker struct {
 	d      *decoder
-	locals int
-	frames []byte
+	body   *body
+	frames []frame
+}
+
+// frame is a block that is open.
+type frame struct {
+	op    byte
+	loop  int  // its place in body.leaf
+	calls bool // it holds an instruction that calls
 }
 
 // check walks up to the end that closes the body, which must be its last byte.
 func (c *codeChecker) check() {
 	r := &c.d.r
-	c.frames = append(c.frames, opBlock) // the body itself
+	c.frames = append(c.frames, frame{op: opBlock}) // the body itself
 	for r.err == nil {
 		in := r.instruction()
 		if r.err != nil {
@@ -38,14 +49,13 @@ func (c *codeChecker) check() {
 		case opBlock, opLoop, opIf:
 			c.open(in)
 		case opElse:
-			if last := len(c.frames) - 1; c.frames[last] == opIf {
-				c.frames[last] = opElse
+			if last := &c.frames[len(c.frames)-1]; last.op == opIf {
+				last.op = opElse
 			} else {
 				c.d.at(in.pos, "else without if")
 			}
 		case opEnd:
-			c.frames = c.frames[:len(c.frames)-1]
-			if len(c.frames) > 0 {
+			if c.close(); len(c.frames) > 0 {
 				continue
 			}
 			if r.left() > 0 {
@@ -67,12 +77,36 @@ func (c *codeChecker) open(in instruction) {
 		c.d.r.exceed("blocks in one another", uint64(len(c.frames)), MaxNesting)
 		return
 	}
-	c.frames = append(c.frames, byte(in.op))
+	c.frames = append(c.frames, frame{op: byte(in.op), loop: len(c.body.leaf)})
+	if in.op == opLoop {
+		c.body.leaf = append(c.body.leaf, true)
+	}
+}
+
+// close ends the innermost block; what it calls, the one around it calls.
+func (c *codeChecker) close() {
+	last := len(c.frames) - 1
+	closed := c.frames[last]
+	c.frames = c.frames[:last]
+	if !closed.calls {
+		return
+	}
+	if closed.op == opLoop {
+		c.body.leaf[closed.loop] = false
+	}
+	if last == 0 {
+		c.body.calls = true
+	} else {
+		c.frames[last-1].calls = true
+	}
 }
 
 // indices checks what an instruction refers to.
 func (c *codeChecker) indices(in instruction) {
 	d, m := c.d, c.d.m
+	if in.calls() {
+		c.frames[len(c.frames)-1].calls = true
+	}
 	switch in.imm {
 	case immIndex:
 		c.index(in)
@@ -110,7 +144,7 @@ func (c *codeChecker) index(in instruction) {
 	case 0x25, 0x26, opTableGrow, 0xfc10, opTableFill: // table.get, table.set, table.size
 		d.inRange(in, "table", in.x, m.tables)
 	default: // local.get, local.set, local.tee
-		d.inRange(in, "local", in.x, c.locals)
+		d.inRange(in, "local", in.x, c.body.locals)
 	}
 }
 

@@ -54,9 +54,10 @@ func (p *plan) charge(out []byte, price int64) []byte {
 // check appends code that calls the host when there is no fuel left.
 func (p *plan) check(out []byte) []byte {
 	out = appendU32(append(out, opGlobalGet), p.fuel)
-	out = append(out, opI64Const, 0, opI64LtS, opIf, 0x40, opCall)
-	return append(appendU32(out, p.tick), opEnd)
+	return append(p.callTick(append(out, opI64Const, 0, opI64LtS, opIf, 0x40)), opEnd)
 }
+
+func (p *plan) callTick(out []byte) []byte { return appendU32(append(out, opCall), p.tick) }
 
 // chargeBy appends code that takes the number of a local, an i32, from the fuel; scale turns it, an i64, into a price.
 func (p *plan) chargeBy(out []byte, local byte, scale ...byte) []byte {

@@ -26,8 +26,10 @@ const (
 	opBrTable      = 0x0e
 	opReturn       = 0x0f
 	opCall         = 0x10
+	opCallIndirect = 0x11
 	opLocalGet     = 0x20
 	opLocalSet     = 0x21
+	opLocalTee     = 0x22
 	opGlobalGet    = 0x23
 	opGlobalSet    = 0x24
 	opMemorySize   = 0x3f
@@ -38,6 +40,7 @@ const (
 	opI32LeU       = 0x4d
 	opI64LtS       = 0x53
 	opI64GtU       = 0x56
+	opI64GeS       = 0x59
 	opI32Add       = 0x6a
 	opI32Sub       = 0x6b
 	opI32Or        = 0x72
@@ -58,6 +61,15 @@ const (
 	opRefFunc      = 0xd2
 	opVectorConst  = 0xfd0c
 )
+
+// calls reports whether an instruction is made into a call, by the rewriting or by the engine.
+func (in *instruction) calls() bool {
+	switch in.op {
+	case opCall, opCallIndirect, opMemoryGrow, opRefFunc:
+		return true
+	}
+	return in.op >= opMemoryInit && in.op <= opTableFill
+}
 
 // blockVoid is the type of a block without parameters and results.
 const blockVoid = -0x40

@@ -39,11 +39,12 @@ const (
 	weightBranch   = 2   // br_table
 	weightVector   = 2   //
 	weightDivide   = 10  // division, remainder, square root
-	weightCall     = 4   // a function of the module
-	weightIndirect = 8   // a function by a table
+	weightCall     = 20  // a function of the module, and the first weightSmall of it
+	weightIndirect = 24  // the same, by a table
 	weightTable    = 4   // a bounds check and an access
 	weightFill     = 20  // memory.fill, memory.copy; and by length
-	weightHost     = 100 // leaves the compiled code
+	weightLeave    = 100 // leaves the compiled code
+	weightHost     = 500 // a function of the host
 	weightGrow     = 500 // and by length
 )
 
@@ -67,7 +68,7 @@ func plainShape(op byte) (shape, bool) {
 		return shape{immLabels, 0, weightBranch}, true
 	case op == opCall:
 		return shape{immIndex, 0, weightCall}, true
-	case op == 0x11:
+	case op == opCallIndirect:
 		return shape{immIndices, 0, weightIndirect}, true
 	case op == 0x1b:
 		return shape{immNone, 0, weightPlain}, true
@@ -104,7 +105,7 @@ func operatorShape(op byte) (shape, bool) {
 	case op == 0xd0:
 		return shape{immReference, 0, weightPlain}, true
 	case op == opRefFunc:
-		return shape{immIndex, 0, weightHost}, true
+		return shape{immIndex, 0, weightLeave}, true
 	}
 	return shape{}, false
 }
@@ -118,17 +119,17 @@ func prefixedShape(op uint32) (shape, bool) {
 	case op <= 0xfc07:
 		return shape{immNone, 0, weightPlain}, true
 	case op == opMemoryInit:
-		return shape{immMemoryInit, 0, weightHost}, true
+		return shape{immMemoryInit, 0, weightLeave}, true
 	case op == opMemoryCopy:
 		return shape{immMemoryCopy, 0, weightFill}, true
 	case op == opMemoryFill:
 		return shape{immMemoryFill, 0, weightFill}, true
 	case op == opTableInit, op == opTableCopy:
-		return shape{immIndices, 0, weightHost}, true
+		return shape{immIndices, 0, weightLeave}, true
 	case op == opTableGrow:
 		return shape{immIndex, 0, weightGrow}, true
 	case op <= 0xfc11: // data.drop, elem.drop, table.size, table.fill
-		return shape{immIndex, 0, weightHost}, true
+		return shape{immIndex, 0, weightLeave}, true
 	}
 	return shape{}, false
 }

@@ -360,9 +360,9 @@ func (p *plan) codes() []byte {
 	out := appendU32(nil, uint32(len(p.m.bodies)+len(p.extra))) //nolint:gosec // at most MaxFunctions
 	m := meter{plan: p}
 	var buf []byte
-	for _, f := range p.m.bodies {
+	for i, f := range p.m.bodies {
 		buf = locals(buf[:0], reader{b: p.m.bytes, pos: f.start, end: f.code})
-		buf = m.body(buf, reader{b: p.m.bytes, pos: f.code, end: f.end})
+		buf = m.rewrite(buf, &p.m.bodies[i])
 		out = append(appendU32(out, uint32(len(buf))), buf...) //nolint:gosec // a small multiple of MaxBody
 	}
 	for _, e := range p.extra {
@@ -372,13 +372,13 @@ func (p *plan) codes() []byte {
 	return out
 }
 
-// locals copies the declarations of a body.
+// locals copies the declarations of a body, and adds one of an i64 for the metering.
 func locals(out []byte, r reader) []byte {
 	n := r.u32()
-	out = appendU32(out, n)
+	out = appendU32(out, n+1)
 	for range n {
 		out = appendU32(out, r.u32())
 		out = append(out, r.byte())
 	}
-	return out
+	return append(out, 1, byte(I64))
 }

@@ -130,7 +130,11 @@ func (d *decoder) codes() {
 // body is where a function body stands in the file.
 type body struct {
 	start, code, end int // of the declarations, of the instructions
-	locals           int // declared ones
+	locals           int // parameters included, when the body has been checked
+
+	results bool   // the function returns values
+	calls   bool   // it holds an instruction that calls
+	leaf    []bool // for each of its loops whether it holds none
 }
 
 func (d *decoder) locals() int {
