@@ -78,7 +78,6 @@ func newAttempt(ctx context.Context, m *session, grant flow.Grant, call flow.Cal
 		command: m.engine.info.Profile == ProfileCommand,
 		outputs: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),
 		memory:  memory{limit: uint64(orDefault(call.Limits.Memory, defaultMemory))},
-		fuel:    tank{budget: call.Limits.Fuel},
 	}
 	if need := m.engine.info.MemoryMin; uint64(need) > a.memory.limit {
 		return nil, &flow.Fault{

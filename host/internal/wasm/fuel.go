@@ -67,9 +67,9 @@ func (t *tank) refill() bool {
 	return true
 }
 
-// restart forgets what was used.
-func (t *tank) restart() {
-	t.given = 0
+// restart forgets what was used, and sets the budget for what comes: fuel counts from the entry.
+func (t *tank) restart(budget int64) {
+	t.budget, t.given = budget, 0
 	if t.left != nil {
 		t.left.Set(0)
 	}

@@ -147,7 +147,7 @@ func (m *session) run(guest context.Context, a *attempt, entry string) (ret int3
 		}
 	}
 	a.denied = false
-	a.fuel.restart() // fuel counts from the entry
+	a.fuel.restart(a.call.Limits.Fuel)
 	results, err := instance.ExportedFunction(entry).Call(guest)
 	if err == nil && len(results) == 1 {
 		ret = api.DecodeI32(results[0])

@@ -9,7 +9,7 @@ import (
 )
 
 // Asm translates instructions of the text format, one after the other without parentheses, such as
-// "local.get 0 i32.const 5 i32.add". A block's type stands behind its name: "loop void", "if i32". A memory access has its
+// "local.get 0 i32.const 5 i32.add". A block's type stands behind its name: "loop void", "if i32", "block 3". A memory access has its
 // offset there, and its own alignment; br_table has the number of its labels before them. It knows the instructions that
 // tests use and panics at any other.
 func Asm(text string) []byte {
@@ -44,7 +44,11 @@ func immediate(code []byte, kind rune, next func() string) []byte {
 	case 'f':
 		return binary.LittleEndian.AppendUint64(code, math.Float64bits(float64(number(next()))))
 	case 'b':
-		return append(code, map[string]byte{"void": 0x40, "i32": I32, "i64": I64}[next()])
+		word := next()
+		if t, ok := map[string]byte{"void": 0x40, "i32": I32, "i64": I64}[word]; ok {
+			return append(code, t)
+		}
+		return signed(code, int64(number(word)))
 	case 'l':
 		n := number(next())
 		code = append(code, U32(n)...)
