@@ -9,16 +9,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
-	"slices"
-	"strconv"
-	"time"
 
 	crypto "crypto/rand"
-
-	"github.com/tetratelabs/wazero"
-	wasys "github.com/tetratelabs/wazero/sys"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
@@ -37,14 +30,13 @@ type attempt struct {
 	host    flow.HostCalls
 	grant   flow.Grant
 	command bool
-	wasi    bool
+	plugin  string
 	log     *slog.Logger
 	stop    context.CancelCauseFunc // ends the guest at its next look at the fuel; the first cause stands
 	guest   context.Context         //nolint:containedctx // what stop ends
 
 	document []byte // the run context
 	outputs  *abi.Attempt
-	memory   memory
 	out      *outFS
 	mounts   []mount
 	files    *openFiles
@@ -57,6 +49,13 @@ type attempt struct {
 	response []byte
 	body     []byte
 	fuel     tank
+
+	instance *instance
+	clock    virtualClock
+	random   io.Reader
+	limit    uint64 // bytes of memory
+	peak     uint64 // bytes of memory that were used
+	refused  bool   // more memory was asked for
 }
 
 // attemptKey is the one context key of this package: host functions are shared by all instances of a module and find
@@ -72,18 +71,16 @@ func attemptOf(ctx context.Context) *attempt {
 	return ctx.Value(attemptKey{}).(*attempt) //nolint:forcetypeassert // see above
 }
 
-func newAttempt(ctx context.Context, m *session, grant flow.Grant, call flow.Call, host flow.HostCalls) (*attempt, error) {
+func newAttempt(ctx context.Context, m *session, call flow.Call, host flow.HostCalls) (*attempt, error) {
 	a := &attempt{
-		ctx: ctx, call: call, host: host, grant: grant, log: m.log, wasi: m.engine.info.WASI,
+		ctx: ctx, call: call, host: host, grant: m.plugin.Grant, plugin: m.plugin.Name, log: m.log,
 		command: m.engine.info.Profile == ProfileCommand,
 		outputs: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),
-		memory:  memory{limit: uint64(orDefault(call.Limits.Memory, defaultMemory))},
+		limit:   uint64(orDefault(call.Limits.Memory, defaultMemory)),
+		clock:   virtualClock{start: call.Context.ScheduledAt},
 	}
-	if need := m.engine.info.MemoryMin; uint64(need) > a.memory.limit {
-		return nil, &flow.Fault{
-			Reason: flow.ReasonMemory, Message: fmt.Sprintf("the module needs %s of memory at its start; limits.memory is %s", need, flow.Size(a.memory.limit)),
-			Hint: "raise limits.memory of the step, or link the module with less initial memory",
-		}
+	if need := m.engine.info.MemoryMin; uint64(need) > a.limit {
+		return nil, a.tooLarge(need)
 	}
 	var err error
 	if a.document, err = json.Marshal(call.Context); err != nil {
@@ -96,7 +93,11 @@ func newAttempt(ctx context.Context, m *session, grant flow.Grant, call flow.Cal
 		}
 	}
 	a.stdio()
-	if a.wasi {
+	a.random = a.bounded(crypto.Reader)
+	if !a.grant.Random {
+		a.random = a.bounded(rand.NewChaCha8(a.seed()))
+	}
+	if m.engine.info.WASI {
 		if err := a.mount(); err != nil {
 			a.close()
 			return nil, err
@@ -127,6 +128,14 @@ func (a *attempt) stdio() {
 	a.lines = &lineLog{log: a.hostLog, ended: a.ended}
 }
 
+// standardOutput is where what the guest prints goes.
+func (a *attempt) standardOutput() io.Writer {
+	if a.lines != nil {
+		return a.lines
+	}
+	return a.stdout
+}
+
 // hostLog hands a line of standard output or error on.
 func (a *attempt) hostLog(level abi.Level, message string) { a.host.Log(flow.LogLevel(level), message) }
 
@@ -150,42 +159,21 @@ func (a *attempt) close() {
 }
 
 func (a *attempt) usage() flow.Usage {
-	return flow.Usage{Memory: flow.Size(a.memory.peak), HostCalls: a.calls, Fuel: a.fuel.used()}
+	return flow.Usage{Memory: flow.Size(a.peak), HostCalls: a.calls, Fuel: a.fuel.used()}
+}
+
+func (a *attempt) tooLarge(need flow.Size) *flow.Fault {
+	return &flow.Fault{
+		Reason: flow.ReasonMemory, Message: fmt.Sprintf("the module needs %s of memory at its start; limits.memory is %s", need, flow.Size(a.limit)),
+		Hint: "raise limits.memory of the step, or link the module with less initial memory",
+	}
 }
 
 func (a *attempt) outOfMemory() *flow.Fault {
 	return &flow.Fault{
-		Reason: flow.ReasonMemory, Message: fmt.Sprintf("the guest asked for more memory than limits.memory, %s, and ended", flow.Size(a.memory.limit)),
+		Reason: flow.ReasonMemory, Message: fmt.Sprintf("the guest asked for more memory than limits.memory, %s, and ended", flow.Size(a.limit)),
 		Hint: "raise limits.memory of the step or plugin", Usage: a.usage(),
 	}
-}
-
-// moduleConfig is what WASI shows to this instance.
-func (a *attempt) moduleConfig(guest context.Context) (wazero.ModuleConfig, error) {
-	c := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStderr(a.stderr)
-	if a.lines != nil {
-		c = c.WithStdout(a.lines)
-	} else {
-		c = c.WithStdout(a.stdout)
-	}
-	if !a.wasi {
-		return c, nil
-	}
-	if a.command {
-		stdin, err := a.stdin()
-		if err != nil {
-			return nil, err
-		}
-		c = c.WithStdin(bytes.NewReader(stdin))
-	}
-	c = c.WithArgs(append([]string{a.call.Context.Step}, a.call.Args...)...)
-	for _, name := range slices.Sorted(maps.Keys(a.grant.Env)) {
-		c = c.WithEnv(name, a.grant.Env[name])
-	}
-	run := &a.call.Context
-	c = c.WithEnv(abi.EnvRunID, string(run.RunID)).WithEnv(abi.EnvStep, run.Step).WithEnv(abi.EnvAttempt, strconv.Itoa(run.Attempt)).
-		WithEnv(abi.EnvDeadline, run.Deadline.UTC().Format(time.RFC3339Nano))
-	return a.ambient(c, guest).WithFSConfig(a.fsConfig()), nil
 }
 
 // stdin is the run context, or what the step puts in its place.
@@ -203,23 +191,8 @@ func (a *attempt) stdin() ([]byte, error) {
 	return a.call.Stdin, nil
 }
 
-// ambient gives the guest time and randomness: real ones by grant, else ones that depend on the attempt only.
-func (a *attempt) ambient(c wazero.ModuleConfig, guest context.Context) wazero.ModuleConfig {
-	clock := &virtualClock{start: a.call.Context.ScheduledAt}
-	c = c.WithNanosleep(func(ns int64) {
-		sleep(a.ctx, guest, time.Duration(ns))
-		clock.advance(time.Duration(ns))
-	})
-	if a.grant.Clock {
-		c = c.WithSysWalltime().WithSysNanotime()
-	} else {
-		c = c.WithWalltime(clock.walltime, wasys.ClockResolution(time.Microsecond)).WithNanotime(clock.nanotime, wasys.ClockResolution(time.Microsecond))
-	}
-	if a.grant.Random {
-		return c.WithRandSource(&random{source: crypto.Reader, ended: a.ended})
-	}
-	return c.WithRandSource(&random{source: rand.NewChaCha8(a.seed()), ended: a.ended})
-}
+// bounded keeps one reading of randomness short.
+func (a *attempt) bounded(source io.Reader) io.Reader { return &random{source: source, ended: a.ended} }
 
 // seed depends on the attempt, so that a second look at it sees the same, and a retry does not.
 func (a *attempt) seed() [32]byte {

@@ -13,6 +13,7 @@ import (
 type virtualClock struct {
 	start   time.Time
 	elapsed time.Duration
+	base    time.Duration // what the guest's initialisation took of the steady time, which goes on from there
 }
 
 func (c *virtualClock) advance(d time.Duration) {
@@ -29,7 +30,7 @@ func (c *virtualClock) walltime() (sec int64, nsec int32) {
 
 func (c *virtualClock) nanotime() int64 {
 	c.advance(time.Microsecond)
-	return int64(c.elapsed)
+	return int64(c.base + c.elapsed)
 }
 
 // random bounds how long one reading of randomness takes: the guest names the size.
@@ -50,7 +51,12 @@ func (r *random) Read(p []byte) (int, error) {
 }
 
 // sleep waits for d, or until the attempt or the guest ends.
-func sleep(attempt, guest context.Context, d time.Duration) {
+func (a *attempt) sleep(d time.Duration) {
+	wait(a.ctx, a.guest, d)
+	a.clock.advance(d)
+}
+
+func wait(attempt, guest context.Context, d time.Duration) {
 	if d <= 0 {
 		return
 	}

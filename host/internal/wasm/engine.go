@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -20,6 +23,10 @@ type engine struct {
 	runtime  wazero.Runtime
 	cache    wazero.CompilationCache
 	compiled wazero.CompiledModule
+	globals  []string // the exported names of all mutable globals
+
+	mu    sync.Mutex
+	pools map[poolKey]*pool
 }
 
 // newEngine compiles a module as the rewriting has left it. Where dir holds a file that cannot be used, it is emptied and the
@@ -54,7 +61,7 @@ func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, 
 			e = nil
 		}
 	}()
-	e = &engine{info: info, cache: wazero.NewCompilationCache()}
+	e = &engine{info: info, cache: wazero.NewCompilationCache(), pools: map[poolKey]*pool{}}
 	if dir != "" {
 		e.cache, err = wazero.NewCompilationCacheWithDir(dir)
 		if err != nil {
@@ -94,11 +101,31 @@ func (e *engine) imports(ctx context.Context) error {
 		wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(builder)
 		// The engine's own grows the table of descriptors to any number that the guest names: 16 GiB for one call.
 		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(renumber), i32s(2), i32s(1)).Export("fd_renumber")
-		if _, err := builder.Instantiate(ctx); err != nil {
+		if _, err := builder.Instantiate(experimental.WithFunctionListenerFactory(ctx, touching{})); err != nil {
 			return fmt.Errorf("instantiate WASI: %w", err)
 		}
 	}
 	return nil
+}
+
+// touching notes calls of the functions of WASI that may change what the engine keeps of an instance, its descriptors.
+type touching struct{}
+
+// NewFunctionListener implements experimental.FunctionListenerFactory.
+func (touching) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
+	stateless := []string{
+		"args_get", "args_sizes_get", "environ_get", "environ_sizes_get", "clock_res_get", "clock_time_get", "random_get",
+		"sched_yield", "proc_exit", "poll_oneoff", "fd_write", "fd_prestat_get", "fd_prestat_dir_name", "fd_renumber",
+	}
+	if slices.Contains(stateless, f.Name()) {
+		return nil
+	}
+	streams := f.Name() == "fd_fdstat_get" // of standard streams it only reads, and programs begin by it
+	return experimental.FunctionListenerFunc(func(ctx context.Context, _ api.Module, _ api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
+		if !streams || api.DecodeU32(params[0]) > 2 {
+			attemptOf(ctx).instance.touched = true
+		}
+	})
 }
 
 // renumber refuses; programs for wasip1 do without.
@@ -116,6 +143,9 @@ func i32s(n int) []api.ValueType {
 }
 
 func (e *engine) close(ctx context.Context) error {
+	for _, p := range e.pools {
+		p.close()
+	}
 	var err error
 	if e.runtime != nil {
 		err = e.runtime.Close(ctx)

@@ -28,7 +28,8 @@ var errStopped = errors.New("the host has stopped the guest")
 type tank struct {
 	budget int64             // zero for none
 	given  int64             // since the entry
-	left   api.MutableGlobal // of the guest; nil before it works
+	left   api.MutableGlobal // of the guest; nil before it works, and when it is over
+	final  int64             // what was used when it was over
 }
 
 // connect finds the guest's gauge. It cannot be had before the instance is there, and a start function is called before
@@ -41,10 +42,13 @@ func (t *tank) connect(m api.Module) {
 
 func (t *tank) used() int64 {
 	if t.left == nil {
-		return 0
+		return t.final
 	}
 	return t.given - int64(t.left.Get()) //nolint:gosec // the guest's i64
 }
+
+// stop keeps what was used; the gauge is another's from then on.
+func (t *tank) stop() { t.final, t.left = t.used(), nil }
 
 // charge takes the price of what the host does for the guest.
 func (t *tank) charge(price int64) {

@@ -42,6 +42,8 @@ type Info struct {
 	Producers       []binary.Producer `json:"producers,omitempty"`
 
 	usesABI bool
+	// resettable is true when an instance can be put back into its first state.
+	resettable bool
 }
 
 // Import is something that the module needs. Refused says why the host cannot serve it; it is empty when it can.
@@ -88,6 +90,7 @@ func inspect(b []byte) (*binary.Module, *Info, error) {
 			info.MemoryMax = flow.Size(*m.Memory.Max) << 16
 		}
 	}
+	info.resettable = info.Profile == ProfileReactor && m.Resettable() == ""
 	return m, info, info.check()
 }
 
@@ -243,7 +246,7 @@ func (i *Info) checkEntry() error {
 	fail := func(message string) error {
 		return &flow.Error{Code: flow.CodeNoEntry, Message: message, Hint: "see uniflow explain " + string(flow.CodeNoEntry)}
 	}
-	entries := map[string]string{entryStart: voidSignature, entryInitialize: voidSignature, abi.MarkerExport: voidSignature}
+	entries := map[string]string{entryStart: voidSignature, entryInitialize: voidSignature, abi.MarkerExport: voidSignature, abi.WarmExport: voidSignature, abi.ReseedExport: voidSignature}
 	for _, e := range i.Exports {
 		if want, special := entries[e.Name]; special && e.Kind == "func" && e.Signature != want {
 			return fail(fmt.Sprintf("export %s has the signature %s, expected %s", e.Name, e.Signature, want))

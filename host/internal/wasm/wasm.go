@@ -89,7 +89,7 @@ func (r *Runtime) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, err
 		return nil, err
 	}
 	release()
-	return &module{runtime: r, plugin: p}, nil
+	return &module{runtime: r, plugin: p, grant: grantDigest(p.Grant)}, nil
 }
 
 // acquire returns the compiled module of the plugin, which stays until it is released.
@@ -208,11 +208,17 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 	if r.config.CacheDir != "" {
 		dir = filepath.Join(r.config.CacheDir, p.Digest.Hex())
 	}
-	rewritten, _, err := m.Rewrite(rewriting)
+	options := rewriting
+	options.ExportGlobals = info.resettable
+	rewritten, done, err := m.Rewrite(options)
 	if err != nil {
 		return nil, refused(err)
 	}
-	return newEngine(context.Background(), rewritten, info, dir)
+	e, err := newEngine(context.Background(), rewritten, info, dir)
+	if err == nil {
+		e.globals = done.Globals
+	}
+	return e, err
 }
 
 // readModule returns the bytes of a module's file. The error names the file without its folders, which are the host's.

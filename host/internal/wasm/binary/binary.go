@@ -61,6 +61,7 @@ type Module struct {
 	declared   *uint32 // data segments by the data count section
 	sections   []section
 	usesData   bool // an instruction names a data segment
+	shifts     string // an instruction that changes tables or segments, or nothing
 }
 
 // functions returns the number of functions, imported ones included.

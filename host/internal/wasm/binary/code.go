@@ -139,10 +139,15 @@ func (c *codeChecker) index(in instruction) {
 	case opDataDrop:
 		d.inRange(in, "data segment", in.x, m.datas)
 		m.usesData = true
-	case 0xfc0d: // elem.drop
+		m.shifts = "data.drop"
+	case 0xfc0d:
 		d.inRange(in, "element segment", in.x, m.elements)
+		m.shifts = "elem.drop"
 	case 0x25, 0x26, opTableGrow, 0xfc10, opTableFill: // table.get, table.set, table.size
 		d.inRange(in, "table", in.x, m.tables)
+		if in.op != 0x25 && in.op != 0xfc10 {
+			m.shifts = "table.set, table.grow or table.fill"
+		}
 	default: // local.get, local.set, local.tee
 		d.inRange(in, "local", in.x, c.body.locals)
 	}
@@ -155,9 +160,11 @@ func (c *codeChecker) tableIndices(in instruction) {
 	case opTableInit:
 		d.inRange(in, "element segment", in.x, m.elements)
 		d.inRange(in, "table", in.y, m.tables)
+		m.shifts = "table.init"
 	case opTableCopy:
 		d.inRange(in, "table", in.x, m.tables)
 		d.inRange(in, "table", in.y, m.tables)
+		m.shifts = "table.copy"
 	default: // call_indirect
 		d.inRange(in, "type", in.x, len(m.Types))
 		d.inRange(in, "table", in.y, m.tables)
