@@ -101,6 +101,7 @@ func (e *engine) imports(ctx context.Context) error {
 		wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(builder)
 		// The engine's own grows the table of descriptors to any number that the guest names: 16 GiB for one call.
 		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(renumber), i32s(2), i32s(1)).Export("fd_renumber")
+		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(setFlags), i32s(2), i32s(1)).Export("fd_fdstat_set_flags")
 		if _, err := builder.Instantiate(experimental.WithFunctionListenerFactory(ctx, touching{})); err != nil {
 			return fmt.Errorf("instantiate WASI: %w", err)
 		}
@@ -115,7 +116,7 @@ type touching struct{}
 func (touching) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
 	stateless := []string{
 		"args_get", "args_sizes_get", "environ_get", "environ_sizes_get", "clock_res_get", "clock_time_get", "random_get",
-		"sched_yield", "proc_exit", "poll_oneoff", "fd_write", "fd_prestat_get", "fd_prestat_dir_name", "fd_renumber",
+		"sched_yield", "proc_exit", "poll_oneoff", "fd_write", "fd_prestat_get", "fd_prestat_dir_name", "fd_renumber", "fd_fdstat_set_flags",
 	}
 	if slices.Contains(stateless, f.Name()) {
 		return nil
@@ -128,10 +129,20 @@ func (touching) NewFunctionListener(f api.FunctionDefinition) experimental.Funct
 	})
 }
 
+const notSupported = 58 // an errno of WASI preview 1
+
 // renumber refuses; programs for wasip1 do without.
-func renumber(_ context.Context, _ api.Module, stack []uint64) {
-	const notSupported = 58 // of WASI preview 1
-	stack[0] = notSupported
+func renumber(_ context.Context, _ api.Module, stack []uint64) { stack[0] = notSupported }
+
+// setFlags accepts that nothing blocks, which is so whatever the guest asks for: programs in Go begin by it. It keeps
+// nothing, so that instances stay alike.
+func setFlags(_ context.Context, _ api.Module, stack []uint64) {
+	const nonblock = 1 << 2 // of fdflags
+	errno := uint64(0)
+	if api.DecodeU32(stack[1])&^nonblock != 0 {
+		errno = notSupported
+	}
+	stack[0] = errno
 }
 
 func i32s(n int) []api.ValueType {

@@ -151,16 +151,11 @@ func (m *session) run(guest context.Context, a *attempt, entry string) (int32, e
 	a.fuel.restart(a.call.Limits.Fuel)
 	ret, err := in.call(guest, entry)
 	in.left(a)
-	if err == nil && m.pool != nil {
-		if image := m.pool.reusable(in); image != nil {
-			m.after = func() {
-				m.pool.restore(in, image)
-				m.pool.push(in)
-			}
-			return ret, nil
-		}
+	if err == nil && m.pool != nil && m.pool.give(in) {
+		m.after = m.pool.tidy
+	} else {
+		in.close()
 	}
-	in.close()
 	return ret, err
 }
 

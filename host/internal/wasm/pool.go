@@ -46,6 +46,7 @@ type pool struct {
 	image  *image // nil until an instance has been initialised
 	unfit  bool   // initialisation did what an image does not hold
 	idle   []idleInstance
+	used   []*instance // have ended well and are not restored yet
 	trim   *time.Timer
 	closed bool
 }
@@ -163,27 +164,55 @@ func (p *pool) bake(guest context.Context, a *attempt) (*instance, *image, error
 	return in, img, nil
 }
 
-// pop takes the instance that was used last, if one is idle.
+// pop takes an instance that is as new, or one that can be made so; nil when there is neither.
 func (p *pool) pop() (*instance, *image) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	last := len(p.idle) - 1
-	if last < 0 {
-		return nil, p.image
+	if last >= 0 {
+		defer p.mu.Unlock()
+		in := p.idle[last].instance
+		p.idle = p.idle[:last]
+		return in, p.image
 	}
-	in := p.idle[last].instance
-	p.idle = p.idle[:last]
-	return in, p.image
+	in, image := p.popUsed(), p.image
+	p.mu.Unlock()
+	if in != nil {
+		p.restore(in, image)
+	}
+	return in, image
 }
 
-// reusable returns the image that the instance can be put back to after an attempt that ended well, or nil.
-func (p *pool) reusable(in *instance) *image {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || p.image == nil || in.touched || len(in.memory.bytes) != len(p.image.memory) {
+func (p *pool) popUsed() *instance {
+	last := len(p.used) - 1
+	if last < 0 {
 		return nil
 	}
-	return p.image
+	in := p.used[last]
+	p.used = p.used[:last]
+	return in
+}
+
+// give takes an instance back after an attempt that ended well, and reports whether it can be used again: then tidy
+// restores it, if no other attempt needs it before.
+func (p *pool) give(in *instance) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.image == nil || in.touched || len(in.memory.bytes) != len(p.image.memory) || len(p.idle)+len(p.used) > runtime.GOMAXPROCS(0) {
+		return false
+	}
+	p.used = append(p.used, in)
+	return true
+}
+
+// tidy restores an instance that was used.
+func (p *pool) tidy() {
+	p.mu.Lock()
+	in, image := p.popUsed(), p.image
+	p.mu.Unlock()
+	if in != nil {
+		p.restore(in, image)
+		p.push(in)
+	}
 }
 
 // restore puts an instance back into the state of the image, which takes as long as it takes to read its memory: few
@@ -201,11 +230,11 @@ func (p *pool) restore(in *instance, img *image) {
 	in.attempt = nil
 }
 
-// push keeps an instance for the next attempt, unless there are enough.
+// push keeps an instance for the next attempt.
 func (p *pool) push(in *instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.idle) > runtime.GOMAXPROCS(0) {
+	if p.closed {
 		in.close()
 		return
 	}
@@ -242,7 +271,10 @@ func (p *pool) close() {
 	for _, in := range p.idle {
 		in.close()
 	}
-	p.idle = nil
+	for _, in := range p.used {
+		in.close()
+	}
+	p.idle, p.used = nil, nil
 }
 
 // globalsOf returns the mutable globals of an instance, in the order of the module.
