@@ -260,6 +260,9 @@ func (m *meter) open(in *instruction) {
 		m.begin(checkCall)
 		return
 	}
+	if m.straight() {
+		m.groups[0].check = checkNone // the loop looks
+	}
 	b.loops++
 	b.twice = true
 	m.blocks = append(m.blocks, b)
@@ -268,6 +271,20 @@ func (m *meter) open(in *instruction) {
 	m.local = leaf
 	m.begin(checkLoop)
 	m.groups[m.now].typ = in.value
+}
+
+// straight reports whether all that has been executed since the function began is a little without a branch or call. So
+// begin, for one, all functions with a loop that Go compiles.
+func (m *meter) straight() bool {
+	if m.loops != 1 || m.total > weightSmall || m.now != 0 {
+		return false
+	}
+	for _, b := range m.blocks {
+		if b.op != opBlock || b.targeted {
+			return false
+		}
+	}
+	return true
 }
 
 // carries reports whether a branch to a block carries values.
