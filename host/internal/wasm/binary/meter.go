@@ -29,7 +29,10 @@ const (
 	checkedEvery = 20_000
 	// weightSmall is the weight of a function without loops and calls up to which calls of it have paid for it, and
 	// weightUnchecked that up to which it does not look at the fuel: who calls it looks often enough.
-	weightSmall     = 16
+	weightSmall = 16
+	// loopsTwice is how many loops in one another become two. The engine's work for a function grows with the third power
+	// of their depth; loops inside so many others have a call in them.
+	loopsTwice      = 16
 	weightUnchecked = 100
 )
 
@@ -254,14 +257,11 @@ func (m *meter) open(in *instruction) {
 		m.blocks = append(m.blocks, b)
 		return
 	}
-	if b.carries { // what it carries cannot be had in the if that goes back to the loop around
+	if b.carries || b.loops >= loopsTwice { // what it carries cannot be had in the if that goes back to the loop around
 		m.blocks = append(m.blocks, b)
 		m.code = in.append(m.code)
 		m.begin(checkCall)
 		return
-	}
-	if m.straight() {
-		m.groups[0].check = checkNone // the loop looks
 	}
 	b.loops++
 	b.twice = true
@@ -271,20 +271,6 @@ func (m *meter) open(in *instruction) {
 	m.local = leaf
 	m.begin(checkLoop)
 	m.groups[m.now].typ = in.value
-}
-
-// straight reports whether all that has been executed since the function began is a little without a branch or call. So
-// begin, for one, all functions with a loop that Go compiles.
-func (m *meter) straight() bool {
-	if m.loops != 1 || m.total > weightSmall || m.now != 0 {
-		return false
-	}
-	for _, b := range m.blocks {
-		if b.op != opBlock || b.targeted {
-			return false
-		}
-	}
-	return true
 }
 
 // carries reports whether a branch to a block carries values.

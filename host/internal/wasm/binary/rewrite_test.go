@@ -220,21 +220,23 @@ func TestCodeThatCannotBeIsRefused(t *testing.T) {
 // TestNestingIsBounded sees that blocks in one another are counted, and that what is allowed can be rewritten.
 func TestNestingIsBounded(t *testing.T) {
 	t.Parallel()
-	nested := func(n int) []byte {
+	nested := func(op byte, n int) []byte {
 		b := &bt.Builder{}
-		b.Func(b.Type(nil, nil), 0, bytes.Repeat([]byte{0x03, 0x40}, n), bytes.Repeat([]byte{0x0b}, n))
+		b.Func(b.Type(nil, nil), 0, bytes.Repeat([]byte{op, 0x40}, n), bytes.Repeat([]byte{0x0b}, n))
 		return b.Bytes()
 	}
-	m, err := binary.Decode(nested(binary.MaxNesting))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := m.Rewrite(binary.Options{}); err != nil {
-		t.Error(err)
-	}
-	_, err = binary.Decode(nested(binary.MaxNesting + 1))
-	if found, ok := errors.AsType[*binary.Error](err); !ok || !found.Limit {
-		t.Errorf("error %v, want a limit", err)
+	for op, most := range map[byte]int{0x02: binary.MaxNesting, 0x03: binary.MaxLoops} {
+		m, err := binary.Decode(nested(op, most))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := m.Rewrite(binary.Options{}); err != nil {
+			t.Error(err)
+		}
+		_, err = binary.Decode(nested(op, most+1))
+		if found, ok := errors.AsType[*binary.Error](err); !ok || !found.Limit {
+			t.Errorf("opcode %d: error %v, want a limit", op, err)
+		}
 	}
 }
 
@@ -258,7 +260,7 @@ func hostile() map[string][]byte {
 		"branches":   body([]byte{0x02, 0x40}, times(60_000, "i32.const 0 br_if 0"), []byte{0x0b}),
 		"big table":  body(bt.Const(0), []byte{0x0e}, table),
 		"fills":      body(times(20_000, "i32.const 0 i32.const 0 i32.const 0 memory.fill")),
-		"deep table": body(times(9_000, "loop void"), bt.Const(0), []byte{0x0e}, bt.U32(50_000), bytes.Repeat(bt.U32(8_000), 50_001), times(9_000, "end")),
+		"deep table": body(times(9_000, "block void"), bt.Const(0), []byte{0x0e}, bt.U32(50_000), bytes.Repeat(bt.U32(8_000), 50_001), times(9_000, "end")),
 		"functions":  functions.Bytes(),
 	}
 }
