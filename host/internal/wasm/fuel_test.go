@@ -68,6 +68,24 @@ func TestFuelDoesNotDependOnSlices(t *testing.T) {
 	}
 }
 
+// TestEveryTurnIsPaid sees that no way through the loops of the kernels is free: twice the turns, more than twice the
+// fuel of what a turn has at least.
+func TestEveryTurnIsPaid(t *testing.T) {
+	t.Parallel()
+	for _, k := range kernels() {
+		const turns, least = 1000, 8
+		k.n = turns
+		if k.name == "recursion" {
+			k.n = 10
+		}
+		few := countWith(t, k, 1000)
+		k.n *= 2
+		if many := countWith(t, k, 1000); many-few < turns*least || many > 1000*few {
+			t.Errorf("%s: %d units for %d, %d for twice as many", k.name, few, k.n/2, many)
+		}
+	}
+}
+
 // countWith returns what a kernel uses when it gets its fuel in slices.
 func countWith(t *testing.T, k kernel, slice int64) int64 {
 	t.Helper()

@@ -31,6 +31,7 @@ const (
 	MaxBody       = 7_654_321 // bytes of a function body, the bound of browsers
 	MaxLocals     = 50_000    // locals of a function
 	MaxNesting    = 10_000    // blocks in one another; compilers of big switches and Go nest one for each case
+	MaxLoops      = 1_000     // loops in one another; the engine's work grows with the square of it
 	MaxCustoms    = 1_000     // custom sections
 	MaxNames      = 1_000_000 // entries of the name section
 	MaxName       = 100_000   // bytes of one name

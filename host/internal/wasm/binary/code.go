@@ -27,6 +27,7 @@ type codeChecker struct {
 	d      *decoder
 	body   *body
 	frames []frame
+	loops  int // among the frames
 }
 
 // frame is a block that is open.
@@ -78,8 +79,13 @@ func (c *codeChecker) open(in instruction) {
 		return
 	}
 	c.frames = append(c.frames, frame{op: byte(in.op), loop: len(c.body.leaf)})
-	if in.op == opLoop {
-		c.body.leaf = append(c.body.leaf, true)
+	if in.op != opLoop {
+		return
+	}
+	c.body.leaf = append(c.body.leaf, true)
+	if c.loops++; c.loops > MaxLoops {
+		c.d.r.pos = in.pos
+		c.d.r.exceed("loops in one another", uint64(c.loops), MaxLoops) //nolint:gosec // positive
 	}
 }
 
@@ -88,11 +94,12 @@ func (c *codeChecker) close() {
 	last := len(c.frames) - 1
 	closed := c.frames[last]
 	c.frames = c.frames[:last]
+	if closed.op == opLoop {
+		c.loops--
+		c.body.leaf[closed.loop] = !closed.calls
+	}
 	if !closed.calls {
 		return
-	}
-	if closed.op == opLoop {
-		c.body.leaf[closed.loop] = false
 	}
 	if last == 0 {
 		c.body.calls = true

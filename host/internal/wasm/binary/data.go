@@ -1,5 +1,10 @@
 package binary
 
+import (
+	"cmp"
+	"slices"
+)
+
 // mergeGap is how many bytes may lie between two data segments that are merged. Linkers leave out runs of zeros; a
 // segment costs the engine more than they do.
 const mergeGap = 64
@@ -24,8 +29,8 @@ func (p *plan) data() ([]byte, int) {
 	for i := range segments {
 		segments[i] = readSegment(&d.r)
 	}
-	if p.mergeable(segments) {
-		segments = merged(segments)
+	if sorted, ok := p.mergeable(segments); ok {
+		segments = merged(sorted)
 	}
 	out := appendU32(nil, uint32(len(segments))) //nolint:gosec // at most MaxData
 	for _, s := range segments {
@@ -54,20 +59,22 @@ func readSegment(r *reader) segment {
 	return s
 }
 
-// mergeable reports whether nothing can tell the segments from merged ones: they lie in a memory that begins as zeros,
-// inside its first size, in ascending order, and no instruction names one.
-func (p *plan) mergeable(segments []segment) bool {
+// mergeable returns the segments in ascending order, and whether nothing can tell them from merged ones: they lie in a
+// memory that begins as zeros, inside its first size, without overlaps, and no instruction names one.
+func (p *plan) mergeable(segments []segment) ([]segment, bool) {
 	if p.m.Memory == nil || p.m.usesData {
-		return false
+		return nil, false
 	}
+	sorted := slices.Clone(segments)
+	slices.SortStableFunc(sorted, func(a, b segment) int { return cmp.Compare(a.offset, b.offset) })
 	end := uint64(0)
-	for _, s := range segments {
+	for _, s := range sorted {
 		if !s.constant || uint64(s.offset) < end {
-			return false
+			return nil, false
 		}
 		end = uint64(s.offset) + uint64(len(s.content))
 	}
-	return end <= uint64(p.m.Memory.Min)<<16
+	return sorted, end <= uint64(p.m.Memory.Min)<<16
 }
 
 // merged joins segments that follow one another closely.

@@ -29,7 +29,10 @@ const (
 	checkedEvery = 20_000
 	// weightSmall is the weight of a function without loops and calls up to which calls of it have paid for it, and
 	// weightUnchecked that up to which it does not look at the fuel: who calls it looks often enough.
-	weightSmall     = 16
+	weightSmall = 16
+	// loopsTwice is how many loops in one another become two. The engine's work for a function grows with the third power
+	// of their depth; loops inside so many others have a call in them.
+	loopsTwice      = 16
 	weightUnchecked = 100
 )
 
@@ -254,7 +257,7 @@ func (m *meter) open(in *instruction) {
 		m.blocks = append(m.blocks, b)
 		return
 	}
-	if b.carries { // what it carries cannot be had in the if that goes back to the loop around
+	if b.carries || b.loops >= loopsTwice { // what it carries cannot be had in the if that goes back to the loop around
 		m.blocks = append(m.blocks, b)
 		m.code = in.append(m.code)
 		m.begin(checkCall)
