@@ -82,10 +82,7 @@ func newAttempt(ctx context.Context, m *session, call flow.Call, host flow.HostC
 	if need := m.engine.info.MemoryMin; uint64(need) > a.limit {
 		return nil, a.tooLarge(need)
 	}
-	var err error
-	if a.document, err = json.Marshal(call.Context); err != nil {
-		return nil, fmt.Errorf("encode the run context: %w", err)
-	}
+	a.document = document(&call.Context)
 	if len(a.document) > abi.MaxContext {
 		return nil, &flow.Fault{
 			Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("the run context has %d bytes, at most %d are allowed", len(a.document), abi.MaxContext),
@@ -93,10 +90,6 @@ func newAttempt(ctx context.Context, m *session, call flow.Call, host flow.HostC
 		}
 	}
 	a.stdio()
-	a.random = a.bounded(crypto.Reader)
-	if !a.grant.Random {
-		a.random = a.bounded(rand.NewChaCha8(a.seed()))
-	}
 	if m.engine.info.WASI {
 		if err := a.mount(); err != nil {
 			a.close()
@@ -193,6 +186,17 @@ func (a *attempt) stdin() ([]byte, error) {
 
 // bounded keeps one reading of randomness short.
 func (a *attempt) bounded(source io.Reader) io.Reader { return &random{source: source, ended: a.ended} }
+
+// randomness is what the guest reads; a source is made when it first does.
+func (a *attempt) randomness() io.Reader {
+	if a.random == nil {
+		a.random = a.bounded(crypto.Reader)
+		if !a.grant.Random {
+			a.random = a.bounded(rand.NewChaCha8(a.seed()))
+		}
+	}
+	return a.random
+}
 
 // seed depends on the attempt, so that a second look at it sees the same, and a retry does not.
 func (a *attempt) seed() [32]byte {

@@ -107,7 +107,7 @@ func (in *instance) config(info *Info) (wazero.ModuleConfig, error) {
 // ambient gives the guest time and randomness.
 func (in *instance) ambient(c wazero.ModuleConfig) wazero.ModuleConfig {
 	c = c.WithNanosleep(func(ns int64) { in.attempt.sleep(time.Duration(ns)) }).
-		WithRandSource(reader(func(p []byte) (int, error) { return in.attempt.random.Read(p) }))
+		WithRandSource(reader(func(p []byte) (int, error) { return in.attempt.randomness().Read(p) }))
 	if in.attempt.grant.Clock {
 		return c.WithSysWalltime().WithSysNanotime()
 	}

@@ -129,7 +129,7 @@ func (p *pool) take(guest context.Context, a *attempt) (*instance, error) {
 // bake makes the first instance and takes its image. It initialises the same way whatever the attempt: time and
 // randomness are fixed then, where they are not granted.
 func (p *pool) bake(guest context.Context, a *attempt) (*instance, *image, error) {
-	clock, random := a.clock, a.random
+	clock := a.clock
 	a.clock = virtualClock{start: time.Unix(0, 0)}
 	if !a.grant.Random {
 		seed := [32]byte([]byte(p.engine.info.Digest.Hex())[:32])
@@ -153,7 +153,7 @@ func (p *pool) bake(guest context.Context, a *attempt) (*instance, *image, error
 	for _, g := range p.engine.globalsOf(in) {
 		img.globals = append(img.globals, g.Get())
 	}
-	a.clock, a.random = clock, random
+	a.clock, a.random = clock, nil
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if in.touched {
