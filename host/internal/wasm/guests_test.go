@@ -78,7 +78,7 @@ func newEngine(t testing.TB, c wazero.RuntimeConfig, module []byte, metered bool
 	t.Helper()
 	e := &engine{runtime: wazero.NewRuntimeWithConfig(t.Context(), c.WithCoreFeatures(api.CoreFeaturesV2)), said: &transcript{}}
 	t.Cleanup(func() { _ = e.runtime.Close(context.WithoutCancel(t.Context())) })
-	tickAlways(t, e.runtime, 400_000)
+	tickAlways(t, e.runtime, 200_000)
 	wasi_snapshot_preview1.MustInstantiate(t.Context(), e.runtime)
 	err := e.said.offer(t.Context(), e.runtime)
 	if err == nil && metered {
