@@ -71,7 +71,7 @@ func BenchmarkGoGuest(b *testing.B) {
 	var calls [2]func()
 	for i, metering := range []bool{false, true} {
 		begin := time.Now()
-		e := newEngine(b, module, metering)
+		e := newEngine(b, wazero.NewRuntimeConfig(), module, metering)
 		compiled[i] = time.Since(begin)
 		calls[i] = e.reused(b, input)
 	}

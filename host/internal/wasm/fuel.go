@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// sliceFuel is how much a guest works between two looks of the host: 50 to 200 µs, and some milliseconds where each
+	// sliceFuel is how much a guest works between two looks of the host: 20 to 300 µs, and some milliseconds where each
 	// unit waits for memory. Go's garbage collector waits for a guest no longer than that.
-	sliceFuel = 400_000
+	sliceFuel = 200_000
 	// callFuel is the price of a call to the host ABI, beside what the rewriting charges where it is made; byteShift makes
 	// the price of the bytes that cross, 8 for a unit.
 	callFuel  = 500

@@ -27,18 +27,18 @@ func fuelOf(t *testing.T, module []byte) int64 {
 	return result.Usage.Fuel
 }
 
-// TestFuelIsRepeatable calls real guests twice, in instances and runtimes of their own.
+// TestFuelIsRepeatable calls real guests twice, in instances of their own.
 func TestFuelIsRepeatable(t *testing.T) {
 	t.Parallel()
 	for name, build := range map[string]func() (string, error){"command": built.command, "reactor": built.reactor} {
 		path, err := build()
 		p := pluginAt(t, path, err)
+		m, err := newRuntime(t, wasm.Config{}).Load(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
 		var used []int64
 		for range 2 {
-			m, err := newRuntime(t, wasm.Config{}).Load(t.Context(), p)
-			if err != nil {
-				t.Fatal(err)
-			}
 			result, err := m.Call(t.Context(), plugintest.NewCall(t, guest.With{Behaviour: "echo", Value: json.RawMessage(`[1,2,3]`)}), plugintest.NewHost(t.Context()))
 			if err != nil {
 				t.Fatal(err)

@@ -104,7 +104,7 @@ func bare(tb testing.TB, module []byte, metered bool) api.Module {
 	r := wazero.NewRuntimeWithConfig(tb.Context(), wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2))
 	tb.Cleanup(func() { _ = r.Close(context.WithoutCancel(tb.Context())) })
 	if metered {
-		tickAlways(tb, r, 400_000)
+		tickAlways(tb, r, 200_000)
 		m, err := binary.Decode(module)
 		if err != nil {
 			tb.Fatal(err)

