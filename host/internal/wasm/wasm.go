@@ -27,6 +27,11 @@ type Config struct {
 	// CacheDir keeps compiled modules between starts; machine code is loaded from it, so nobody but the host may write
 	// there. It is created with mode 0700. Defaults to none: every start compiles anew.
 	CacheDir string
+	// Seals remembers what was compiled, so that a file of the cache that somebody else wrote is not loaded. Defaults to
+	// trust, for a folder that is nobody else's.
+	Seals Seals
+	// MaxCache bounds the cache, in bytes; what was used longest ago makes room. Defaults to 1 GiB.
+	MaxCache int64
 	// MaxModules bounds the compiled modules in memory; the one that was idle longest makes room, and is compiled or read
 	// from the cache again when it is called. Defaults to 64.
 	MaxModules int
@@ -65,6 +70,9 @@ func New(_ context.Context, c Config) (*Runtime, error) {
 	}
 	if c.MaxModules <= 0 {
 		c.MaxModules = 64
+	}
+	if c.MaxCache <= 0 {
+		c.MaxCache = 1 << 30
 	}
 	if c.CacheDir != "" {
 		if err := privateDir(c.CacheDir); err != nil {
@@ -200,25 +208,40 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 			Hint: "apply the manifest again to take the new bytes over, or restore the file",
 		}
 	}
-	m, info, err := inspect(b)
+	c := &cache{dir: r.config.CacheDir, seals: r.config.Seals, limit: r.config.MaxCache, log: r.config.Logger}
+	checked := c.checking(p.Digest) // meanwhile, since both take some milliseconds
+	rewritten, info, done, err := rewrite(b)
+	entry := <-checked
+	if err == nil {
+		err = entry.err
+	}
 	if err != nil {
 		return nil, err
 	}
-	dir := ""
-	if r.config.CacheDir != "" {
-		dir = filepath.Join(r.config.CacheDir, p.Digest.Hex())
+	e, err := newEngine(context.Background(), rewritten, info, entry.dir)
+	if err != nil {
+		return nil, err
+	}
+	e.globals = done.Globals
+	if entry.dir != "" && !entry.kept {
+		c.keep(context.Background(), entry.dir)
+	}
+	return e, nil
+}
+
+// rewrite checks a module and writes it anew, as the engine gets it.
+func rewrite(b []byte) ([]byte, *Info, binary.RewriteInfo, error) {
+	m, info, err := inspect(b)
+	if err != nil {
+		return nil, nil, binary.RewriteInfo{}, err
 	}
 	options := rewriting
 	options.ExportGlobals = info.resettable
 	rewritten, done, err := m.Rewrite(options)
 	if err != nil {
-		return nil, refused(err)
+		return nil, nil, done, refused(err)
 	}
-	e, err := newEngine(context.Background(), rewritten, info, dir)
-	if err == nil {
-		e.globals = done.Globals
-	}
-	return e, err
+	return rewritten, info, done, nil
 }
 
 // readModule returns the bytes of a module's file. The error names the file without its folders, which are the host's.

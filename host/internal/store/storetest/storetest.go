@@ -38,6 +38,8 @@ type Ledger interface {
 	SaveVersion(ctx context.Context, v flow.VersionRecord) error
 	Versions(ctx context.Context, tenant, pipeline string) ([]flow.VersionRecord, error)
 
+	PutSeal(ctx context.Context, name string, d flow.Digest) error
+	Seal(ctx context.Context, name string) (flow.Digest, error)
 	Prune(ctx context.Context, tenant, pipeline string, keep flow.Keep, now time.Time) (int, error)
 	Changed() <-chan struct{}
 	Close() error
@@ -76,6 +78,7 @@ func Run(t *testing.T, open Open) {
 		"WaitersHearOfChanges":                     testChanged,
 		"ASchedulesPastSurvivesUntilItIsRewritten": testSchedules,
 		"PlansAndVersionsAreKept":                  testPlans,
+		"SealsAreKept":                             testSeals,
 		"HistoryIsBounded":                         testPrune,
 		"TenantsAreApart":                          testTenants,
 		"AReaderWorksBesideAWriter":                testReader,

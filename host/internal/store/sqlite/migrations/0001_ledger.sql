@@ -70,6 +70,12 @@ CREATE TABLE attempts (
     PRIMARY KEY (run, step, item, attempt, epoch)
 ) WITHOUT ROWID;
 
+-- The digests of compiled modules in the cache, by its folders.
+CREATE TABLE seals (
+    name   TEXT PRIMARY KEY,
+    digest TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE events (
     seq      INTEGER PRIMARY KEY AUTOINCREMENT,
     at       INTEGER NOT NULL,
