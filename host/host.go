@@ -157,7 +157,7 @@ func (h *Host) read(ctx context.Context) error {
 // wire connects the parts.
 func (h *Host) wire(ctx context.Context) error {
 	var err error
-	if h.loader, err = newLoader(ctx, h.data, h.funcs, h.log); err != nil {
+	if h.loader, err = newLoader(ctx, h.data, h.store, h.funcs, h.log); err != nil {
 		return err
 	}
 	parallel := h.config.Parallel

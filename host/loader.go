@@ -20,8 +20,8 @@ type loader struct {
 	runtimes map[flow.PluginKind]flow.Runtime
 }
 
-func newLoader(ctx context.Context, data string, funcs *gofunc.Runtime, log *slog.Logger) (*loader, error) {
-	modules, err := wasm.New(ctx, wasm.Config{CacheDir: filepath.Join(data, "cache"), Logger: log})
+func newLoader(ctx context.Context, data string, seals wasm.Seals, funcs *gofunc.Runtime, log *slog.Logger) (*loader, error) {
+	modules, err := wasm.New(ctx, wasm.Config{CacheDir: filepath.Join(data, "cache"), Seals: seals, Logger: log})
 	if err != nil {
 		return nil, err
 	}

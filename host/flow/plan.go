@@ -106,6 +106,8 @@ type PlanPlugin struct {
 	Digest Digest `json:"digest,omitempty"`
 	// Grant is the effective grant; host paths in it are absolute.
 	Grant Grant `json:"grant,omitzero"`
+	// Fresh is true when no instance of a module serves two attempts, not even after a reset.
+	Fresh bool `json:"fresh,omitempty"`
 }
 
 // PlanSchedule is a frozen schedule.

@@ -6,7 +6,16 @@ package main
 import (
 	"github.com/uniflow-dev/uniflow/bench/guests/step"
 	uniflow "github.com/uniflow-dev/uniflow/sdk"
+	"github.com/uniflow-dev/uniflow/sdk/abi"
 )
+
+func init() {
+	uniflow.Warm(func() {
+		if answer, err := step.Of([]byte(`{"values":[1,2,3]}`)); err == nil {
+			_, _ = abi.Marshal(answer)
+		}
+	})
+}
 
 //go:wasmexport uniflow_abi_v1
 func marker() {}

@@ -27,6 +27,7 @@ type versionStep struct {
 	Kind   flow.PluginKind `json:"kind"`
 	Bytes  flow.Digest     `json:"bytes"`
 	Func   string          `json:"func"`
+	Fresh  bool            `json:"fresh,omitempty"`
 	Grants flow.Grant      `json:"grants"`
 }
 
@@ -43,7 +44,7 @@ func digest(p *flow.Plan) flow.Digest {
 		if plugin.Digest == "" && plugin.Kind != flow.KindFunc {
 			return ""
 		}
-		s.Kind, s.Bytes, s.Grants = plugin.Kind, plugin.Digest, plugin.Grant
+		s.Kind, s.Bytes, s.Grants, s.Fresh = plugin.Kind, plugin.Digest, plugin.Grant, plugin.Fresh
 		if plugin.Kind == flow.KindFunc {
 			s.Func = plugin.Path
 		}

@@ -70,6 +70,7 @@ func effective(layers ...flow.Limits) flow.Limits {
 		out.Output = last(out.Output, l.Output)
 		out.Log = last(out.Log, l.Log)
 		out.Artifacts = last(out.Artifacts, l.Artifacts)
+		out.Fuel = last(out.Fuel, l.Fuel)
 	}
 	return out
 }
@@ -89,8 +90,8 @@ func (b *builder) limits(at key, l flow.Limits) {
 			b.fail(flow.CodeOutOfRange, at.to(c.name), "", "%s is %s; it lies between %s and %s", c.name, c.value, c.min, c.max)
 		}
 	}
-	if l.Fuel != 0 {
-		b.unsupported(at.to("fuel"), "limits.fuel")
+	if l.Fuel < 0 {
+		b.fail(flow.CodeOutOfRange, at.to("fuel"), "leave it out for no budget", "fuel is %d; it is at least 1", l.Fuel)
 	}
 }
 

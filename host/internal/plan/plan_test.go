@@ -232,6 +232,7 @@ func TestDigestChangesWhenWhatRunsChanges(t *testing.T) {
 		"on":               changeStep("tell", func(s *flow.Step) { s.On = flow.OnAlways }),
 		"step retry":       changeStep("load", func(s *flow.Step) { s.Retry.Backoff = flow.Backoff{Min: time.Second, Max: time.Second} }),
 		"step timeout":     changeStep("load", func(s *flow.Step) { s.Timeout.Step = flow.Duration(time.Second) }),
+		"step fuel":        changeStep("load", func(s *flow.Step) { s.Limits.Fuel = 1_000_000 }),
 		"step limits":      changeStep("load", func(s *flow.Step) { s.Limits.Log = flow.KiB }),
 		"args":             changeStep("load", func(s *flow.Step) { s.Args = []string{"-v"} }),
 		"stdin":            changeStep("load", func(s *flow.Step) { s.Stdin = "x" }),
@@ -241,6 +242,7 @@ func TestDigestChangesWhenWhatRunsChanges(t *testing.T) {
 		"env":              changePlugin("clean", func(p *flow.Plugin) { p.Grant.Env["MODE"] = "slow" }),
 		"clock":            changePlugin("clean", func(p *flow.Plugin) { p.Grant.Clock = true }),
 		"random":           changePlugin("clean", func(p *flow.Plugin) { p.Grant.Random = true }),
+		"snapshot":         changePlugin("clean", func(p *flow.Plugin) { p.Snapshot = new(bool) }),
 		"limits of plugin": changePlugin("stats", func(p *flow.Plugin) { p.Limits.Output = 3 * flow.MiB }),
 	} {
 		if before, after := digests(t, edit); before == after || !after.Valid() {

@@ -114,7 +114,6 @@ error UF1107 pipelines.weather.steps.summarise.parallel: parallel is 65; it lies
 }
 
 func mistakesOfTables() []mistake {
-	yes := true
 	return []mistake{
 		{
 			"unknown pipeline", func(m *flow.Manifest, _ *Inputs) {
@@ -178,7 +177,6 @@ error UF1213 schedules.weather_evening.context.year: "year" is 1900; it must be 
 		{"not in this version", func(m *flow.Manifest, in *Inputs) {
 			m.Tenants = map[string]flow.Tenant{"acme": {}}
 			m.Defaults.Isolation = flow.IsolationWorker
-			m.Defaults.Limits.Fuel = 1
 			changePlugin("clean", func(p *flow.Plugin) {
 				p.Secrets = map[string]flow.SecretBinding{"KEY": {}}
 				p.Grant.HTTP, p.Grant.State, p.Grant.Event = []string{"https://x/*"}, true, true
@@ -186,7 +184,6 @@ error UF1213 schedules.weather_evening.context.year: "year" is 1900; it must be 
 			m.Plugins["score"] = flow.Plugin{Script: "score.py", Engine: "stats"}
 		}, `error UF1214 tenants.acme: tenants: not supported by this version | remove it, or wait for a version that has it
 error UF1214 defaults.isolation: isolation = "worker": not supported by this version | write isolation = "inline", or remove it
-error UF1214 defaults.limits.fuel: limits.fuel: not supported by this version | remove it, or wait for a version that has it
 error UF1214 plugins.clean.secrets.KEY: secrets of plugins: not supported by this version | remove it, or wait for a version that has it
 error UF1214 plugins.score.script: script plugins: not supported by this version | remove it, or wait for a version that has it
 error UF1214 plugins.clean.grant.http: grant.http: not supported by this version | remove it, or wait for a version that has it
@@ -207,13 +204,11 @@ warning UF1216 plugins.score: no step uses plugin "score" | use it in a step: pl
 			m.Host.Secrets = "dir:secrets"
 			m.Alerts = map[string]flow.Alert{"ops": {On: []string{"failed", "broken"}}}
 			m.Defaults.Timeout.Start = 1
-			changePlugin("clean", func(p *flow.Plugin) { p.Snapshot = &yes })(m, in)
 			change(func(p *flow.Pipeline) { p.Alerts = []string{"ops", "opps"}; p.Expect.By = "06:00" })(m, in)
 		}, `warning UF1218 defaults.timeout.start: timeout.start is not watched by this version | bound the age of slots with catchup.within
 error UF1108 alerts.ops.on.1: on cannot be "broken" | known: failed, recovered, late, silent
 warning UF1218 alerts.ops: alerts are not sent by this version | watch with ` + "`uniflow schedule health`" + `
 warning UF1218 host.secrets: secrets are not used by this version | 
-warning UF1218 plugins.clean.snapshot: instances are fresh for every attempt in this version, so snapshot changes nothing | 
 error UF1219 pipelines.weather.alerts.1: there is no alert "opps" | did you mean "ops"?
 warning UF1218 pipelines.weather.alerts: alerts are not sent by this version | watch with ` + "`uniflow schedule health`" + `
 warning UF1218 pipelines.weather.expect: expect is not watched by this version | watch with ` + "`uniflow schedule health`"},

@@ -110,6 +110,7 @@ func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key
 		frozen.Kind = flow.KindProcess
 	default:
 		frozen.Kind = flow.KindWasm
+		frozen.Fresh = declared.Snapshot != nil && !*declared.Snapshot
 	}
 	if file := declared.Wasm + declared.Process; file != "" {
 		found, ok := b.in.Resolved[file]

@@ -61,9 +61,6 @@ func (b *builder) refusePlugin(at key, p flow.Plugin) {
 	for _, name := range slices.Sorted(maps.Keys(p.Secrets)) {
 		b.unsupported(at.to("secrets", name), "secrets of plugins")
 	}
-	if p.Snapshot != nil {
-		b.warn(flow.CodeNoEffect, at.to("snapshot"), "", "instances are fresh for every attempt in this version, so snapshot changes nothing")
-	}
 }
 
 // grant checks a grant where it is written. Whether a mount's host side exists is for whoever opens it.

@@ -9,16 +9,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
-	"slices"
-	"strconv"
-	"time"
 
 	crypto "crypto/rand"
-
-	"github.com/tetratelabs/wazero"
-	wasys "github.com/tetratelabs/wazero/sys"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
@@ -37,13 +30,13 @@ type attempt struct {
 	host    flow.HostCalls
 	grant   flow.Grant
 	command bool
-	wasi    bool
+	plugin  string
 	log     *slog.Logger
-	stop    context.CancelCauseFunc // ends the guest
+	stop    context.CancelCauseFunc // ends the guest at its next look at the fuel; the first cause stands
+	guest   context.Context         //nolint:containedctx // what stop ends
 
 	document []byte // the run context
 	outputs  *abi.Attempt
-	memory   memory
 	out      *outFS
 	mounts   []mount
 	files    *openFiles
@@ -55,7 +48,14 @@ type attempt struct {
 	denied   bool // services are not to be had
 	response []byte
 	body     []byte
-	fault    *flow.Fault // why the host stopped the guest
+	fuel     tank
+
+	instance *instance
+	clock    virtualClock
+	random   io.Reader
+	limit    uint64 // bytes of memory
+	peak     uint64 // bytes of memory that were used
+	refused  bool   // more memory was asked for
 }
 
 // attemptKey is the one context key of this package: host functions are shared by all instances of a module and find
@@ -66,23 +66,23 @@ func withAttempt(ctx context.Context, a *attempt) context.Context {
 	return context.WithValue(ctx, attemptKey{}, a)
 }
 
-func newAttempt(ctx context.Context, m *session, grant flow.Grant, call flow.Call, host flow.HostCalls) (*attempt, error) {
+// attemptOf finds the attempt of a host function; instances are made under no other ctx.
+func attemptOf(ctx context.Context) *attempt {
+	return ctx.Value(attemptKey{}).(*attempt) //nolint:forcetypeassert // see above
+}
+
+func newAttempt(ctx context.Context, m *session, call flow.Call, host flow.HostCalls) (*attempt, error) {
 	a := &attempt{
-		ctx: ctx, call: call, host: host, grant: grant, log: m.log, wasi: m.engine.info.WASI,
+		ctx: ctx, call: call, host: host, grant: m.plugin.Grant, plugin: m.plugin.Name, log: m.log,
 		command: m.engine.info.Profile == ProfileCommand,
 		outputs: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),
-		memory:  memory{limit: uint64(orDefault(call.Limits.Memory, defaultMemory))},
+		limit:   uint64(orDefault(call.Limits.Memory, defaultMemory)),
+		clock:   virtualClock{start: call.Context.ScheduledAt},
 	}
-	if need := m.engine.info.MemoryMin; uint64(need) > a.memory.limit {
-		return nil, &flow.Fault{
-			Reason: flow.ReasonMemory, Message: fmt.Sprintf("the module needs %s of memory at its start; limits.memory is %s", need, flow.Size(a.memory.limit)),
-			Hint: "raise limits.memory of the step, or link the module with less initial memory",
-		}
+	if need := m.engine.info.MemoryMin; uint64(need) > a.limit {
+		return nil, a.tooLarge(need)
 	}
-	var err error
-	if a.document, err = json.Marshal(call.Context); err != nil {
-		return nil, fmt.Errorf("encode the run context: %w", err)
-	}
+	a.document = document(&call.Context)
 	if len(a.document) > abi.MaxContext {
 		return nil, &flow.Fault{
 			Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("the run context has %d bytes, at most %d are allowed", len(a.document), abi.MaxContext),
@@ -90,7 +90,7 @@ func newAttempt(ctx context.Context, m *session, grant flow.Grant, call flow.Cal
 		}
 	}
 	a.stdio()
-	if a.wasi {
+	if m.engine.info.WASI {
 		if err := a.mount(); err != nil {
 			a.close()
 			return nil, err
@@ -108,29 +108,32 @@ func orDefault(s, otherwise flow.Size) flow.Size {
 
 // stdio decides where the guest's text goes.
 func (a *attempt) stdio() {
-	a.stderr = &lineLog{log: a.hostLog}
+	a.stderr = &lineLog{log: a.hostLog, ended: a.ended}
 	if a.command && a.call.Stdout != string(abi.StdoutLog) {
 		a.stdout = &collector{limit: int(orDefault(a.call.Limits.Output, abi.MaxOutput)), full: func(limit int) {
-			a.halt(&flow.Fault{
+			a.stop(&flow.Fault{
 				Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("standard output exceeds %s, the limit of outputs", flow.Size(limit)),
 				Hint: "write large results to a file in /out, or set stdout = \"log\"",
 			})
 		}}
 		return
 	}
-	a.lines = &lineLog{log: a.hostLog}
+	a.lines = &lineLog{log: a.hostLog, ended: a.ended}
+}
+
+// standardOutput is where what the guest prints goes.
+func (a *attempt) standardOutput() io.Writer {
+	if a.lines != nil {
+		return a.lines
+	}
+	return a.stdout
 }
 
 // hostLog hands a line of standard output or error on.
 func (a *attempt) hostLog(level abi.Level, message string) { a.host.Log(flow.LogLevel(level), message) }
 
-// halt ends the guest at its next check; the first reason stands.
-func (a *attempt) halt(fault *flow.Fault) {
-	if a.fault == nil {
-		a.fault = fault
-		a.stop(fault)
-	}
-}
+// ended reports whether the guest has been stopped.
+func (a *attempt) ended() bool { return a.guest.Err() != nil }
 
 // flush ends the guest's last lines.
 func (a *attempt) flush() {
@@ -149,42 +152,21 @@ func (a *attempt) close() {
 }
 
 func (a *attempt) usage() flow.Usage {
-	return flow.Usage{Memory: flow.Size(a.memory.peak), HostCalls: a.calls}
+	return flow.Usage{Memory: flow.Size(a.peak), HostCalls: a.calls, Fuel: a.fuel.used()}
+}
+
+func (a *attempt) tooLarge(need flow.Size) *flow.Fault {
+	return &flow.Fault{
+		Reason: flow.ReasonMemory, Message: fmt.Sprintf("the module needs %s of memory at its start; limits.memory is %s", need, flow.Size(a.limit)),
+		Hint: "raise limits.memory of the step, or link the module with less initial memory",
+	}
 }
 
 func (a *attempt) outOfMemory() *flow.Fault {
 	return &flow.Fault{
-		Reason: flow.ReasonMemory, Message: fmt.Sprintf("the guest asked for more memory than limits.memory, %s, and ended", flow.Size(a.memory.limit)),
+		Reason: flow.ReasonMemory, Message: fmt.Sprintf("the guest asked for more memory than limits.memory, %s, and ended", flow.Size(a.limit)),
 		Hint: "raise limits.memory of the step or plugin", Usage: a.usage(),
 	}
-}
-
-// moduleConfig is what WASI shows to this instance.
-func (a *attempt) moduleConfig(guest context.Context) (wazero.ModuleConfig, error) {
-	c := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStderr(a.stderr)
-	if a.lines != nil {
-		c = c.WithStdout(a.lines)
-	} else {
-		c = c.WithStdout(a.stdout)
-	}
-	if !a.wasi {
-		return c, nil
-	}
-	if a.command {
-		stdin, err := a.stdin()
-		if err != nil {
-			return nil, err
-		}
-		c = c.WithStdin(bytes.NewReader(stdin))
-	}
-	c = c.WithArgs(append([]string{a.call.Context.Step}, a.call.Args...)...)
-	for _, name := range slices.Sorted(maps.Keys(a.grant.Env)) {
-		c = c.WithEnv(name, a.grant.Env[name])
-	}
-	run := &a.call.Context
-	c = c.WithEnv(abi.EnvRunID, string(run.RunID)).WithEnv(abi.EnvStep, run.Step).WithEnv(abi.EnvAttempt, strconv.Itoa(run.Attempt)).
-		WithEnv(abi.EnvDeadline, run.Deadline.UTC().Format(time.RFC3339Nano))
-	return a.ambient(guest, c).WithFSConfig(a.fsConfig()), nil
 }
 
 // stdin is the run context, or what the step puts in its place.
@@ -202,22 +184,18 @@ func (a *attempt) stdin() ([]byte, error) {
 	return a.call.Stdin, nil
 }
 
-// ambient gives the guest time and randomness: real ones by grant, else ones that depend on the attempt only.
-func (a *attempt) ambient(guest context.Context, c wazero.ModuleConfig) wazero.ModuleConfig {
-	clock := &virtualClock{start: a.call.Context.ScheduledAt}
-	c = c.WithNanosleep(func(ns int64) {
-		sleep(a.ctx, guest, time.Duration(ns))
-		clock.advance(time.Duration(ns))
-	})
-	if a.grant.Clock {
-		c = c.WithSysWalltime().WithSysNanotime()
-	} else {
-		c = c.WithWalltime(clock.walltime, wasys.ClockResolution(time.Microsecond)).WithNanotime(clock.nanotime, wasys.ClockResolution(time.Microsecond))
+// bounded keeps one reading of randomness short.
+func (a *attempt) bounded(source io.Reader) io.Reader { return &random{source: source, ended: a.ended} }
+
+// randomness is what the guest reads; a source is made when it first does.
+func (a *attempt) randomness() io.Reader {
+	if a.random == nil {
+		a.random = a.bounded(crypto.Reader)
+		if !a.grant.Random {
+			a.random = a.bounded(rand.NewChaCha8(a.seed()))
+		}
 	}
-	if a.grant.Random {
-		return c.WithRandSource(crypto.Reader)
-	}
-	return c.WithRandSource(rand.NewChaCha8(a.seed()))
+	return a.random
 }
 
 // seed depends on the attempt, so that a second look at it sees the same, and a retry does not.

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"context"
+	"io"
 	"math"
 	"time"
 )
@@ -12,6 +13,7 @@ import (
 type virtualClock struct {
 	start   time.Time
 	elapsed time.Duration
+	base    time.Duration // what the guest's initialisation took of the steady time, which goes on from there
 }
 
 func (c *virtualClock) advance(d time.Duration) {
@@ -28,11 +30,33 @@ func (c *virtualClock) walltime() (sec int64, nsec int32) {
 
 func (c *virtualClock) nanotime() int64 {
 	c.advance(time.Microsecond)
-	return int64(c.elapsed)
+	return int64(c.base + c.elapsed)
+}
+
+// random bounds how long one reading of randomness takes: the guest names the size.
+type random struct {
+	source io.Reader
+	ended  func() bool
+}
+
+// randomPiece is how many bytes are read between two looks at whether the guest has been stopped.
+const randomPiece = 64 << 10
+
+// Read implements io.Reader.
+func (r *random) Read(p []byte) (int, error) {
+	if r.ended() {
+		return 0, errStopped
+	}
+	return r.source.Read(p[:min(len(p), randomPiece)])
 }
 
 // sleep waits for d, or until the attempt or the guest ends.
-func sleep(attempt, guest context.Context, d time.Duration) {
+func (a *attempt) sleep(d time.Duration) {
+	wait(a.ctx, a.guest, d)
+	a.clock.advance(d)
+}
+
+func wait(attempt, guest context.Context, d time.Duration) {
 	if d <= 0 {
 		return
 	}

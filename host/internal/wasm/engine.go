@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -20,9 +23,13 @@ type engine struct {
 	runtime  wazero.Runtime
 	cache    wazero.CompilationCache
 	compiled wazero.CompiledModule
+	globals  []string // the exported names of all mutable globals
+
+	mu    sync.Mutex
+	pools map[poolKey]*pool
 }
 
-// newEngine compiles a module that Inspect has passed. Where dir holds a file that cannot be used, it is emptied and the
+// newEngine compiles a module as the rewriting has left it. Where dir holds a file that cannot be used, it is emptied and the
 // module compiled once more.
 func newEngine(ctx context.Context, b []byte, info *Info, dir string) (*engine, error) {
 	e, err := compile(ctx, b, info, dir)
@@ -54,7 +61,7 @@ func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, 
 			e = nil
 		}
 	}()
-	e = &engine{info: info, cache: wazero.NewCompilationCache()}
+	e = &engine{info: info, cache: wazero.NewCompilationCache(), pools: map[poolKey]*pool{}}
 	if dir != "" {
 		e.cache, err = wazero.NewCompilationCacheWithDir(dir)
 		if err != nil {
@@ -65,7 +72,6 @@ func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, 
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
 		WithCoreFeatures(api.CoreFeaturesV2).
 		WithCompilationCache(e.cache).
-		WithCloseOnContextDone(true).
 		WithMemoryLimitPages(binary.MaxPages).
 		WithDebugInfoEnabled(false)) // DWARF is the guest's and may be hostile
 	if e.compiled, err = e.runtime.CompileModule(ctx, b); err != nil {
@@ -76,6 +82,11 @@ func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, 
 
 // imports instantiates what the module may import.
 func (e *engine) imports(ctx context.Context) error {
+	_, err := e.runtime.NewHostModuleBuilder(binary.TickModule).NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(tick), nil, nil).Export(binary.TickName).Instantiate(ctx)
+	if err != nil {
+		return fmt.Errorf("instantiate the meter: %w", err)
+	}
 	if e.info.usesABI {
 		builder := e.runtime.NewHostModuleBuilder(abiModule)
 		for _, f := range abiFunctions() {
@@ -90,17 +101,48 @@ func (e *engine) imports(ctx context.Context) error {
 		wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(builder)
 		// The engine's own grows the table of descriptors to any number that the guest names: 16 GiB for one call.
 		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(renumber), i32s(2), i32s(1)).Export("fd_renumber")
-		if _, err := builder.Instantiate(ctx); err != nil {
+		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(setFlags), i32s(2), i32s(1)).Export("fd_fdstat_set_flags")
+		if _, err := builder.Instantiate(experimental.WithFunctionListenerFactory(ctx, touching{})); err != nil {
 			return fmt.Errorf("instantiate WASI: %w", err)
 		}
 	}
 	return nil
 }
 
+// touching notes calls of the functions of WASI that may change what the engine keeps of an instance, its descriptors.
+type touching struct{}
+
+// NewFunctionListener implements experimental.FunctionListenerFactory.
+func (touching) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
+	stateless := []string{
+		"args_get", "args_sizes_get", "environ_get", "environ_sizes_get", "clock_res_get", "clock_time_get", "random_get",
+		"sched_yield", "proc_exit", "poll_oneoff", "fd_write", "fd_prestat_get", "fd_prestat_dir_name", "fd_renumber", "fd_fdstat_set_flags",
+	}
+	if slices.Contains(stateless, f.Name()) {
+		return nil
+	}
+	streams := f.Name() == "fd_fdstat_get" // of standard streams it only reads, and programs begin by it
+	return experimental.FunctionListenerFunc(func(ctx context.Context, _ api.Module, _ api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
+		if !streams || api.DecodeU32(params[0]) > 2 {
+			attemptOf(ctx).instance.touched = true
+		}
+	})
+}
+
+const notSupported = 58 // an errno of WASI preview 1
+
 // renumber refuses; programs for wasip1 do without.
-func renumber(_ context.Context, _ api.Module, stack []uint64) {
-	const notSupported = 58 // of WASI preview 1
-	stack[0] = notSupported
+func renumber(_ context.Context, _ api.Module, stack []uint64) { stack[0] = notSupported }
+
+// setFlags accepts that nothing blocks, which is so whatever the guest asks for: programs in Go begin by it. It keeps
+// nothing, so that instances stay alike.
+func setFlags(_ context.Context, _ api.Module, stack []uint64) {
+	const nonblock = 1 << 2 // of fdflags
+	errno := uint64(0)
+	if api.DecodeU32(stack[1])&^nonblock != 0 {
+		errno = notSupported
+	}
+	stack[0] = errno
 }
 
 func i32s(n int) []api.ValueType {
@@ -112,6 +154,9 @@ func i32s(n int) []api.ValueType {
 }
 
 func (e *engine) close(ctx context.Context) error {
+	for _, p := range e.pools {
+		p.close()
+	}
 	var err error
 	if e.runtime != nil {
 		err = e.runtime.Close(ctx)

@@ -45,12 +45,13 @@ func abiFunctions() []abiFunction {
 type params struct {
 	memory api.Memory
 	stack  []uint64
+	fuel   *tank
 }
 
 func (p params) u32(i int) uint32 { return api.DecodeU32(p.stack[i]) }
 
 // slice returns the guest's memory at the pointer in parameter i with the length in parameter i+1, as a view that is
-// good until the guest goes on. Bounds are checked in 64 bits.
+// good until the guest goes on, and charges for it. Bounds are checked in 64 bits.
 func (p params) slice(i int) ([]byte, bool) {
 	return p.view(p.u32(i), p.u32(i+1))
 }
@@ -59,6 +60,7 @@ func (p params) view(offset, size uint32) ([]byte, bool) {
 	if p.memory == nil || uint64(offset)+uint64(size) > uint64(p.memory.Size()) {
 		return nil, false
 	}
+	p.fuel.charge(int64(size >> byteShift))
 	return p.memory.Read(offset, size)
 }
 
@@ -76,11 +78,15 @@ func (p params) copyOut(from []byte) int32 {
 	return int32(min(n, math.MaxInt32))
 }
 
-// begin finds the attempt of a call and counts it; quota is true when it has made too many.
+// begin finds the attempt of a call, counts it and charges for it; quota is true when it has made too many. A guest that
+// has been stopped does not come back.
 func begin(ctx context.Context, m api.Module, stack []uint64) (a *attempt, p params, quota bool) {
-	a, _ = ctx.Value(attemptKey{}).(*attempt) // the module's instances are made under no other ctx
+	look(ctx)
+	a = attemptOf(ctx)
 	a.calls++
-	return a, params{memory: m.Memory(), stack: stack}, a.calls > maxCalls
+	a.fuel.connect(m)
+	a.fuel.charge(callFuel)
+	return a, params{memory: m.Memory(), stack: stack, fuel: &a.fuel}, a.calls > maxCalls
 }
 
 // answering wraps a function whose result is a count or a negative errno.

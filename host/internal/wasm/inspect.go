@@ -42,6 +42,8 @@ type Info struct {
 	Producers       []binary.Producer `json:"producers,omitempty"`
 
 	usesABI bool
+	// resettable is true when an instance can be put back into its first state.
+	resettable bool
 }
 
 // Import is something that the module needs. Refused says why the host cannot serve it; it is empty when it can.
@@ -72,12 +74,11 @@ func inspect(b []byte) (*binary.Module, *Info, error) {
 		return nil, nil, err
 	}
 	m, err := binary.Decode(b)
+	if err == nil {
+		err = m.Rewritable(rewriting)
+	}
 	if err != nil {
-		code, hint := flow.CodeMalformed, "build the plugin again, or download it again"
-		if found, ok := errors.AsType[*binary.Error](err); ok && found.Limit {
-			code, hint = flow.CodeModuleLimit, "strip debug information, or split the plugin"
-		}
-		return nil, nil, &flow.Error{Code: code, Message: "not a module that can be loaded", Err: err, Hint: hint}
+		return nil, nil, refused(err)
 	}
 	info := &Info{Digest: flow.DigestOf(b), Size: flow.Size(len(b)), Producers: m.Producers()}
 	info.imports(m)
@@ -89,7 +90,23 @@ func inspect(b []byte) (*binary.Module, *Info, error) {
 			info.MemoryMax = flow.Size(*m.Memory.Max) << 16
 		}
 	}
+	info.resettable = info.Profile == ProfileReactor && m.Resettable() == ""
 	return m, info, info.check()
+}
+
+// rewriting is what is done to each module beside the metering.
+var rewriting = binary.Options{MaxTableEntries: binary.MaxTableSize, MaxMemoryPages: maxPages} //nolint:gochecknoglobals // constant
+
+// maxPages keeps every size and result below 2^31.
+const maxPages = 1<<15 - 1
+
+// refused turns an error of package binary into one for people.
+func refused(err error) error {
+	code, hint := flow.CodeMalformed, "build the plugin again, or download it again"
+	if found, ok := errors.AsType[*binary.Error](err); ok && found.Limit {
+		code, hint = flow.CodeModuleLimit, "strip debug information, or split the plugin"
+	}
+	return &flow.Error{Code: code, Message: "not a module that can be loaded", Err: err, Hint: hint}
 }
 
 // checkFormat tells the files apart that are no module.
@@ -229,7 +246,7 @@ func (i *Info) checkEntry() error {
 	fail := func(message string) error {
 		return &flow.Error{Code: flow.CodeNoEntry, Message: message, Hint: "see uniflow explain " + string(flow.CodeNoEntry)}
 	}
-	entries := map[string]string{entryStart: voidSignature, entryInitialize: voidSignature, abi.MarkerExport: voidSignature}
+	entries := map[string]string{entryStart: voidSignature, entryInitialize: voidSignature, abi.MarkerExport: voidSignature, abi.WarmExport: voidSignature, abi.ReseedExport: voidSignature}
 	for _, e := range i.Exports {
 		if want, special := entries[e.Name]; special && e.Kind == "func" && e.Signature != want {
 			return fail(fmt.Sprintf("export %s has the signature %s, expected %s", e.Name, e.Signature, want))

@@ -1,6 +1,9 @@
 package wasm
 
-import "github.com/tetratelabs/wazero/experimental"
+import (
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+)
 
 // memory bounds the linear memory of one instance. A growth over the limit is refused, which the guest sees as -1; that
 // it was refused tells an exhausted guest from any other that ends badly.
@@ -33,6 +36,16 @@ func (m *memory) Reallocate(size uint64) []byte {
 	m.bytes = m.bytes[:size]
 	m.peak = max(m.peak, size)
 	return m.bytes
+}
+
+// fit grows the memory to a size that an instance had after its initialisation.
+func (m *memory) fit(size int, instance api.Module) bool {
+	const page = 64 << 10
+	if missing := size - len(m.bytes); missing > 0 {
+		_, ok := instance.Memory().Grow(uint32(missing / page)) //nolint:gosec // at most 2^16
+		return ok
+	}
+	return size == len(m.bytes)
 }
 
 // Free implements experimental.LinearMemory.

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -22,6 +19,7 @@ import (
 type module struct {
 	runtime *Runtime
 	plugin  flow.PlanPlugin
+	grant   flow.Digest
 }
 
 // Call implements flow.Module.
@@ -29,6 +27,8 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	if fault := flow.EndFault(ctx); fault != nil {
 		return flow.Result{}, fault
 	}
+	ctx, leave := m.runtime.enter(ctx)
+	defer leave()
 	e, release, err := m.runtime.acquire(ctx, m.plugin)
 	if fault := flow.EndFault(ctx); err != nil && fault != nil {
 		return flow.Result{}, fault
@@ -36,30 +36,44 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	if err != nil {
 		return flow.Result{}, &flow.Fault{Reason: flow.ReasonInvalid, Message: err.Error(), Err: err}
 	}
-	defer release()
-	s := &session{engine: e, log: m.runtime.config.Logger}
-	return s.call(ctx, m.plugin.Grant, call, host)
+	s := &session{engine: e, plugin: &m.plugin, log: m.runtime.config.Logger}
+	if len(call.Args) == 0 { // arguments are part of the state
+		s.pool = e.pool(poolKey{call.Context.Tenant, m.plugin.Name, m.grant}, &m.plugin)
+	}
+	result, err := s.call(ctx, call, host)
+	if s.after == nil {
+		release()
+		return result, err
+	}
+	m.runtime.work.Go(func() {
+		defer release()
+		s.after()
+	})
+	return result, err
 }
 
 // session is one attempt of a compiled module.
 type session struct {
 	engine *engine
+	plugin *flow.PlanPlugin
+	pool   *pool // nil when the instance is for this attempt alone
 	log    *slog.Logger
+	after  func() // what is left to do when the result is known
 }
 
-func (m *session) call(ctx context.Context, grant flow.Grant, call flow.Call, host flow.HostCalls) (flow.Result, error) {
+func (m *session) call(ctx context.Context, call flow.Call, host flow.HostCalls) (flow.Result, error) {
 	entry, err := m.entry(call)
 	if err != nil {
 		return flow.Result{}, err
 	}
-	a, err := newAttempt(ctx, m, grant, call, host)
+	a, err := newAttempt(ctx, m, call, host)
 	if err != nil {
 		return flow.Result{}, err
 	}
 	defer a.close()
 	guest, stop := guestContext(ctx, call.Grace.Std())
 	defer stop(nil)
-	a.stop = stop
+	a.guest, a.stop = guest, stop
 	ret, err := m.run(guest, a, entry)
 	a.flush()
 	return m.settle(ctx, a, ret, err)
@@ -80,8 +94,10 @@ func (m *session) entry(call flow.Call) (string, error) {
 	if name == "" {
 		name = abi.DefaultEntry
 	}
-	if slices.Contains(m.engine.info.Functions, name) {
-		return name, nil
+	for _, f := range m.engine.info.Functions {
+		if f == name {
+			return name, nil
+		}
 	}
 	return "", &flow.Fault{
 		Reason: flow.ReasonInvalid, Message: fmt.Sprintf("the plugin has no function %.100q", name),
@@ -123,32 +139,44 @@ func guestContext(ctx context.Context, grace time.Duration) (guest context.Conte
 	}
 }
 
-// run gives the attempt a fresh instance and calls the entry.
-func (m *session) run(guest context.Context, a *attempt, entry string) (ret int32, err error) {
-	guest = experimental.WithMemoryAllocator(withAttempt(guest, a), &a.memory)
-	config, err := a.moduleConfig(guest)
-	if err != nil {
-		return 0, err
-	}
+// run calls the entry of an instance in its first state.
+func (m *session) run(guest context.Context, a *attempt, entry string) (int32, error) {
+	guest = withAttempt(guest, a)
 	a.denied = true // until the entry: initialisation has no services
-	instance, err := m.engine.runtime.InstantiateModule(guest, m.engine.compiled, config)
+	in, err := m.take(guest, a)
 	if err != nil {
 		return 0, err
-	}
-	defer instance.Close(context.WithoutCancel(guest))
-	if m.engine.info.Profile == ProfileReactor {
-		if f := instance.ExportedFunction(entryInitialize); f != nil {
-			if _, err := f.Call(guest); err != nil {
-				return 0, err
-			}
-		}
 	}
 	a.denied = false
-	results, err := instance.ExportedFunction(entry).Call(guest)
-	if err == nil && len(results) == 1 {
-		ret = api.DecodeI32(results[0])
+	a.fuel.restart(a.call.Limits.Fuel)
+	ret, err := in.call(guest, entry)
+	in.left(a)
+	if err == nil && m.pool != nil && m.pool.give(in) {
+		m.after = m.pool.tidy
+	} else {
+		in.close()
 	}
 	return ret, err
+}
+
+// take returns an instance that has been initialised.
+func (m *session) take(guest context.Context, a *attempt) (*instance, error) {
+	if m.pool != nil {
+		return m.pool.take(guest, a)
+	}
+	in, err := m.engine.instantiate(guest, a)
+	if err != nil {
+		return nil, err
+	}
+	if m.engine.info.Profile != ProfileReactor || m.engine.info.export(entryInitialize) == nil {
+		return in, nil
+	}
+	if _, err := in.call(guest, entryInitialize); err != nil {
+		in.left(a)
+		in.close()
+		return nil, err
+	}
+	return in, nil
 }
 
 // settle turns the end of the guest into a result or a fault. The end of ctx outweighs a stop by the host, and that what
@@ -158,15 +186,15 @@ func (m *session) settle(ctx context.Context, a *attempt, ret int32, err error) 
 		fault.Usage = a.usage()
 		return flow.Result{}, fault
 	}
-	if a.fault != nil {
-		a.fault.Usage = a.usage()
-		return flow.Result{}, a.fault
+	if fault, ok := errors.AsType[*flow.Fault](context.Cause(a.guest)); ok {
+		fault.Usage = a.usage()
+		return flow.Result{}, fault
 	}
 	code, exited := exitCode(err)
 	if err != nil && !exited {
 		return flow.Result{}, m.broken(a, err)
 	}
-	if code != 0 && a.memory.refused {
+	if code != 0 && a.refused {
 		return flow.Result{}, a.outOfMemory()
 	}
 	var verdict abi.Verdict
@@ -214,7 +242,7 @@ func (m *session) broken(a *attempt, err error) error {
 	}
 	fault := trapFault(err)
 	switch {
-	case a.memory.refused && fault.Reason == flow.ReasonTrap:
+	case a.refused && fault.Reason == flow.ReasonTrap:
 		return a.outOfMemory()
 	case fault.Reason == flow.ReasonInternal:
 		m.log.Error("fault of the engine", slog.String("run", string(a.call.Context.RunID)), slog.String("step", a.call.Context.Step), slog.Any("err", err))

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/tetratelabs/wazero"
 	wasys "github.com/tetratelabs/wazero/experimental/sys"
 	"github.com/tetratelabs/wazero/experimental/sysfs"
 
@@ -44,9 +43,7 @@ func (a *attempt) mount() error {
 	for _, dir := range slices.Sorted(maps.Keys(single)) {
 		a.addReadOnly(dir, single[dir], single[dir].close)
 	}
-	if given := a.artifactsIn(); len(given.refs) > 0 {
-		a.addReadOnly(dirIn, given, nil)
-	}
+	a.addReadOnly(dirIn, a.artifactsIn(), nil)
 	a.out = newOutFS(int64(orDefault(a.call.Limits.Artifacts, defaultArtifacts)), a.files)
 	a.mounts = append(a.mounts, mount{path: dirOut, fs: a.out})
 	return nil
@@ -92,14 +89,6 @@ func (a *attempt) mountHost(guest, host string, single map[string]*onlyFS) error
 func (a *attempt) addReadOnly(guest string, f fs.FS, closeFS func() error) {
 	bounded := countedFS{FS: f, open: a.files}
 	a.mounts = append(a.mounts, mount{path: guest, fs: &sysfs.ReadFS{FS: &sysfs.AdaptFS{FS: bounded}}, close: closeFS})
-}
-
-func (a *attempt) fsConfig() wazero.FSConfig {
-	c := wazero.NewFSConfig()
-	for _, m := range a.mounts {
-		c = c.(sysfs.FSConfig).WithSysFSMount(m.fs, m.path) //nolint:forcetypeassert // the engine promises it
-	}
-	return c
 }
 
 // rootFS shows regular files and folders below a root; symbolic links are followed inside of it only, and anything else

@@ -39,6 +39,7 @@ func (c *collector) bytes() []byte { return c.buf.Bytes() }
 // lineLog turns a stream of bytes into log lines. A line is cut at abi.MaxMessage bytes; the rest of it is dropped.
 type lineLog struct {
 	log       func(level abi.Level, message string)
+	ended     func() bool // whether the guest has been stopped
 	buf       []byte
 	last      string // the last line that is not blank
 	panicLine string // the line by which a runtime of a language says that it panics
@@ -48,6 +49,9 @@ type lineLog struct {
 func (l *lineLog) Write(p []byte) (int, error) {
 	n := len(p)
 	for {
+		if l.ended() { // one call may write any number of lines
+			return 0, errStopped
+		}
 		line, rest, ended := bytes.Cut(p, []byte("\n"))
 		room := abi.MaxMessage - len(l.buf)
 		l.buf = append(l.buf, line[:min(len(line), room)]...)

@@ -2,8 +2,9 @@
 // executing it, compiles it once per digest, and gives each attempt a fresh instance with the imports of the host ABI
 // and of WASI preview 1, no more than the plugin is granted.
 //
-// It must not know the services, the ledger or the other runtimes. A guest is stopped at loop headers and host calls; one
-// that recurses without a loop is not stopped yet.
+// It must not know the services, the ledger or the other runtimes. The engine sees only what package binary has written:
+// a guest counts its work, and calls the host after each slice of it, where it is stopped when its time, its fuel or the
+// host is at an end.
 package wasm
 
 import (
@@ -26,6 +27,11 @@ type Config struct {
 	// CacheDir keeps compiled modules between starts; machine code is loaded from it, so nobody but the host may write
 	// there. It is created with mode 0700. Defaults to none: every start compiles anew.
 	CacheDir string
+	// Seals remembers what was compiled, so that a file of the cache that somebody else wrote is not loaded. Defaults to
+	// trust, for a folder that is nobody else's.
+	Seals Seals
+	// MaxCache bounds the cache, in bytes; what was used longest ago makes room. Defaults to 1 GiB.
+	MaxCache int64
 	// MaxModules bounds the compiled modules in memory; the one that was idle longest makes room, and is compiled or read
 	// from the cache again when it is called. Defaults to 64.
 	MaxModules int
@@ -41,7 +47,8 @@ type Runtime struct {
 	engines map[flow.Digest]*loading
 	clock   int64 // counts uses, for their order
 	closed  bool
-	work    sync.WaitGroup
+	calls   map[*context.CancelCauseFunc]struct{} // ends what runs
+	work    sync.WaitGroup                        // compilations and calls
 }
 
 var _ flow.Runtime = (*Runtime)(nil)
@@ -64,12 +71,15 @@ func New(_ context.Context, c Config) (*Runtime, error) {
 	if c.MaxModules <= 0 {
 		c.MaxModules = 64
 	}
+	if c.MaxCache <= 0 {
+		c.MaxCache = 1 << 30
+	}
 	if c.CacheDir != "" {
 		if err := privateDir(c.CacheDir); err != nil {
 			return nil, &flow.Error{Code: flow.CodeModuleCache, Op: "open the cache of compiled modules", Err: err, Hint: "see that the data folder can be written"}
 		}
 	}
-	return &Runtime{config: c, engines: map[flow.Digest]*loading{}}, nil
+	return &Runtime{config: c, engines: map[flow.Digest]*loading{}, calls: map[*context.CancelCauseFunc]struct{}{}}, nil
 }
 
 func privateDir(dir string) error {
@@ -87,7 +97,7 @@ func (r *Runtime) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, err
 		return nil, err
 	}
 	release()
-	return &module{runtime: r, plugin: p}, nil
+	return &module{runtime: r, plugin: p, grant: grantDigest(p.Grant)}, nil
 }
 
 // acquire returns the compiled module of the plugin, which stays until it is released.
@@ -198,15 +208,40 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 			Hint: "build again to take the new bytes over (uniflow build), or restore the file",
 		}
 	}
-	m, info, err := inspect(b)
+	c := &cache{dir: r.config.CacheDir, seals: r.config.Seals, limit: r.config.MaxCache, log: r.config.Logger}
+	checked := c.checking(p.Digest) // meanwhile, since both take some milliseconds
+	rewritten, info, done, err := rewrite(b)
+	entry := <-checked
+	if err == nil {
+		err = entry.err
+	}
 	if err != nil {
 		return nil, err
 	}
-	dir := ""
-	if r.config.CacheDir != "" {
-		dir = filepath.Join(r.config.CacheDir, p.Digest.Hex())
+	e, err := newEngine(context.Background(), rewritten, info, entry.dir)
+	if err != nil {
+		return nil, err
 	}
-	return newEngine(context.Background(), m.ClampTables(b), info, dir)
+	e.globals = done.Globals
+	if entry.dir != "" && !entry.kept {
+		c.keep(context.Background(), entry.dir)
+	}
+	return e, nil
+}
+
+// rewrite checks a module and writes it anew, as the engine gets it.
+func rewrite(b []byte) ([]byte, *Info, binary.RewriteInfo, error) {
+	m, info, err := inspect(b)
+	if err != nil {
+		return nil, nil, binary.RewriteInfo{}, err
+	}
+	options := rewriting
+	options.ExportGlobals = info.resettable
+	rewritten, done, err := m.Rewrite(options)
+	if err != nil {
+		return nil, nil, done, refused(err)
+	}
+	return rewritten, info, done, nil
 }
 
 // readModule returns the bytes of a module's file. The error names the file without its folders, which are the host's.
@@ -245,10 +280,38 @@ func pathless(err error) error {
 	return err
 }
 
-// Close implements flow.Runtime: it waits for compilations under way and frees all modules; calls under way fail.
+// enter returns the ctx of a call, which Close ends too. The call ends with leave.
+func (r *Runtime) enter(ctx context.Context) (_ context.Context, leave func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		cancel(errClosed())
+		return ctx, func() {}
+	}
+	r.work.Add(1)
+	r.calls[&cancel] = struct{}{}
+	return ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.calls, &cancel)
+		cancel(nil)
+		r.work.Done()
+	}
+}
+
+func errClosed() *flow.Fault {
+	return &flow.Fault{Reason: flow.ReasonStop, Message: "the host stopped while the step ran"}
+}
+
+// Close implements flow.Runtime: it ends calls under way, each after its grace, waits for them and for compilations, and
+// frees all modules.
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
+	for cancel := range r.calls {
+		(*cancel)(errClosed())
+	}
 	r.mu.Unlock()
 	r.work.Wait()
 	r.mu.Lock()

@@ -206,3 +206,20 @@ func TestAFullDiskSpoilsNothing(t *testing.T) {
 	kept++
 	check()
 }
+
+// A ledger of an earlier form is brought up to date by its first writer; a reader says what to do.
+func TestAnEarlierFormIsBroughtUpToDate(t *testing.T) {
+	t.Parallel()
+	path := filled(t)
+	execute(t, path, "DROP TABLE artifacts; DROP TABLE seals; DELETE FROM goose_db_version WHERE version_id > 1")
+	if _, err := Open(t.Context(), Config{Path: path, ReadOnly: true}); flow.CodeOf(err) != flow.CodeLedgerNewer || !strings.Contains(err.Error(), "form 1") {
+		t.Errorf("a reader: %v", err)
+	}
+	s := open(t, filepath.Dir(path), "again")
+	if err := s.PutSeal(t.Context(), "module", flow.DigestOf(nil)); err != nil {
+		t.Error(err)
+	}
+	if lines, err := s.Logs(t.Context(), flow.LogQuery{Run: "R"}); err != nil || len(lines) != 500 {
+		t.Errorf("%d lines, %v", len(lines), err)
+	}
+}

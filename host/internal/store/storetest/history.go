@@ -284,6 +284,20 @@ func testArtifacts(f *fixture) {
 	known()
 }
 
+func testSeals(f *fixture) {
+	if _, err := f.Seal(f.ctx, "a"); !errors.Is(err, flow.ErrNotFound) {
+		f.Fatalf("an unknown seal: %v", err)
+	}
+	for _, content := range []string{"one", "two"} {
+		f.must(f.PutSeal(f.ctx, "a", flow.DigestOf([]byte(content))))
+	}
+	f.must(f.PutSeal(f.ctx, "b", flow.DigestOf([]byte("three"))))
+	f.reopen("boot-2")
+	if d, err := f.Seal(f.ctx, "a"); err != nil || d != flow.DigestOf([]byte("two")) {
+		f.Fatalf("got %s, %v", d, err)
+	}
+}
+
 func testTenants(f *fixture) {
 	f.offer(manual(), flow.OfferStarted)
 	other := manual()

@@ -41,6 +41,8 @@ type Ledger interface {
 	Refers(ctx context.Context, tenant string, d flow.Digest) (bool, error)
 	RunRefers(ctx context.Context, run flow.RunID, d flow.Digest) (bool, error)
 	OldestOpen(ctx context.Context) (time.Time, error)
+	PutSeal(ctx context.Context, name string, d flow.Digest) error
+	Seal(ctx context.Context, name string) (flow.Digest, error)
 	Prune(ctx context.Context, tenant, pipeline string, keep flow.Keep, now time.Time) (int, error)
 	Changed() <-chan struct{}
 	Close() error
@@ -81,6 +83,7 @@ func Run(t *testing.T, open Open) {
 		"ASchedulesPastSurvivesUntilItIsRewritten": testSchedules,
 		"PlansAndVersionsAreKept":                  testPlans,
 		"ArtifactsAreKnownWhileARunRefersToThem":   testArtifacts,
+		"SealsAreKept":                             testSeals,
 		"HistoryIsBounded":                         testPrune,
 		"TenantsAreApart":                          testTenants,
 		"AReaderWorksBesideAWriter":                testReader,

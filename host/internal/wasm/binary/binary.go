@@ -1,5 +1,6 @@
 // Package binary reads the bytes of a Wasm module without executing them: what it imports, exports and says of itself,
-// and whether every count in it can be true. A module that passes can be handed to a compiler that trusts counts.
+// and whether every count, index and opcode in it can be true. It writes a module anew so that its work is counted and
+// can be stopped; an engine that trusts what it is given sees nothing but what was written here.
 //
 // It turns bytes into values and imports the standard library only; it must not know the engine.
 package binary
@@ -29,6 +30,8 @@ const (
 	MaxData       = 100_000   // data segments
 	MaxBody       = 7_654_321 // bytes of a function body, the bound of browsers
 	MaxLocals     = 50_000    // locals of a function
+	MaxNesting    = 10_000    // blocks in one another; compilers of big switches and Go nest one for each case
+	MaxLoops      = 1_000     // loops in one another; the engine's work grows with the square of it
 	MaxCustoms    = 1_000     // custom sections
 	MaxNames      = 1_000_000 // entries of the name section
 	MaxName       = 100_000   // bytes of one name
@@ -48,14 +51,29 @@ type Module struct {
 	Start   *uint32
 	Customs []Custom
 
-	imported [4]int // imports by Kind
-	tables   int
-	globals  int
-	bodies   int
-	datas    int
-	declared *uint32 // data segments by the data count section
+	bytes      []byte
+	imported   [4]int // imports by Kind
+	tables     int
+	globals    int
+	ownGlobals []globalType
+	elements   int
+	bodies     []body
+	datas      int
+	declared   *uint32 // data segments by the data count section
+	sections   []section
+	usesData   bool   // an instruction names a data segment
+	shifts     string // an instruction that changes tables or segments, or nothing
+}
 
-	tableSection [2]int // where the table section begins and ends
+// functions returns the number of functions, imported ones included.
+func (m *Module) functions() int { return m.imported[KindFunc] + len(m.Functions) }
+
+// memories returns the number of memories, imported ones included.
+func (m *Module) memories() int {
+	if m.Memory != nil {
+		return m.imported[KindMemory] + 1
+	}
+	return m.imported[KindMemory]
 }
 
 // ValueType is the type of a parameter, local or global.
@@ -82,8 +100,11 @@ func (v ValueType) String() string {
 	return fmt.Sprintf("0x%02x", byte(v))
 }
 
-// I32 is the only type that the functions of the host ABI use.
-const I32 ValueType = 0x7f
+// I32 is the only type that the functions of the host ABI use, I64 that of fuel.
+const (
+	I32 ValueType = 0x7f
+	I64 ValueType = 0x7e
+)
 
 // FuncType is the signature of a function.
 type FuncType struct {
@@ -220,8 +241,9 @@ func FormatOf(b []byte) Format {
 	return FormatVersion
 }
 
-// Decode reads the sections of a module. The error is an *Error. What it allocates is bounded by a small multiple of
-// len(b), and by the bounds of this package.
+// Decode reads a module down to its instructions; b must not change as long as the result is in use. Indices, depths,
+// nesting and immediates are checked; the types of operands are left to the engine's validator. The error is an *Error.
+// What it allocates is bounded by a small multiple of len(b), and by the bounds of this package.
 func Decode(b []byte) (*Module, error) {
 	if len(b) > MaxModule {
 		return nil, &Error{Rule: fmt.Sprintf("the module has %d bytes, at most %d are allowed", len(b), MaxModule), Limit: true}
@@ -229,7 +251,7 @@ func Decode(b []byte) (*Module, error) {
 	if FormatOf(b) != FormatModule {
 		return nil, &Error{Rule: "the file does not begin with the preamble of a module"}
 	}
-	d := &decoder{m: &Module{}, r: reader{b: b, pos: 8, end: len(b)}}
+	d := &decoder{m: &Module{bytes: b}, r: reader{b: b, pos: 8, end: len(b)}}
 	for d.r.err == nil && d.r.left() > 0 {
 		d.section()
 	}

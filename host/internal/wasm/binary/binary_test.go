@@ -185,31 +185,6 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-func TestTablesAreClamped(t *testing.T) {
-	t.Parallel()
-	table := func(content ...byte) []byte {
-		return bt.Join(bt.Preamble(), bt.Section(4, content), bt.Section(0, bt.Vec([]byte("after"))))
-	}
-	for name, c := range map[string]struct{ given, want []byte }{
-		"no maximum":    {table(1, 0x70, 0, 3), table(1, 0x70, 1, 3, 0xa0, 0x8d, 0x06)},
-		"high maximum":  {table(1, 0x6f, 1, 3, 0xff, 0xff, 0xff, 0xff, 0x0f), table(1, 0x6f, 1, 3, 0xa0, 0x8d, 0x06)},
-		"small maximum": {table(2, 0x70, 1, 3, 9, 0x70, 0, 0), table(2, 0x70, 1, 3, 9, 0x70, 1, 0, 0xa0, 0x8d, 0x06)},
-		"no table":      {bt.Preamble(), bt.Preamble()},
-	} {
-		m, err := binary.Decode(c.given)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		got := m.ClampTables(c.given)
-		if !bytes.Equal(got, c.want) {
-			t.Errorf("%s: %x, want %x", name, got, c.want)
-		}
-		if _, err := binary.Decode(got); err != nil {
-			t.Errorf("%s: the result is malformed: %v", name, err)
-		}
-	}
-}
-
 func TestModuleSizeIsBounded(t *testing.T) {
 	t.Parallel()
 	_, err := binary.Decode(append(sample(), make([]byte, binary.MaxModule)...))
@@ -235,8 +210,5 @@ func FuzzDecode(f *testing.F) {
 			m.FuncType(i)
 		}
 		m.Producers()
-		if _, err := binary.Decode(m.ClampTables(b)); err != nil {
-			t.Fatalf("clamped: %v", err)
-		}
 	})
 }

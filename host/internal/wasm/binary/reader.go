@@ -79,14 +79,28 @@ func (r *reader) u32() uint32 {
 	return 0
 }
 
-// skipSigned skips a signed LEB128 number of at most the given number of bytes.
-func (r *reader) skipSigned(most int) {
-	for range most {
-		if r.byte() < 0x80 {
-			return
+// signed reads a signed LEB128 number of at most the given number of bits.
+func (r *reader) signed(bits int) int64 {
+	var v int64
+	for shift := 0; shift < bits; shift += 7 {
+		c := r.byte()
+		v |= int64(c&0x7f) << shift
+		if c >= 0x80 {
+			continue
 		}
+		if shift+7 < 64 {
+			v = v << (57 - shift) >> (57 - shift) // the sign
+		}
+		if spare := shift + 7 - bits; spare > 0 {
+			// what a number has no room for must repeat its sign
+			if top := int8(c<<1) >> (7 - spare); top != 0 && top != -1 {
+				break
+			}
+		}
+		return v
 	}
-	r.fail("a number has more than %d bytes", most)
+	r.fail("a number has more than %d bits", bits)
+	return 0
 }
 
 // count reads how many items follow, each of at least size bytes, and refuses what cannot be or may not be.

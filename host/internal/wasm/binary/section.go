@@ -9,6 +9,12 @@ type decoder struct {
 	ids   int
 }
 
+// section is where the content of a section stands in the file.
+type section struct {
+	id               byte
+	head, start, end int
+}
+
 // Section ids.
 const (
 	sectionCustom = iota
@@ -38,7 +44,7 @@ func rank(id byte) int {
 
 // section reads one section and sees that it is used up.
 func (d *decoder) section() {
-	start := d.r.pos
+	head := d.r.pos
 	id := d.r.byte()
 	size := d.r.u32()
 	if id > sectionDataCount {
@@ -58,9 +64,7 @@ func (d *decoder) section() {
 	}
 	outer := d.r.end
 	d.r.end = d.r.pos + int(size)
-	if id == sectionTable {
-		d.m.tableSection = [2]int{start, d.r.end}
-	}
+	d.m.sections = append(d.m.sections, section{id: id, head: head, start: d.r.pos, end: d.r.end})
 	d.content(id)
 	if d.r.err == nil && d.r.left() > 0 {
 		d.r.fail("section %d has %d bytes too many", id, d.r.left())
@@ -104,16 +108,13 @@ func (d *decoder) content(id byte) {
 // agree checks what sections say of each other.
 func (d *decoder) agree() {
 	m := d.m
-	if m.bodies != len(m.Functions) {
-		d.r.fail("%d functions declared, %d bodies given", len(m.Functions), m.bodies)
+	if len(m.bodies) != len(m.Functions) {
+		d.r.fail("%d functions declared, %d bodies given", len(m.Functions), len(m.bodies))
 	}
 	if m.declared != nil && int64(*m.declared) != int64(m.datas) {
 		d.r.fail("%d data segments declared, %d given", *m.declared, m.datas)
 	}
-	spaces := [4]int{m.imported[0] + len(m.Functions), m.tables, m.imported[2], m.globals}
-	if m.Memory != nil {
-		spaces[KindMemory]++
-	}
+	spaces := [4]int{m.functions(), m.tables, m.memories(), m.globals}
 	for _, e := range m.Exports {
 		if int64(e.Index) >= int64(spaces[e.Kind]) {
 			d.r.fail("export %.100q names %s %d of %d", e.Name, e.Kind, e.Index, spaces[e.Kind])
@@ -124,6 +125,7 @@ func (d *decoder) agree() {
 			d.r.fail("the start function %d does not exist or has parameters or results", *m.Start)
 		}
 	}
+	d.checkBodies()
 }
 
 func (d *decoder) types() {
@@ -146,19 +148,9 @@ func (d *decoder) valueTypes() []ValueType {
 	}
 	types := make([]ValueType, n)
 	for i := range types {
-		types[i] = d.valueType()
+		types[i] = d.r.valueType()
 	}
 	return types
-}
-
-func (d *decoder) valueType() ValueType {
-	t := ValueType(d.r.byte())
-	switch t {
-	case 0x7f, 0x7e, 0x7d, 0x7c, 0x7b, 0x70, 0x6f:
-	default:
-		d.r.fail("0x%02x is not a value type that is enabled", byte(t))
-	}
-	return t
 }
 
 func (d *decoder) imports() {
@@ -217,6 +209,12 @@ func (d *decoder) tables() {
 	d.m.tables += n
 }
 
+// Table is a table that the module defines.
+type Table struct {
+	Type   ValueType
+	Limits Limits
+}
+
 func (d *decoder) table() Table {
 	t := ValueType(d.r.byte())
 	if t != 0x70 && t != 0x6f {
@@ -261,20 +259,28 @@ func (d *decoder) memories() {
 func (d *decoder) globals() {
 	n := d.r.count("globals", 4, MaxGlobals)
 	for range n {
-		d.globalType()
+		g := d.globalType()
 		d.expression()
 		if d.r.err != nil {
 			return
 		}
+		d.m.ownGlobals = append(d.m.ownGlobals, g)
+		d.m.globals++
 	}
-	d.m.globals += n
 }
 
-func (d *decoder) globalType() {
-	d.valueType()
-	if mutable := d.r.byte(); mutable > 1 {
-		d.r.fail("a global with mutability 0x%02x", mutable)
+func (d *decoder) globalType() globalType {
+	g := globalType{value: d.r.valueType(), mutable: d.r.byte()}
+	if g.mutable > 1 {
+		d.r.fail("a global with mutability 0x%02x", g.mutable)
 	}
+	return g
+}
+
+// globalType is the type of a global.
+type globalType struct {
+	value   ValueType
+	mutable byte
 }
 
 func (d *decoder) exports() {

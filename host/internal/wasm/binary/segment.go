@@ -3,6 +3,7 @@ package binary
 // elements walks the element segments: eight forms, told apart by three bits.
 func (d *decoder) elements() {
 	n := d.r.count("element segments", 3, MaxElements)
+	d.m.elements = n
 	for range n {
 		d.element()
 		if d.r.err != nil {
@@ -25,8 +26,12 @@ func (d *decoder) element() {
 		return
 	}
 	if form&elementPassive == 0 {
+		table := uint32(0)
 		if form&elementExplicit != 0 {
-			d.r.u32()
+			table = d.r.u32()
+		}
+		if uint64(table) >= uint64(d.m.tables) {
+			d.r.fail("an element segment for table %d of %d", table, d.m.tables)
 		}
 		d.expression()
 	}
@@ -38,8 +43,8 @@ func (d *decoder) element() {
 	for range count {
 		if form&elementExprs != 0 {
 			d.expression()
-		} else {
-			d.r.u32()
+		} else if f := d.r.u32(); uint64(f) >= uint64(d.m.functions()) {
+			d.r.fail("an element names function %d of %d", f, d.m.functions())
 		}
 		if d.r.err != nil {
 			return
@@ -61,35 +66,40 @@ func (d *decoder) elementType(exprs bool) {
 // expression walks a constant expression up to its end.
 func (d *decoder) expression() {
 	for d.r.err == nil {
-		switch op := d.r.byte(); op {
-		case 0x0b: // end
+		in := d.r.instruction()
+		switch in.op {
+		case opEnd:
 			return
-		case 0x41: // i32.const
-			d.r.skipSigned(5)
-		case 0x42: // i64.const
-			d.r.skipSigned(10)
-		case 0x43: // f32.const
-			d.r.bytes(4)
-		case 0x44: // f64.const
-			d.r.bytes(8)
-		case 0x23, 0xd2: // global.get, ref.func
-			d.r.u32()
-		case 0xd0: // ref.null
-			d.r.byte()
-		case 0xfd: // v128.const
-			if sub := d.r.u32(); sub != 12 {
-				d.r.fail("vector instruction %d in a constant expression", sub)
-			}
-			d.r.bytes(16)
+		case opI32Const, opI64Const, 0x43, 0x44, 0xd0, opVectorConst:
+		case opGlobalGet:
+			d.inRange(in, "global", in.x, d.m.globals)
+		case opRefFunc:
+			d.inRange(in, "function", in.x, d.m.functions())
 		default:
-			d.r.fail("instruction 0x%02x in a constant expression", op)
+			d.at(in.pos, "instruction 0x%02x in a constant expression", in.op)
 		}
 	}
 }
 
-// codes walks the bodies: sizes and local declarations. The instructions are left to the engine's validator.
+// at records a broken rule at a place.
+func (d *decoder) at(pos int, format string, args ...any) {
+	if d.r.err == nil {
+		d.r.pos = pos
+		d.r.fail(format, args...)
+	}
+}
+
+// inRange sees that an index names one of n.
+func (d *decoder) inRange(in instruction, what string, index uint32, n int) {
+	if uint64(index) >= uint64(n) {
+		d.at(in.pos, "%s %d of %d", what, index, n)
+	}
+}
+
+// codes walks the bodies: sizes and local declarations. The instructions follow when all sections are known.
 func (d *decoder) codes() {
 	n := d.r.count("function bodies", 3, MaxFunctions)
+	d.m.bodies = make([]body, 0, n)
 	for range n {
 		size := d.r.u32()
 		if size > MaxBody {
@@ -101,31 +111,44 @@ func (d *decoder) codes() {
 			return
 		}
 		outer, next := d.r.end, d.r.pos+int(size)
+		f := body{start: d.r.pos, end: next}
 		d.r.end = next
-		d.locals()
+		f.locals = d.locals()
+		f.code = d.r.pos
 		if d.r.err != nil {
 			return
 		}
-		if d.r.left() < 1 || d.r.b[next-1] != 0x0b {
+		if d.r.left() < 1 || d.r.b[next-1] != opEnd {
 			d.r.fail("a function body does not close with end")
 			return
 		}
+		d.m.bodies = append(d.m.bodies, f)
 		d.r.pos, d.r.end = next, outer
 	}
-	d.m.bodies = n
 }
 
-func (d *decoder) locals() {
+// body is where a function body stands in the file.
+type body struct {
+	start, code, end int // of the declarations, of the instructions
+	locals           int // parameters included, when the body has been checked
+
+	results bool   // the function returns values
+	calls   bool   // it holds an instruction that calls
+	leaf    []bool // for each of its loops whether it holds none
+}
+
+func (d *decoder) locals() int {
 	groups := d.r.count("groups of locals", 2, MaxLocals)
 	sum := uint64(0)
 	for range groups {
 		sum += uint64(d.r.u32())
-		d.valueType()
+		d.r.valueType()
 		if sum > MaxLocals {
 			d.r.exceed("locals in a function", sum, MaxLocals)
-			return
+			return 0
 		}
 	}
+	return int(sum) //nolint:gosec // at most MaxLocals
 }
 
 func (d *decoder) datas() {
@@ -134,11 +157,10 @@ func (d *decoder) datas() {
 		form := d.r.u32()
 		switch form {
 		case 0:
-			d.expression()
+			d.activeData(0)
 		case 1:
 		case 2:
-			d.r.u32()
-			d.expression()
+			d.activeData(d.r.u32())
 		default:
 			d.r.fail("a data segment of unknown form %d", form)
 		}
@@ -148,4 +170,11 @@ func (d *decoder) datas() {
 		}
 	}
 	d.m.datas = n
+}
+
+func (d *decoder) activeData(memory uint32) {
+	if uint64(memory) >= uint64(d.m.memories()) {
+		d.r.fail("a data segment for memory %d of %d", memory, d.m.memories())
+	}
+	d.expression()
 }

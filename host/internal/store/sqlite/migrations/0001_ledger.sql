@@ -70,15 +70,6 @@ CREATE TABLE attempts (
     PRIMARY KEY (run, step, item, attempt, epoch)
 ) WITHOUT ROWID;
 
--- What the context and the outputs of a run refer to; the bytes of other artifacts may go.
-CREATE TABLE artifacts (
-    tenant TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    run    INTEGER NOT NULL REFERENCES runs (seq) ON DELETE CASCADE,
-    PRIMARY KEY (tenant, digest, run)
-) WITHOUT ROWID;
-CREATE INDEX artifacts_run ON artifacts (run);
-
 CREATE TABLE events (
     seq      INTEGER PRIMARY KEY AUTOINCREMENT,
     at       INTEGER NOT NULL,

@@ -15,6 +15,7 @@ type Builder struct {
 	types, imports, funcs, exports, codes, datas [][]byte
 	elements                                     [][]byte
 	memory, table                                []byte
+	globals                                      [][]byte
 	start                                        []byte
 	customs                                      [][]byte
 	imported                                     int
@@ -62,6 +63,11 @@ func (b *Builder) Element(first int, functions ...int) {
 	b.elements = append(b.elements, segment)
 }
 
+// Global adds a mutable global of type i32.
+func (b *Builder) Global(value int) {
+	b.globals = append(b.globals, Join([]byte{I32, 1}, Const(value), []byte{0x0b}))
+}
+
 // Pages changes the size of the memory.
 func (b *Builder) Pages(pages int) { b.memory = Join([]byte{0}, U32(pages)) }
 
@@ -98,6 +104,7 @@ func (b *Builder) Bytes() []byte {
 	if b.memory != nil {
 		m = append(m, list(5, [][]byte{b.memory})...)
 	}
+	m = append(m, list(6, b.globals)...)
 	m = append(m, list(7, b.exports)...)
 	if b.start != nil {
 		m = append(m, Section(8, b.start)...)

@@ -1,0 +1,179 @@
+package binary
+
+// checkBodies walks the instructions of all functions.
+func (d *decoder) checkBodies() {
+	if d.r.err != nil {
+		return
+	}
+	outer := d.r
+	var c codeChecker
+	for i := range d.m.bodies {
+		f := &d.m.bodies[i]
+		d.r.pos, d.r.end = f.code, f.end
+		t := d.m.Types[d.m.Functions[i]]
+		f.locals += len(t.Params)
+		f.results = len(t.Results) > 0
+		c = codeChecker{d: d, body: f, frames: c.frames[:0]}
+		c.check()
+		if d.r.err != nil {
+			return
+		}
+	}
+	d.r.pos, d.r.end = outer.pos, outer.end
+}
+
+// codeChecker walks one body, and notes in it which of its loops leave the compiled code of the function.
+type codeChecker struct {
+	d      *decoder
+	body   *body
+	frames []frame
+	loops  int // among the frames
+}
+
+// frame is a block that is open.
+type frame struct {
+	op    byte
+	loop  int  // its place in body.leaf
+	calls bool // it holds an instruction that calls
+}
+
+// check walks up to the end that closes the body, which must be its last byte.
+func (c *codeChecker) check() {
+	r := &c.d.r
+	c.frames = append(c.frames, frame{op: opBlock}) // the body itself
+	for r.err == nil {
+		in := r.instruction()
+		if r.err != nil {
+			return
+		}
+		switch in.op {
+		case opBlock, opLoop, opIf:
+			c.open(in)
+		case opElse:
+			if last := &c.frames[len(c.frames)-1]; last.op == opIf {
+				last.op = opElse
+			} else {
+				c.d.at(in.pos, "else without if")
+			}
+		case opEnd:
+			if c.close(); len(c.frames) > 0 {
+				continue
+			}
+			if r.left() > 0 {
+				r.fail("%d bytes after the end of a function body", r.left())
+			}
+			return
+		default:
+			c.indices(in)
+		}
+	}
+}
+
+func (c *codeChecker) open(in instruction) {
+	if in.value >= 0 {
+		c.d.inRange(in, "type", uint32(in.value), len(c.d.m.Types)) //nolint:gosec // 33 bits, not negative
+	}
+	if len(c.frames) > MaxNesting {
+		c.d.r.pos = in.pos
+		c.d.r.exceed("blocks in one another", uint64(len(c.frames)), MaxNesting)
+		return
+	}
+	c.frames = append(c.frames, frame{op: byte(in.op), loop: len(c.body.leaf)})
+	if in.op != opLoop {
+		return
+	}
+	c.body.leaf = append(c.body.leaf, true)
+	if c.loops++; c.loops > MaxLoops {
+		c.d.r.pos = in.pos
+		c.d.r.exceed("loops in one another", uint64(c.loops), MaxLoops) //nolint:gosec // positive
+	}
+}
+
+// close ends the innermost block; what it calls, the one around it calls.
+func (c *codeChecker) close() {
+	last := len(c.frames) - 1
+	closed := c.frames[last]
+	c.frames = c.frames[:last]
+	if closed.op == opLoop {
+		c.loops--
+		c.body.leaf[closed.loop] = !closed.calls
+	}
+	if !closed.calls {
+		return
+	}
+	if last == 0 {
+		c.body.calls = true
+	} else {
+		c.frames[last-1].calls = true
+	}
+}
+
+// indices checks what an instruction refers to.
+func (c *codeChecker) indices(in instruction) {
+	d, m := c.d, c.d.m
+	if in.calls() {
+		c.frames[len(c.frames)-1].calls = true
+	}
+	switch in.imm {
+	case immIndex:
+		c.index(in)
+	case immLabels:
+		for r := (reader{b: in.raw, end: len(in.raw)}); r.left() > 0; {
+			d.inRange(in, "label", r.u32(), len(c.frames))
+		}
+		d.inRange(in, "label", in.y, len(c.frames))
+	case immIndices:
+		c.tableIndices(in)
+	case immMemory, immMemoryFill, immMemoryCopy, immAccess, immAccessLane, immMemoryInit:
+		d.inRange(in, "memory", 0, m.memories())
+		if in.op == opMemoryInit {
+			d.inRange(in, "data segment", in.x, m.datas)
+			m.usesData = true
+		}
+	}
+}
+
+// index checks the one index of an instruction.
+func (c *codeChecker) index(in instruction) {
+	d, m := c.d, c.d.m
+	switch in.op {
+	case opBr, opBrIf:
+		d.inRange(in, "label", in.x, len(c.frames))
+	case opCall, opRefFunc:
+		d.inRange(in, "function", in.x, m.functions())
+	case opGlobalGet, opGlobalSet:
+		d.inRange(in, "global", in.x, m.globals)
+	case opDataDrop:
+		d.inRange(in, "data segment", in.x, m.datas)
+		m.usesData = true
+		m.shifts = "data.drop"
+	case 0xfc0d:
+		d.inRange(in, "element segment", in.x, m.elements)
+		m.shifts = "elem.drop"
+	case 0x25, 0x26, opTableGrow, 0xfc10, opTableFill: // table.get, table.set, table.size
+		d.inRange(in, "table", in.x, m.tables)
+		if in.op != 0x25 && in.op != 0xfc10 {
+			m.shifts = "table.set, table.grow or table.fill"
+		}
+	default: // local.get, local.set, local.tee
+		d.inRange(in, "local", in.x, c.body.locals)
+	}
+}
+
+// tableIndices checks the instructions with two indices.
+func (c *codeChecker) tableIndices(in instruction) {
+	d, m := c.d, c.d.m
+	switch in.op {
+	case opTableInit:
+		d.inRange(in, "element segment", in.x, m.elements)
+		d.inRange(in, "table", in.y, m.tables)
+		m.shifts = "table.init"
+	case opTableCopy:
+		d.inRange(in, "table", in.x, m.tables)
+		d.inRange(in, "table", in.y, m.tables)
+		m.shifts = "table.copy"
+	default: // call_indirect
+		d.inRange(in, "type", in.x, len(m.Types))
+		d.inRange(in, "table", in.y, m.tables)
+	}
+}

@@ -1,0 +1,367 @@
+package binary
+
+// The charging of fuel. A body is cut into groups of instructions; each charges the weight of all it holds where it
+// begins, whichever of them are executed then. That is an upper bound of the work, known when the module is compiled, and
+// the same in every run that takes the same path.
+//
+// A group stands wherever its beginning is passed before each of its instructions, as often as they are: a block that a
+// branch leaves in its middle goes on with the group that was current where the block began, and the code of a loop is
+// never in a group from outside it.
+//
+// The fuel that is left is looked at where functions begin, and in each turn of a loop. A loop becomes two:
+//
+//	loop                 ;; around
+//	  if fuel < 0: call tick
+//	  loop               ;; the module's own
+//	    if fuel >= 0
+//	      fuel = fuel - cost
+//	      ...
+//	    else br around
+//
+// so that the inner one, which is executed most, holds no call that the engine would have to keep registers for, and what
+// it does follows the comparison without a jump. A loop that calls nothing keeps the fuel in a local beside the global:
+// the next turn then need not wait for the store.
+const (
+	// groupFull is the weight from which a group ends at the next branch or end of a block. It bounds how much is charged
+	// for work that is not done, against how often is charged.
+	groupFull = 32
+	// checkedEvery is the weight after which the fuel is looked at in code without loops.
+	checkedEvery = 20_000
+	// weightSmall is the weight of a function without loops and calls up to which calls of it have paid for it, and
+	// weightUnchecked that up to which it does not look at the fuel: who calls it looks often enough.
+	weightSmall = 16
+	// loopsTwice is how many loops in one another become two. The engine's work for a function grows with the third power
+	// of their depth; loops inside so many others have a call in them.
+	loopsTwice      = 16
+	weightUnchecked = 100
+)
+
+// check says whether a group looks at the fuel before it charges.
+type check byte
+
+const (
+	checkNone check = iota
+	checkCall       // calls tick here
+	checkLoop       // goes on only if there is some, else back to the loop around, which calls tick
+)
+
+// group is what one charge pays for.
+type group struct {
+	at    int // where in the code its charge goes
+	cost  int64
+	check check
+	local bool  // the fuel is in the local too
+	typ   int64 // of the loop
+}
+
+// block is a block that is open.
+type block struct {
+	op       uint32
+	group    int   // the group in which it began
+	loops    int   // loops among the open blocks, this one included, that became two
+	since    int64 // meter.since where it began
+	peak     int64 // the highest meter.since of the branches to its end
+	carries  bool  // a branch to it carries values
+	dead     bool  // it is never entered
+	targeted bool  // a branch leads to its end
+	twice    bool  // a loop that became two
+	local    bool  // meter.local around it
+}
+
+// meter rewrites function bodies. Its buffers are used again for each body.
+type meter struct {
+	plan *plan
+
+	body   *body
+	r      reader
+	code   []byte // the instructions without charges
+	labels []byte
+	groups []group
+	blocks []block
+	loops  int   // loops that have begun, for body.leaf
+	now    int   // the current group
+	total  int64 // weight of all
+	since  int64 // the most that can have been executed since the fuel was looked at
+	dead   bool  // code that is never reached
+	local  bool  // the fuel is in the local too
+}
+
+// rewrite appends the instructions of a function with charges among them.
+func (m *meter) rewrite(out []byte, f *body) []byte {
+	*m = meter{
+		plan: m.plan, body: f, r: reader{b: m.plan.m.bytes, pos: f.code, end: f.end},
+		code: m.code[:0], labels: m.labels, groups: m.groups[:0], blocks: m.blocks[:0],
+	}
+	m.begin(checkCall)
+	m.blocks = append(m.blocks, block{op: opBlock, carries: f.results})
+	for len(m.blocks) > 0 && m.r.err == nil {
+		in := m.r.instruction()
+		m.instruction(&in)
+	}
+	m.excuse()
+	from := 0
+	for _, g := range m.groups {
+		out = append(out, m.code[from:g.at]...)
+		out = m.charge(out, g)
+		from = g.at
+	}
+	return append(out, m.code[from:]...)
+}
+
+// excuse spares a small function that always ends what it would cost to look.
+func (m *meter) excuse() {
+	if m.body.calls || m.loops > 0 || m.total > weightUnchecked {
+		return
+	}
+	m.groups[0].check = checkNone
+	if m.total <= weightSmall {
+		m.groups[0].cost = 0
+	}
+}
+
+// begin opens a group here.
+func (m *meter) begin(c check) {
+	m.groups = append(m.groups, group{at: len(m.code), check: c, local: m.local})
+	m.now = len(m.groups) - 1
+	if c != checkNone {
+		m.since = 0
+	}
+}
+
+// boundary ends a group that has become large.
+func (m *meter) boundary() {
+	if !m.dead && m.groups[m.now].cost >= groupFull {
+		m.begin(checkNone)
+	}
+}
+
+func (m *meter) instruction(in *instruction) {
+	m.plan.adapt(in)
+	if !m.dead {
+		m.count(in)
+	}
+	switch in.op {
+	case opBlock, opLoop, opIf, opElse, opEnd:
+		m.structure(in)
+		return
+	case opBr:
+		in.x = m.target(in.x)
+	case opBrTable:
+		m.targets(in)
+	}
+	if in.op == opBrIf {
+		m.branchIf(in)
+		return
+	}
+	m.code = m.plan.emit(m.code, in)
+	switch in.op {
+	case opBr, opBrTable, opReturn, opUnreachable:
+		m.dead = true
+	}
+}
+
+// count adds the weight of an instruction to the current group.
+func (m *meter) count(in *instruction) {
+	if m.since >= checkedEvery {
+		m.begin(checkCall)
+	}
+	weight := m.plan.weight(in)
+	m.groups[m.now].cost += weight
+	m.total += weight
+	m.since += weight
+	if in.op == opCall || in.op == opCallIndirect {
+		m.since += weightUnchecked
+	}
+}
+
+// branchIf writes a branch on a condition as an if around a branch, where it carries no values: the engine then makes one
+// comparison and one jump of it.
+func (m *meter) branchIf(in *instruction) {
+	carries := m.blocks[len(m.blocks)-1-int(in.x)].carries
+	in.x = m.target(in.x)
+	if carries || m.dead {
+		m.code = in.append(m.code)
+	} else {
+		m.code = appendU32(append(m.code, opIf, 0x40, opBr), in.x+1)
+		m.code = append(m.code, opEnd)
+	}
+	m.boundary()
+}
+
+// target notes a branch and returns its depth among the blocks of the new body, where a loop is three.
+func (m *meter) target(depth uint32) uint32 {
+	last := len(m.blocks) - 1
+	b := &m.blocks[last-int(depth)]
+	if !m.dead {
+		b.targeted = true
+		b.peak = max(b.peak, m.since)
+	}
+	depth += 2 * uint32(m.blocks[last].loops-b.loops) //nolint:gosec // at most MaxNesting
+	if b.twice {
+		depth++
+	}
+	return depth
+}
+
+// targets does the same for all branches of br_table.
+func (m *meter) targets(in *instruction) {
+	m.labels = m.labels[:0]
+	for r := (reader{b: in.raw, end: len(in.raw)}); r.left() > 0; {
+		m.labels = appendU32(m.labels, m.target(r.u32()))
+	}
+	in.raw = m.labels
+	in.y = m.target(in.y)
+}
+
+// structure opens, turns and closes blocks.
+func (m *meter) structure(in *instruction) {
+	last := len(m.blocks) - 1
+	switch in.op {
+	case opElse:
+		m.code = in.append(m.code)
+		b := &m.blocks[last]
+		b.op = opElse
+		m.reach(b) // the end is reached from the first arm
+		m.since = b.since
+		m.resume(*b)
+	case opEnd:
+		b := m.blocks[last]
+		if b.twice {
+			m.code = append(m.code, opElse, opBr, 2, opEnd, opEnd)
+		}
+		m.code = in.append(m.code)
+		m.blocks = m.blocks[:last]
+		m.close(b)
+	default:
+		m.open(in)
+	}
+}
+
+func (m *meter) open(in *instruction) {
+	b := block{op: in.op, group: m.now, carries: m.carries(in), dead: m.dead, since: m.since, local: m.local}
+	if last := len(m.blocks) - 1; last >= 0 {
+		b.loops = m.blocks[last].loops
+	}
+	if in.op != opLoop {
+		m.code = in.append(m.code)
+		m.blocks = append(m.blocks, b)
+		if in.op == opIf {
+			m.boundary()
+		}
+		return
+	}
+	leaf := m.body.leaf[m.loops]
+	m.loops++
+	if m.dead {
+		m.code = in.append(m.code)
+		m.blocks = append(m.blocks, b)
+		return
+	}
+	if b.carries || b.loops >= loopsTwice { // what it carries cannot be had in the if that goes back to the loop around
+		m.blocks = append(m.blocks, b)
+		m.code = in.append(m.code)
+		m.begin(checkCall)
+		return
+	}
+	b.loops++
+	b.twice = true
+	m.blocks = append(m.blocks, b)
+	m.code = m.around(in.append(m.code), leaf)
+	m.code = in.append(m.code)
+	m.local = leaf
+	m.begin(checkLoop)
+	m.groups[m.now].typ = in.value
+}
+
+// carries reports whether a branch to a block carries values.
+func (m *meter) carries(in *instruction) bool {
+	switch {
+	case in.value >= 0 && in.op == opLoop:
+		return len(m.plan.m.Types[in.value].Params) > 0
+	case in.value >= 0:
+		return len(m.plan.m.Types[in.value].Results) > 0
+	}
+	return in.op != opLoop && in.value != blockVoid
+}
+
+// around appends what stands between the two loops that a loop becomes.
+func (m *meter) around(out []byte, leaf bool) []byte {
+	p := m.plan
+	if m.local {
+		return m.tickLocal(out)
+	}
+	if leaf {
+		out = m.appendLocal(appendU32(append(out, opGlobalGet), p.fuel), opLocalSet)
+		return m.tickLocal(out)
+	}
+	return p.check(out)
+}
+
+// tickLocal appends code that calls the host when there is no fuel left, by the local.
+func (m *meter) tickLocal(out []byte) []byte {
+	p := m.plan
+	out = append(m.appendLocal(out, opLocalGet), opI64Const, 0, opI64LtS, opIf, 0x40)
+	out = appendU32(append(p.callTick(out), opGlobalGet), p.fuel)
+	return append(m.appendLocal(out, opLocalSet), opEnd)
+}
+
+// appendLocal appends an instruction on the local that metering has added.
+func (m *meter) appendLocal(out []byte, op byte) []byte {
+	return appendU32(append(out, op), uint32(m.body.locals)) //nolint:gosec // at most MaxLocals and MaxParams
+}
+
+// charge appends what a group begins with.
+func (m *meter) charge(out []byte, g group) []byte {
+	p := m.plan
+	get := func(out []byte) []byte {
+		if g.local {
+			return m.appendLocal(out, opLocalGet)
+		}
+		return appendU32(append(out, opGlobalGet), p.fuel)
+	}
+	if g.check == checkLoop {
+		out = appendSigned(append(get(out), opI64Const, 0, opI64GeS, opIf), g.typ)
+	}
+	if g.cost > 0 {
+		out = append(appendSigned(append(get(out), opI64Const), g.cost), opI64Sub)
+		if g.local {
+			out = m.appendLocal(out, opLocalTee)
+		}
+		out = appendU32(append(out, opGlobalSet), p.fuel)
+	}
+	switch {
+	case g.check == checkCall && g.local:
+		out = m.tickLocal(out)
+	case g.check == checkCall:
+		out = p.check(out)
+	}
+	return out
+}
+
+// resume goes on in the group where the block began.
+func (m *meter) resume(b block) {
+	m.now, m.dead, m.local = b.group, b.dead, b.local
+	m.boundary()
+}
+
+// reach notes that the end of a block is reached from here.
+func (m *meter) reach(b *block) {
+	if !m.dead {
+		b.targeted = true
+		b.peak = max(b.peak, m.since)
+	}
+}
+
+// close decides what group follows a block.
+func (m *meter) close(b block) {
+	switch {
+	case len(m.blocks) == 0:
+	case b.op == opLoop:
+		dead := m.dead // only its last instruction leads out of a loop
+		m.resume(b)
+		m.dead = dead
+	case b.op == opIf, b.targeted:
+		m.since = max(m.since, b.since, b.peak)
+		m.resume(b)
+	}
+}

@@ -1,0 +1,289 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/sdk/abi"
+)
+
+// Bounds of what is kept between attempts.
+const (
+	idleTime = time.Minute // an instance that nobody needed for so long is freed
+	pageSize = 4 << 10     // what restoring compares and copies at once
+)
+
+// poolKey tells the plugins apart that share a compiled module. No instance of one is ever another's.
+type poolKey struct {
+	tenant, plugin string
+	grant          flow.Digest
+}
+
+// grantDigest names a grant by its content.
+func grantDigest(g flow.Grant) flow.Digest {
+	b, err := json.Marshal(g)
+	if err != nil { // cannot be: a grant is strings, lists and maps of them
+		return ""
+	}
+	return flow.DigestOf(b)
+}
+
+// pool keeps instances of one plugin that are as new: their memory and globals are those of its image. Only reactors
+// whose state is nothing else have one.
+type pool struct {
+	engine *engine
+
+	mu     sync.Mutex
+	image  *image // nil until an instance has been initialised
+	unfit  bool   // initialisation did what an image does not hold
+	idle   []idleInstance
+	used   []*instance // have ended well and are not restored yet
+	trim   *time.Timer
+	closed bool
+}
+
+type idleInstance struct {
+	*instance
+	since time.Time
+}
+
+// image is the state of an instance that has been initialised.
+type image struct {
+	memory  []byte
+	globals []uint64
+	elapsed time.Duration // of the virtual clock
+}
+
+// pool returns the pool of a plugin, or nil when its instances are not used again: the module's state cannot be put
+// back, the plugin opts out, or randomness was granted and would be the same in each attempt.
+func (e *engine) pool(key poolKey, p *flow.PlanPlugin) *pool {
+	if !e.info.resettable || p.Fresh || p.Grant.Random && e.info.export(abi.ReseedExport) == nil {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.pools[key] == nil {
+		e.pools[key] = &pool{engine: e}
+	}
+	if e.pools[key].isUnfit() {
+		return nil
+	}
+	return e.pools[key]
+}
+
+func (p *pool) isUnfit() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unfit
+}
+
+// take returns an instance in the state of the image, for the attempt.
+func (p *pool) take(guest context.Context, a *attempt) (*instance, error) {
+	in, image := p.pop()
+	if image != nil && uint64(len(image.memory)) > a.limit {
+		if in != nil {
+			p.push(in)
+		}
+		return nil, a.tooLarge(flow.Size(len(image.memory)))
+	}
+	var err error
+	switch {
+	case in != nil:
+		in.enter(a)
+	case image != nil:
+		if in, err = p.engine.instantiate(guest, a); err != nil {
+			return nil, err
+		}
+		if !in.memory.fit(len(image.memory), in.module) {
+			in.close()
+			return nil, a.tooLarge(flow.Size(len(image.memory)))
+		}
+		p.restore(in, image)
+		in.touched = false
+		in.enter(a)
+	default:
+		if in, image, err = p.bake(guest, a); err != nil {
+			return nil, err
+		}
+	}
+	a.clock.base = image.elapsed
+	if p.engine.info.export(abi.ReseedExport) != nil {
+		if _, err := in.call(guest, abi.ReseedExport); err != nil {
+			in.left(a)
+			in.close()
+			return nil, err
+		}
+	}
+	return in, nil
+}
+
+// bake makes the first instance and takes its image. It initialises the same way whatever the attempt: time and
+// randomness are fixed then, where they are not granted.
+func (p *pool) bake(guest context.Context, a *attempt) (*instance, *image, error) {
+	clock := a.clock
+	a.clock = virtualClock{start: time.Unix(0, 0)}
+	if !a.grant.Random {
+		seed := [32]byte([]byte(p.engine.info.Digest.Hex())[:32])
+		a.random = a.bounded(rand.NewChaCha8(seed))
+	}
+	in, err := p.engine.instantiate(guest, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range []string{entryInitialize, abi.WarmExport} {
+		if p.engine.info.export(name) == nil {
+			continue
+		}
+		if _, err := in.call(guest, name); err != nil {
+			in.left(a)
+			in.close()
+			return nil, nil, err
+		}
+	}
+	img := &image{memory: bytes.Clone(in.memory.bytes), elapsed: a.clock.elapsed}
+	for _, g := range p.engine.globalsOf(in) {
+		img.globals = append(img.globals, g.Get())
+	}
+	a.clock, a.random = clock, nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if in.touched {
+		p.unfit = true
+	} else if p.image == nil {
+		p.image = img
+	}
+	return in, img, nil
+}
+
+// pop takes an instance that is as new, or one that can be made so; nil when there is neither.
+func (p *pool) pop() (*instance, *image) {
+	p.mu.Lock()
+	last := len(p.idle) - 1
+	if last >= 0 {
+		defer p.mu.Unlock()
+		in := p.idle[last].instance
+		p.idle = p.idle[:last]
+		return in, p.image
+	}
+	in, image := p.popUsed(), p.image
+	p.mu.Unlock()
+	if in != nil {
+		p.restore(in, image)
+	}
+	return in, image
+}
+
+func (p *pool) popUsed() *instance {
+	last := len(p.used) - 1
+	if last < 0 {
+		return nil
+	}
+	in := p.used[last]
+	p.used = p.used[:last]
+	return in
+}
+
+// give takes an instance back after an attempt that ended well, and reports whether it can be used again: then tidy
+// restores it, if no other attempt needs it before.
+func (p *pool) give(in *instance) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.image == nil || in.touched || len(in.memory.bytes) != len(p.image.memory) || len(p.idle)+len(p.used) > runtime.GOMAXPROCS(0) {
+		return false
+	}
+	p.used = append(p.used, in)
+	return true
+}
+
+// tidy restores an instance that was used.
+func (p *pool) tidy() {
+	p.mu.Lock()
+	in, image := p.popUsed(), p.image
+	p.mu.Unlock()
+	if in != nil {
+		p.restore(in, image)
+		p.push(in)
+	}
+}
+
+// restore puts an instance back into the state of the image, which takes as long as it takes to read its memory: few
+// pages differ after most attempts, and comparing is cheaper than having the kernel tell.
+func (p *pool) restore(in *instance, img *image) {
+	for at := 0; at < len(img.memory); at += pageSize {
+		end := min(at+pageSize, len(img.memory))
+		if want, got := img.memory[at:end], in.memory.bytes[at:end]; !bytes.Equal(want, got) {
+			copy(got, want)
+		}
+	}
+	for i, g := range p.engine.globalsOf(in) {
+		g.Set(img.globals[i])
+	}
+	in.attempt = nil
+}
+
+// push keeps an instance for the next attempt.
+func (p *pool) push(in *instance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		in.close()
+		return
+	}
+	p.idle = append(p.idle, idleInstance{in, time.Now()})
+	if p.trim == nil {
+		p.trim = time.AfterFunc(idleTime, p.trimIdle)
+	}
+}
+
+// trimIdle frees what was idle for long.
+func (p *pool) trimIdle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = slices.DeleteFunc(p.idle, func(in idleInstance) bool {
+		old := time.Since(in.since) >= idleTime
+		if old {
+			in.close()
+		}
+		return old
+	})
+	if p.trim = nil; len(p.idle) > 0 && !p.closed {
+		p.trim = time.AfterFunc(idleTime-time.Since(p.idle[0].since), p.trimIdle)
+	}
+}
+
+// close frees what is idle; what is in use is freed by who uses it.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	if p.trim != nil {
+		p.trim.Stop()
+	}
+	for _, in := range p.idle {
+		in.close()
+	}
+	for _, in := range p.used {
+		in.close()
+	}
+	p.idle, p.used = nil, nil
+}
+
+// globalsOf returns the mutable globals of an instance, in the order of the module.
+func (e *engine) globalsOf(in *instance) []api.MutableGlobal {
+	if in.globals == nil {
+		for _, name := range e.globals {
+			g, _ := in.module.ExportedGlobal(name).(api.MutableGlobal) // the rewriting has put it there
+			in.globals = append(in.globals, g)
+		}
+	}
+	return in.globals
+}
