@@ -154,7 +154,7 @@ func TestExchangedFileIsNeverExecuted(t *testing.T) {
 	stop := exchange(t, path, good, bad)
 	taken := 0
 	for range 1000 {
-		copied, err := r.takeProgram(t.Context(), flow.PlanPlugin{Name: "x", Path: path, Digest: flow.DigestOf(good)})
+		copied, err := r.takeFile(t.Context(), flow.PlanPlugin{Name: "x", Path: path, Digest: flow.DigestOf(good)})
 		if err != nil {
 			if flow.CodeOf(err) != flow.CodeProcessDigest {
 				t.Fatal(err)

@@ -40,6 +40,14 @@ type Config struct {
 	// Parallel bounds the attempts at one time, and the processes that are kept idle; attempts beyond it wait.
 	// Defaults to 32.
 	Parallel int
+	// Worker is the program that is started as a worker: its main calls ServeWorker where IsWorker. Defaults to the
+	// program that runs.
+	Worker string
+	// Compile bounds the time in which a worker makes a module ready. Defaults to 1 minute.
+	Compile time.Duration
+	// Memory is how much more than at its start a worker may hold, beside twice the memory of the call that it executes.
+	// Defaults to 1 GiB.
+	Memory flow.Size
 }
 
 // Runtime starts, keeps and kills the processes of plugins. It is safe for concurrent use.
@@ -48,6 +56,10 @@ type Runtime struct {
 	idle     time.Duration
 	start    time.Duration
 	parallel int
+	program  string // of workers
+	compile  time.Duration
+	memory   flow.Size
+	network  func() uintptr // asks the system once
 	// programs holds checked copies of plugins by digest; scratch holds a folder per process.
 	programs, scratch string
 	temporary         []string // to be removed at the end
@@ -59,7 +71,9 @@ type Runtime struct {
 	mu       sync.Mutex
 	closed   bool
 	modules  map[string]*module
-	alive    map[*worker]struct{}
+	hosted   map[string]*hosted
+	workers  pool
+	alive    map[*proc]struct{}
 	kept     int // idle workers of all modules
 }
 
@@ -72,9 +86,10 @@ const longestScratch = 55
 // New returns a Runtime. The error has the code CodeProcessHost when its folders cannot be made.
 func New(cfg Config) (*Runtime, error) {
 	r := &Runtime{
-		log: cfg.Logger, idle: cfg.Idle, start: cfg.Start, parallel: cfg.Parallel,
-		modules: map[string]*module{}, alive: map[*worker]struct{}{},
+		log: cfg.Logger, idle: cfg.Idle, start: cfg.Start, parallel: cfg.Parallel, program: cfg.Worker, compile: cfg.Compile, memory: cfg.Memory,
+		modules: map[string]*module{}, hosted: map[string]*hosted{}, alive: map[*proc]struct{}{},
 	}
+	r.workers.runtime, r.network = r, sync.OnceValue(noNetwork)
 	if r.idle == 0 {
 		r.idle = time.Minute
 	}
@@ -83,6 +98,12 @@ func New(cfg Config) (*Runtime, error) {
 	}
 	if r.parallel <= 0 {
 		r.parallel = 32
+	}
+	if r.compile <= 0 {
+		r.compile = time.Minute
+	}
+	if r.memory <= 0 {
+		r.memory = 1 << 30
 	}
 	r.slots = make(chan struct{}, r.parallel)
 	if err := r.makeFolders(cfg.Dir); err != nil {
@@ -133,7 +154,12 @@ func (r *Runtime) removeFolders() error {
 
 // Load implements flow.Runtime: it checks the program, starts it once and keeps that process for the first attempt, so
 // that a program that is no plugin is found here and not by a run.
+//
+// A plugin of kind wasm is loaded in a worker, and is executed in workers only.
 func (r *Runtime) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, error) {
+	if p.Kind == flow.KindWasm {
+		return r.loadHosted(ctx, p)
+	}
 	m, err := r.load(ctx, p)
 	if err != nil {
 		return nil, err
@@ -168,16 +194,16 @@ func (r *Runtime) load(ctx context.Context, p flow.PlanPlugin) (*module, error) 
 	if m.program != "" {
 		return m, nil
 	}
-	program, err := r.takeProgram(ctx, p)
+	program, err := r.takeFile(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	w, err := r.startWorker(ctx, m, program)
+	w, err := r.startPlugin(ctx, m, program)
 	if err != nil {
 		return nil, err
 	}
 	m.program, m.descriptor = program, w.descriptor
-	m.put(w)
+	m.pool.put(w)
 	return m, nil
 }
 
@@ -187,7 +213,7 @@ func (r *Runtime) module(key string, p flow.PlanPlugin) *module {
 	defer r.mu.Unlock()
 	m := r.modules[key]
 	if m == nil {
-		m = &module{runtime: r, plugin: p, loading: make(chan struct{}, 1)}
+		m = &module{runtime: r, plugin: p, loading: make(chan struct{}, 1), pool: pool{runtime: r}}
 		r.modules[key] = m
 	}
 	return m
