@@ -106,6 +106,9 @@ type PlanPlugin struct {
 	Digest Digest `json:"digest,omitempty"`
 	// Grant is the effective grant; host paths in it are absolute.
 	Grant Grant `json:"grant,omitzero"`
+	// Isolation is where a module runs; empty is IsolationInline. It is not part of the version: what a step does is the
+	// same in both.
+	Isolation Isolation `json:"isolation,omitempty"`
 }
 
 // PlanSchedule is a frozen schedule.

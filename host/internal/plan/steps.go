@@ -110,6 +110,9 @@ func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key
 		frozen.Kind = flow.KindProcess
 	default:
 		frozen.Kind = flow.KindWasm
+		if b.m.Defaults.Isolation != flow.IsolationInline {
+			frozen.Isolation = b.m.Defaults.Isolation
+		}
 	}
 	if file := declared.Wasm + declared.Process; file != "" {
 		found, ok := b.in.Resolved[file]

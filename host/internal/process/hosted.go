@@ -44,6 +44,7 @@ func (r *Runtime) loadHosted(ctx context.Context, p flow.PlanPlugin) (flow.Modul
 	if m.file != "" {
 		return m, nil
 	}
+	m.plugin = p // an earlier one could not be loaded
 	if err := m.load(ctx); err != nil {
 		return nil, err
 	}

@@ -194,6 +194,7 @@ func (r *Runtime) load(ctx context.Context, p flow.PlanPlugin) (*module, error) 
 	if m.program != "" {
 		return m, nil
 	}
+	m.plugin = p // an earlier one could not be loaded
 	program, err := r.takeFile(ctx, p)
 	if err != nil {
 		return nil, err
