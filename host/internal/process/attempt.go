@@ -38,6 +38,7 @@ type attempt struct {
 	used atomic.Int64
 
 	serviceCtx context.Context //nolint:containedctx // of the calls of the plugin, which come on goroutines of gRPC
+	entered    atomic.Bool     // whether the plugin has made any call
 	calls      sync.WaitGroup  // calls in flight
 }
 
@@ -194,6 +195,9 @@ func (a *attempt) stop(ctx context.Context, done bool, marked <-chan struct{}) *
 
 // waitForCalls waits until no call of the plugin is in flight, so that nothing of the attempt takes effect after it.
 func (a *attempt) waitForCalls() {
+	if !a.entered.Load() {
+		return
+	}
 	all := make(chan struct{})
 	go func() {
 		a.calls.Wait()

@@ -1,14 +1,12 @@
 package process
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
-	"github.com/uniflow-dev/uniflow/sdk/abi"
 )
 
 // hosted is a module whose calls are executed in workers. It is compiled once, in a worker that has seen no other
@@ -99,7 +97,7 @@ func (m *hosted) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	if fault := flow.EndFault(ctx); fault != nil {
 		return flow.Result{}, fault
 	}
-	doc, fault := encodeCall(call)
+	request, fault := encodeCall(&call)
 	if fault != nil {
 		return flow.Result{}, fault
 	}
@@ -114,7 +112,7 @@ func (m *hosted) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 		return flow.Result{}, fault
 	}
 	w.worker.allow(call.Limits.Memory)
-	result, fault, alive := newAttempt(w, call, host).inWorker(ctx, m.id, doc)
+	result, fault, alive := newAttempt(w, call, host).inWorker(ctx, m.id, request)
 	if alive {
 		m.runtime.workers.put(w)
 	} else {
@@ -158,22 +156,4 @@ func (m *hosted) workerFault(ctx context.Context, err error) *flow.Fault {
 		return stopFault()
 	}
 	return &flow.Fault{Reason: flow.ReasonLost, Message: "no worker could take the attempt: " + err.Error(), Err: err}
-}
-
-// encodeCall returns the call as JSON, with every value as it stands.
-func encodeCall(call flow.Call) ([]byte, *flow.Fault) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(call); err != nil {
-		return nil, &flow.Fault{Reason: flow.ReasonInternal, Message: "the run context is not JSON", Err: err}
-	}
-	if b.Len() > 2*abi.MaxContext {
-		return nil, &flow.Fault{
-			Reason:  flow.ReasonOutputLimit,
-			Message: fmt.Sprintf("run context and input have %d bytes, at most %s each", b.Len(), flow.Size(abi.MaxContext)),
-			Hint:    "hand large values on as artifacts",
-		}
-	}
-	return b.Bytes(), nil
 }

@@ -29,6 +29,10 @@ func (w *worker) allow(memory flow.Size) {
 		return
 	}
 	bound := w.data + uint64(w.proc.runtime.memory) + 2*uint64(max(memory, 0))
+	if bound == w.bound {
+		return
+	}
+	w.bound = bound
 	c := w.proc.child
 	c.mu.Lock()
 	defer c.mu.Unlock()

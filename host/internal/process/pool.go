@@ -16,10 +16,8 @@ func (p *pool) take(tenant string, fits func(*proc) bool) *proc {
 	p.runtime.mu.Lock()
 	defer p.runtime.mu.Unlock()
 	for i, w := range slices.Backward(p.idle) {
-		if !fits(w) || w.child.ended() {
-			continue
-		}
-		if p.drop(i) { // else its time was over in this moment
+		if fits(w) && !w.child.ended() {
+			p.drop(i)
 			w.tenant = tenant
 			return w
 		}
@@ -27,12 +25,11 @@ func (p *pool) take(tenant string, fits func(*proc) bool) *proc {
 	return nil
 }
 
-// drop takes the process at place i out of the idle ones, under runtime.mu, and reports whether it was in time.
-func (p *pool) drop(i int) bool {
-	inTime := p.idle[i].timer.Stop()
+// drop takes the process at place i out of the idle ones.
+func (p *pool) drop(i int) {
+	p.idle[i].until = time.Time{}
 	p.idle = slices.Delete(p.idle, i, i+1)
 	p.runtime.kept--
-	return inTime
 }
 
 // freshTime is how long a process is kept that Load started and that served nobody yet, where processes are not kept
@@ -52,9 +49,39 @@ func (p *pool) put(w *proc) {
 		w.child.kill()
 		return
 	}
-	w.timer = time.AfterFunc(keep, w.child.kill)
+	w.until = time.Now().Add(keep)
 	p.idle = append(p.idle, w)
 	r.kept++
+	r.sweepAt(w.until)
+}
+
+// sweepAt makes sure that idle processes are looked at then, under mu. A timer for each would cost every attempt the
+// setting of one, which wakes a thread.
+func (r *Runtime) sweepAt(t time.Time) {
+	if r.nextSweep.IsZero() || t.Before(r.nextSweep) {
+		r.nextSweep = t
+		r.sweeper.Reset(time.Until(t))
+	}
+}
+
+// sweep ends the processes whose time is over.
+func (r *Runtime) sweep() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.nextSweep = time.Time{}
+	if r.closed {
+		return
+	}
+	now := time.Now()
+	for w := range r.alive {
+		switch {
+		case w.until.IsZero():
+		case w.until.After(now):
+			r.sweepAt(w.until)
+		default:
+			w.child.kill() // and forget drops it
+		}
+	}
 }
 
 // forget is told when a process has ended.

@@ -41,7 +41,7 @@ type proc struct {
 	client   *plugin.Client
 	conn     *grpc.ClientConn
 	services *services
-	timer    *time.Timer // ends it when idle; under runtime.mu
+	until    time.Time // when it ends if it is still idle; zero while it is not; under runtime.mu
 
 	program    proto.PluginClient // of a plugin
 	descriptor abi.Descriptor

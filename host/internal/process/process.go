@@ -74,7 +74,10 @@ type Runtime struct {
 	hosted   map[string]*hosted
 	workers  pool
 	alive    map[*proc]struct{}
-	kept     int // idle workers of all modules
+	kept     int // idle processes of all pools
+	// sweeper ends idle processes; nextSweep is when it is due, zero where it is not.
+	sweeper   *time.Timer
+	nextSweep time.Time
 }
 
 var _ flow.Runtime = (*Runtime)(nil)
@@ -112,6 +115,7 @@ func New(cfg Config) (*Runtime, error) {
 			Hint: "see that the host's user can write there and that the disk is not full",
 		}, r.removeFolders())
 	}
+	r.sweeper = time.AfterFunc(time.Hour, r.sweep)
 	r.cgroups = openCgroups()
 	return r, nil
 }
@@ -225,6 +229,7 @@ func (r *Runtime) module(key string, p flow.PlanPlugin) *module {
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
+	r.sweeper.Stop()
 	for w := range r.alive {
 		w.child.kill()
 	}

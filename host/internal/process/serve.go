@@ -29,6 +29,7 @@ const (
 	workerName        = "worker"
 	// workerMessage bounds one message: the request of a service with its body, 8 MiB each, is the largest.
 	workerMessage = 17 << 20
+	envelope      = 64 << 10 // bytes of it that are not values
 	// readsEnv names the paths that a worker may read, as a JSON list; they are the mounts of its modules.
 	readsEnv = "UNIFLOW_WORKER_READS"
 )
@@ -161,8 +162,8 @@ func (s *workerServer) begin(req *workerproto.CallRequest, stop context.CancelFu
 
 // Call implements workerproto.WorkerServer: one attempt.
 func (s *workerServer) Call(_ context.Context, req *workerproto.CallRequest) (*workerproto.CallResponse, error) {
-	var call flow.Call
-	if err := json.Unmarshal(req.GetCallJson(), &call); err != nil {
+	call, err := decodeCall(req)
+	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // the host says by Stop when it ends, and hears the rest
@@ -200,14 +201,11 @@ func answer(result flow.Result, err error) *workerproto.CallResponse {
 	}
 	r := &workerproto.CallResponse{
 		Verdict: int32(result.Verdict), Code: abi.ClipMessage(result.Code), Message: abi.ClipMessage(result.Message), //nolint:gosec // small
-		RetryAfterNs: int64(result.RetryAfter), Outputs: make(map[string][]byte, len(result.Outputs)), Usage: usageMessage(result.Usage),
+		RetryAfterNs: int64(result.RetryAfter), Outputs: members(result.Outputs), Usage: usageMessage(result.Usage),
 	}
 	if result.ExitCode != nil {
 		code := int32(*result.ExitCode) //nolint:gosec // of a guest, 32 bits
 		r.ExitCode = &code
-	}
-	for name, value := range result.Outputs {
-		r.Outputs[name] = value
 	}
 	return r
 }

@@ -121,6 +121,7 @@ func (s *services) enter(callID string) *attempt {
 	if s.current == nil || s.current.id != callID {
 		return nil
 	}
+	s.current.entered.Store(true)
 	s.current.calls.Add(1)
 	return s.current
 }

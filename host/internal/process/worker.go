@@ -33,6 +33,7 @@ type worker struct {
 	root   *os.Root        // of the scratch folder, which belongs to the worker: no link in it is followed out
 	loaded map[string]bool // modules; changed by whoever holds the worker, under runtime.mu
 	data   uint64          // bytes that it held at its start; 0 where the system does not say
+	bound  uint64          // the last one that allow has set
 	last   lastWords
 }
 
@@ -126,12 +127,12 @@ func (w *worker) loadFailure(ctx, limited context.Context, p flow.PlanPlugin, er
 }
 
 // inWorker executes the attempt and reports whether the worker lives on.
-func (a *attempt) inWorker(ctx context.Context, module string, doc []byte) (flow.Result, *flow.Fault, bool) {
+func (a *attempt) inWorker(ctx context.Context, module string, request *workerproto.CallRequest) (flow.Result, *flow.Fault, bool) {
 	w := a.proc.worker
 	serviceCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.serviceCtx = serviceCtx
-	request := &workerproto.CallRequest{CallId: a.id, Module: module, CallJson: doc, HostBrokerId: a.proc.services.begin(a)}
+	request.CallId, request.Module, request.HostBrokerId = a.id, module, a.proc.services.begin(a)
 	waiting, answered := context.WithCancel(context.WithoutCancel(ctx))
 	defer answered()
 	halted := make(chan struct{})
@@ -213,8 +214,8 @@ func (a *attempt) judge(answer *workerproto.CallResponse) (flow.Result, *flow.Fa
 		code := int(answer.GetExitCode())
 		r.ExitCode = &code
 	}
-	for name, value := range answer.GetOutputs() {
-		if fault := a.output(name, value); fault != nil {
+	for _, o := range answer.GetOutputs() {
+		if fault := a.output(o.GetName(), o.GetValue()); fault != nil {
 			return flow.Result{}, fault
 		}
 	}

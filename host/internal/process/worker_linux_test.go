@@ -331,11 +331,11 @@ func TestWorkerIsNotBelieved(t *testing.T) {
 	call := plugintest.NewCall(t, guest.With{})
 	call.Limits.Output = 10
 	a := newAttempt(nil, call, nil)
-	_, fault := a.judge(&workerproto.CallResponse{Outputs: map[string][]byte{"x": []byte(`"more than ten bytes"`)}})
+	_, fault := a.judge(&workerproto.CallResponse{Outputs: []*workerproto.Member{{Name: "x", Value: []byte(`"more than ten bytes"`)}}})
 	if fault == nil || fault.Reason != flow.ReasonOutputLimit {
 		t.Errorf("outputs over the limit: %v", fault)
 	}
-	r, fault := a.judge(&workerproto.CallResponse{Verdict: 99, RetryAfterNs: -1, Usage: &workerproto.Usage{Fuel: -1}, Outputs: map[string][]byte{"y": []byte("1")}})
+	r, fault := a.judge(&workerproto.CallResponse{Verdict: 99, RetryAfterNs: -1, Usage: &workerproto.Usage{Fuel: -1}, Outputs: []*workerproto.Member{{Name: "y", Value: []byte("1")}}})
 	if fault != nil || r.Verdict != flow.VerdictFailed || r.RetryAfter != 0 || r.Usage.Fuel != 0 || r.Outputs != nil {
 		t.Errorf("result %+v, fault %v", r, fault)
 	}

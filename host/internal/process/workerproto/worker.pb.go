@@ -130,11 +130,15 @@ func (x *LoadResponse) GetRefusal() *Refusal {
 }
 
 type CallRequest struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	CallId string                 `protobuf:"bytes,1,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
-	Module string                 `protobuf:"bytes,2,opt,name=module,proto3" json:"module,omitempty"`
-	// The call as JSON.
-	CallJson []byte `protobuf:"bytes,3,opt,name=call_json,json=callJson,proto3" json:"call_json,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	CallId  string                 `protobuf:"bytes,1,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
+	Module  string                 `protobuf:"bytes,2,opt,name=module,proto3" json:"module,omitempty"`
+	Run     *RunContext            `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"`
+	Args    []string               `protobuf:"bytes,5,rep,name=args,proto3" json:"args,omitempty"`
+	Stdin   []byte                 `protobuf:"bytes,6,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	Stdout  string                 `protobuf:"bytes,7,opt,name=stdout,proto3" json:"stdout,omitempty"`
+	Limits  *Limits                `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
+	GraceNs int64                  `protobuf:"varint,9,opt,name=grace_ns,json=graceNs,proto3" json:"grace_ns,omitempty"`
 	// The broker id of the Host services; the same for the life of the worker. To be dialled when first seen.
 	HostBrokerId  uint32 `protobuf:"varint,4,opt,name=host_broker_id,json=hostBrokerId,proto3" json:"host_broker_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -185,11 +189,46 @@ func (x *CallRequest) GetModule() string {
 	return ""
 }
 
-func (x *CallRequest) GetCallJson() []byte {
+func (x *CallRequest) GetRun() *RunContext {
 	if x != nil {
-		return x.CallJson
+		return x.Run
 	}
 	return nil
+}
+
+func (x *CallRequest) GetArgs() []string {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *CallRequest) GetStdin() []byte {
+	if x != nil {
+		return x.Stdin
+	}
+	return nil
+}
+
+func (x *CallRequest) GetStdout() string {
+	if x != nil {
+		return x.Stdout
+	}
+	return ""
+}
+
+func (x *CallRequest) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *CallRequest) GetGraceNs() int64 {
+	if x != nil {
+		return x.GraceNs
+	}
+	return 0
 }
 
 func (x *CallRequest) GetHostBrokerId() uint32 {
@@ -199,24 +238,391 @@ func (x *CallRequest) GetHostBrokerId() uint32 {
 	return 0
 }
 
+// RunContext is flow.RunContext. Values are JSON as it stands; instants are in the binary form of Go, empty for none.
+type RunContext struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Abi            string                 `protobuf:"bytes,1,opt,name=abi,proto3" json:"abi,omitempty"`
+	Tenant         string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Project        string                 `protobuf:"bytes,3,opt,name=project,proto3" json:"project,omitempty"`
+	Pipeline       string                 `protobuf:"bytes,4,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Version        string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	Label          string                 `protobuf:"bytes,6,opt,name=label,proto3" json:"label,omitempty"`
+	RunId          string                 `protobuf:"bytes,7,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Step           string                 `protobuf:"bytes,8,opt,name=step,proto3" json:"step,omitempty"`
+	Function       string                 `protobuf:"bytes,9,opt,name=function,proto3" json:"function,omitempty"`
+	Attempt        int64                  `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	MaxAttempts    int64                  `protobuf:"varint,11,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	IdempotencyKey string                 `protobuf:"bytes,12,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	Trigger        string                 `protobuf:"bytes,13,opt,name=trigger,proto3" json:"trigger,omitempty"`
+	Schedule       string                 `protobuf:"bytes,14,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	ScheduledAt    []byte                 `protobuf:"bytes,15,opt,name=scheduled_at,json=scheduledAt,proto3" json:"scheduled_at,omitempty"`
+	IntervalStart  []byte                 `protobuf:"bytes,16,opt,name=interval_start,json=intervalStart,proto3" json:"interval_start,omitempty"`
+	IntervalEnd    []byte                 `protobuf:"bytes,17,opt,name=interval_end,json=intervalEnd,proto3" json:"interval_end,omitempty"`
+	StartedAt      []byte                 `protobuf:"bytes,18,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	Deadline       []byte                 `protobuf:"bytes,19,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	LastSuccessAt  []byte                 `protobuf:"bytes,20,opt,name=last_success_at,json=lastSuccessAt,proto3" json:"last_success_at,omitempty"`
+	Context        []*Member              `protobuf:"bytes,21,rep,name=context,proto3" json:"context,omitempty"`
+	With           []*Member              `protobuf:"bytes,22,rep,name=with,proto3" json:"with,omitempty"`
+	Item           []byte                 `protobuf:"bytes,23,opt,name=item,proto3" json:"item,omitempty"`
+	ItemIndex      *int64                 `protobuf:"varint,24,opt,name=item_index,json=itemIndex,proto3,oneof" json:"item_index,omitempty"`
+	Features       []string               `protobuf:"bytes,25,rep,name=features,proto3" json:"features,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RunContext) Reset() {
+	*x = RunContext{}
+	mi := &file_worker_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunContext) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunContext) ProtoMessage() {}
+
+func (x *RunContext) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunContext.ProtoReflect.Descriptor instead.
+func (*RunContext) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RunContext) GetAbi() string {
+	if x != nil {
+		return x.Abi
+	}
+	return ""
+}
+
+func (x *RunContext) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RunContext) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *RunContext) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *RunContext) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *RunContext) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *RunContext) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *RunContext) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *RunContext) GetFunction() string {
+	if x != nil {
+		return x.Function
+	}
+	return ""
+}
+
+func (x *RunContext) GetAttempt() int64 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *RunContext) GetMaxAttempts() int64 {
+	if x != nil {
+		return x.MaxAttempts
+	}
+	return 0
+}
+
+func (x *RunContext) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *RunContext) GetTrigger() string {
+	if x != nil {
+		return x.Trigger
+	}
+	return ""
+}
+
+func (x *RunContext) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *RunContext) GetScheduledAt() []byte {
+	if x != nil {
+		return x.ScheduledAt
+	}
+	return nil
+}
+
+func (x *RunContext) GetIntervalStart() []byte {
+	if x != nil {
+		return x.IntervalStart
+	}
+	return nil
+}
+
+func (x *RunContext) GetIntervalEnd() []byte {
+	if x != nil {
+		return x.IntervalEnd
+	}
+	return nil
+}
+
+func (x *RunContext) GetStartedAt() []byte {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *RunContext) GetDeadline() []byte {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *RunContext) GetLastSuccessAt() []byte {
+	if x != nil {
+		return x.LastSuccessAt
+	}
+	return nil
+}
+
+func (x *RunContext) GetContext() []*Member {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+func (x *RunContext) GetWith() []*Member {
+	if x != nil {
+		return x.With
+	}
+	return nil
+}
+
+func (x *RunContext) GetItem() []byte {
+	if x != nil {
+		return x.Item
+	}
+	return nil
+}
+
+func (x *RunContext) GetItemIndex() int64 {
+	if x != nil && x.ItemIndex != nil {
+		return *x.ItemIndex
+	}
+	return 0
+}
+
+func (x *RunContext) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+// Member is a named JSON value.
+type Member struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Member) Reset() {
+	*x = Member{}
+	mi := &file_worker_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Member) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Member) ProtoMessage() {}
+
+func (x *Member) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Member.ProtoReflect.Descriptor instead.
+func (*Member) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Member) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Member) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// Limits is flow.Limits.
+type Limits struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Memory        int64                  `protobuf:"varint,1,opt,name=memory,proto3" json:"memory,omitempty"`
+	Output        int64                  `protobuf:"varint,2,opt,name=output,proto3" json:"output,omitempty"`
+	Log           int64                  `protobuf:"varint,3,opt,name=log,proto3" json:"log,omitempty"`
+	Artifacts     int64                  `protobuf:"varint,4,opt,name=artifacts,proto3" json:"artifacts,omitempty"`
+	Fuel          int64                  `protobuf:"varint,5,opt,name=fuel,proto3" json:"fuel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_worker_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_worker_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_worker_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Limits) GetMemory() int64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *Limits) GetOutput() int64 {
+	if x != nil {
+		return x.Output
+	}
+	return 0
+}
+
+func (x *Limits) GetLog() int64 {
+	if x != nil {
+		return x.Log
+	}
+	return 0
+}
+
+func (x *Limits) GetArtifacts() int64 {
+	if x != nil {
+		return x.Artifacts
+	}
+	return 0
+}
+
+func (x *Limits) GetFuel() int64 {
+	if x != nil {
+		return x.Fuel
+	}
+	return 0
+}
+
 type CallResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Set when the sandbox broke; the plugin had no say then.
-	Fault         *Fault            `protobuf:"bytes,1,opt,name=fault,proto3" json:"fault,omitempty"`
-	Verdict       int32             `protobuf:"varint,2,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	ExitCode      *int32            `protobuf:"varint,3,opt,name=exit_code,json=exitCode,proto3,oneof" json:"exit_code,omitempty"`
-	Code          string            `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
-	Message       string            `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
-	RetryAfterNs  int64             `protobuf:"varint,6,opt,name=retry_after_ns,json=retryAfterNs,proto3" json:"retry_after_ns,omitempty"`
-	Outputs       map[string][]byte `protobuf:"bytes,7,rep,name=outputs,proto3" json:"outputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Usage         *Usage            `protobuf:"bytes,8,opt,name=usage,proto3" json:"usage,omitempty"`
+	Fault         *Fault    `protobuf:"bytes,1,opt,name=fault,proto3" json:"fault,omitempty"`
+	Verdict       int32     `protobuf:"varint,2,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	ExitCode      *int32    `protobuf:"varint,3,opt,name=exit_code,json=exitCode,proto3,oneof" json:"exit_code,omitempty"`
+	Code          string    `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	Message       string    `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	RetryAfterNs  int64     `protobuf:"varint,6,opt,name=retry_after_ns,json=retryAfterNs,proto3" json:"retry_after_ns,omitempty"`
+	Outputs       []*Member `protobuf:"bytes,7,rep,name=outputs,proto3" json:"outputs,omitempty"`
+	Usage         *Usage    `protobuf:"bytes,8,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CallResponse) Reset() {
 	*x = CallResponse{}
-	mi := &file_worker_proto_msgTypes[3]
+	mi := &file_worker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -228,7 +634,7 @@ func (x *CallResponse) String() string {
 func (*CallResponse) ProtoMessage() {}
 
 func (x *CallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[3]
+	mi := &file_worker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -241,7 +647,7 @@ func (x *CallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
 func (*CallResponse) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{3}
+	return file_worker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CallResponse) GetFault() *Fault {
@@ -286,7 +692,7 @@ func (x *CallResponse) GetRetryAfterNs() int64 {
 	return 0
 }
 
-func (x *CallResponse) GetOutputs() map[string][]byte {
+func (x *CallResponse) GetOutputs() []*Member {
 	if x != nil {
 		return x.Outputs
 	}
@@ -311,7 +717,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_worker_proto_msgTypes[4]
+	mi := &file_worker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +729,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[4]
+	mi := &file_worker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +742,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{4}
+	return file_worker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Fault) GetReason() string {
@@ -371,7 +777,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_worker_proto_msgTypes[5]
+	mi := &file_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -383,7 +789,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[5]
+	mi := &file_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -396,7 +802,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{5}
+	return file_worker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Usage) GetMemory() int64 {
@@ -429,7 +835,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_worker_proto_msgTypes[6]
+	mi := &file_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +847,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[6]
+	mi := &file_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +860,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{6}
+	return file_worker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StopRequest) GetCallId() string {
@@ -472,7 +878,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_worker_proto_msgTypes[7]
+	mi := &file_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +890,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[7]
+	mi := &file_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +903,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{7}
+	return file_worker_proto_rawDescGZIP(), []int{10}
 }
 
 type EventBatch struct {
@@ -510,7 +916,7 @@ type EventBatch struct {
 
 func (x *EventBatch) Reset() {
 	*x = EventBatch{}
-	mi := &file_worker_proto_msgTypes[8]
+	mi := &file_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +928,7 @@ func (x *EventBatch) String() string {
 func (*EventBatch) ProtoMessage() {}
 
 func (x *EventBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[8]
+	mi := &file_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +941,7 @@ func (x *EventBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventBatch.ProtoReflect.Descriptor instead.
 func (*EventBatch) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{8}
+	return file_worker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EventBatch) GetCallId() string {
@@ -565,7 +971,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_worker_proto_msgTypes[9]
+	mi := &file_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +983,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[9]
+	mi := &file_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +996,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{9}
+	return file_worker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Event) GetLevel() int32 {
@@ -622,7 +1028,7 @@ type EventsResponse struct {
 
 func (x *EventsResponse) Reset() {
 	*x = EventsResponse{}
-	mi := &file_worker_proto_msgTypes[10]
+	mi := &file_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +1040,7 @@ func (x *EventsResponse) String() string {
 func (*EventsResponse) ProtoMessage() {}
 
 func (x *EventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[10]
+	mi := &file_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +1053,7 @@ func (x *EventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsResponse.ProtoReflect.Descriptor instead.
 func (*EventsResponse) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{10}
+	return file_worker_proto_rawDescGZIP(), []int{13}
 }
 
 // ArtifactPiece is a part of the bytes; the first one also says whose and what.
@@ -663,7 +1069,7 @@ type ArtifactPiece struct {
 
 func (x *ArtifactPiece) Reset() {
 	*x = ArtifactPiece{}
-	mi := &file_worker_proto_msgTypes[11]
+	mi := &file_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +1081,7 @@ func (x *ArtifactPiece) String() string {
 func (*ArtifactPiece) ProtoMessage() {}
 
 func (x *ArtifactPiece) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[11]
+	mi := &file_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +1094,7 @@ func (x *ArtifactPiece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactPiece.ProtoReflect.Descriptor instead.
 func (*ArtifactPiece) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{11}
+	return file_worker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ArtifactPiece) GetCallId() string {
@@ -729,7 +1135,7 @@ type ArtifactResponse struct {
 
 func (x *ArtifactResponse) Reset() {
 	*x = ArtifactResponse{}
-	mi := &file_worker_proto_msgTypes[12]
+	mi := &file_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -741,7 +1147,7 @@ func (x *ArtifactResponse) String() string {
 func (*ArtifactResponse) ProtoMessage() {}
 
 func (x *ArtifactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[12]
+	mi := &file_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -754,7 +1160,7 @@ func (x *ArtifactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactResponse.ProtoReflect.Descriptor instead.
 func (*ArtifactResponse) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{12}
+	return file_worker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ArtifactResponse) GetRefJson() []byte {
@@ -781,7 +1187,7 @@ type OpenRequest struct {
 
 func (x *OpenRequest) Reset() {
 	*x = OpenRequest{}
-	mi := &file_worker_proto_msgTypes[13]
+	mi := &file_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +1199,7 @@ func (x *OpenRequest) String() string {
 func (*OpenRequest) ProtoMessage() {}
 
 func (x *OpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[13]
+	mi := &file_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +1212,7 @@ func (x *OpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
 func (*OpenRequest) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{13}
+	return file_worker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OpenRequest) GetCallId() string {
@@ -834,7 +1240,7 @@ type OpenPiece struct {
 
 func (x *OpenPiece) Reset() {
 	*x = OpenPiece{}
-	mi := &file_worker_proto_msgTypes[14]
+	mi := &file_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -846,7 +1252,7 @@ func (x *OpenPiece) String() string {
 func (*OpenPiece) ProtoMessage() {}
 
 func (x *OpenPiece) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[14]
+	mi := &file_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -859,7 +1265,7 @@ func (x *OpenPiece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenPiece.ProtoReflect.Descriptor instead.
 func (*OpenPiece) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{14}
+	return file_worker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OpenPiece) GetData() []byte {
@@ -891,7 +1297,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_worker_proto_msgTypes[15]
+	mi := &file_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +1309,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_worker_proto_msgTypes[15]
+	mi := &file_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,7 +1322,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_worker_proto_rawDescGZIP(), []int{15}
+	return file_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Refusal) GetErrno() int32 {
@@ -957,24 +1363,66 @@ const file_worker_proto_rawDesc = "" +
 	"\vplugin_json\x18\x02 \x01(\fR\n" +
 	"pluginJson\"D\n" +
 	"\fLoadResponse\x124\n" +
-	"\arefusal\x18\x01 \x01(\v2\x1a.uniflow.worker.v1.RefusalR\arefusal\"\x81\x01\n" +
+	"\arefusal\x18\x01 \x01(\v2\x1a.uniflow.worker.v1.RefusalR\arefusal\"\xa5\x02\n" +
 	"\vCallRequest\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\tR\x06callId\x12\x16\n" +
-	"\x06module\x18\x02 \x01(\tR\x06module\x12\x1b\n" +
-	"\tcall_json\x18\x03 \x01(\fR\bcallJson\x12$\n" +
-	"\x0ehost_broker_id\x18\x04 \x01(\rR\fhostBrokerId\"\x90\x03\n" +
+	"\x06module\x18\x02 \x01(\tR\x06module\x12/\n" +
+	"\x03run\x18\x03 \x01(\v2\x1d.uniflow.worker.v1.RunContextR\x03run\x12\x12\n" +
+	"\x04args\x18\x05 \x03(\tR\x04args\x12\x14\n" +
+	"\x05stdin\x18\x06 \x01(\fR\x05stdin\x12\x16\n" +
+	"\x06stdout\x18\a \x01(\tR\x06stdout\x121\n" +
+	"\x06limits\x18\b \x01(\v2\x19.uniflow.worker.v1.LimitsR\x06limits\x12\x19\n" +
+	"\bgrace_ns\x18\t \x01(\x03R\agraceNs\x12$\n" +
+	"\x0ehost_broker_id\x18\x04 \x01(\rR\fhostBrokerId\"\x96\x06\n" +
+	"\n" +
+	"RunContext\x12\x10\n" +
+	"\x03abi\x18\x01 \x01(\tR\x03abi\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x18\n" +
+	"\aproject\x18\x03 \x01(\tR\aproject\x12\x1a\n" +
+	"\bpipeline\x18\x04 \x01(\tR\bpipeline\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12\x14\n" +
+	"\x05label\x18\x06 \x01(\tR\x05label\x12\x15\n" +
+	"\x06run_id\x18\a \x01(\tR\x05runId\x12\x12\n" +
+	"\x04step\x18\b \x01(\tR\x04step\x12\x1a\n" +
+	"\bfunction\x18\t \x01(\tR\bfunction\x12\x18\n" +
+	"\aattempt\x18\n" +
+	" \x01(\x03R\aattempt\x12!\n" +
+	"\fmax_attempts\x18\v \x01(\x03R\vmaxAttempts\x12'\n" +
+	"\x0fidempotency_key\x18\f \x01(\tR\x0eidempotencyKey\x12\x18\n" +
+	"\atrigger\x18\r \x01(\tR\atrigger\x12\x1a\n" +
+	"\bschedule\x18\x0e \x01(\tR\bschedule\x12!\n" +
+	"\fscheduled_at\x18\x0f \x01(\fR\vscheduledAt\x12%\n" +
+	"\x0einterval_start\x18\x10 \x01(\fR\rintervalStart\x12!\n" +
+	"\finterval_end\x18\x11 \x01(\fR\vintervalEnd\x12\x1d\n" +
+	"\n" +
+	"started_at\x18\x12 \x01(\fR\tstartedAt\x12\x1a\n" +
+	"\bdeadline\x18\x13 \x01(\fR\bdeadline\x12&\n" +
+	"\x0flast_success_at\x18\x14 \x01(\fR\rlastSuccessAt\x123\n" +
+	"\acontext\x18\x15 \x03(\v2\x19.uniflow.worker.v1.MemberR\acontext\x12-\n" +
+	"\x04with\x18\x16 \x03(\v2\x19.uniflow.worker.v1.MemberR\x04with\x12\x12\n" +
+	"\x04item\x18\x17 \x01(\fR\x04item\x12\"\n" +
+	"\n" +
+	"item_index\x18\x18 \x01(\x03H\x00R\titemIndex\x88\x01\x01\x12\x1a\n" +
+	"\bfeatures\x18\x19 \x03(\tR\bfeaturesB\r\n" +
+	"\v_item_index\"2\n" +
+	"\x06Member\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"|\n" +
+	"\x06Limits\x12\x16\n" +
+	"\x06memory\x18\x01 \x01(\x03R\x06memory\x12\x16\n" +
+	"\x06output\x18\x02 \x01(\x03R\x06output\x12\x10\n" +
+	"\x03log\x18\x03 \x01(\x03R\x03log\x12\x1c\n" +
+	"\tartifacts\x18\x04 \x01(\x03R\tartifacts\x12\x12\n" +
+	"\x04fuel\x18\x05 \x01(\x03R\x04fuel\"\xc1\x02\n" +
 	"\fCallResponse\x12.\n" +
 	"\x05fault\x18\x01 \x01(\v2\x18.uniflow.worker.v1.FaultR\x05fault\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\x05R\averdict\x12 \n" +
 	"\texit_code\x18\x03 \x01(\x05H\x00R\bexitCode\x88\x01\x01\x12\x12\n" +
 	"\x04code\x18\x04 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12$\n" +
-	"\x0eretry_after_ns\x18\x06 \x01(\x03R\fretryAfterNs\x12F\n" +
-	"\aoutputs\x18\a \x03(\v2,.uniflow.worker.v1.CallResponse.OutputsEntryR\aoutputs\x12.\n" +
-	"\x05usage\x18\b \x01(\v2\x18.uniflow.worker.v1.UsageR\x05usage\x1a:\n" +
-	"\fOutputsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01B\f\n" +
+	"\x0eretry_after_ns\x18\x06 \x01(\x03R\fretryAfterNs\x123\n" +
+	"\aoutputs\x18\a \x03(\v2\x19.uniflow.worker.v1.MemberR\aoutputs\x12.\n" +
+	"\x05usage\x18\b \x01(\v2\x18.uniflow.worker.v1.UsageR\x05usageB\f\n" +
 	"\n" +
 	"_exit_code\"M\n" +
 	"\x05Fault\x12\x16\n" +
@@ -1039,51 +1487,57 @@ func file_worker_proto_rawDescGZIP() []byte {
 	return file_worker_proto_rawDescData
 }
 
-var file_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_worker_proto_goTypes = []any{
 	(*LoadRequest)(nil),      // 0: uniflow.worker.v1.LoadRequest
 	(*LoadResponse)(nil),     // 1: uniflow.worker.v1.LoadResponse
 	(*CallRequest)(nil),      // 2: uniflow.worker.v1.CallRequest
-	(*CallResponse)(nil),     // 3: uniflow.worker.v1.CallResponse
-	(*Fault)(nil),            // 4: uniflow.worker.v1.Fault
-	(*Usage)(nil),            // 5: uniflow.worker.v1.Usage
-	(*StopRequest)(nil),      // 6: uniflow.worker.v1.StopRequest
-	(*StopResponse)(nil),     // 7: uniflow.worker.v1.StopResponse
-	(*EventBatch)(nil),       // 8: uniflow.worker.v1.EventBatch
-	(*Event)(nil),            // 9: uniflow.worker.v1.Event
-	(*EventsResponse)(nil),   // 10: uniflow.worker.v1.EventsResponse
-	(*ArtifactPiece)(nil),    // 11: uniflow.worker.v1.ArtifactPiece
-	(*ArtifactResponse)(nil), // 12: uniflow.worker.v1.ArtifactResponse
-	(*OpenRequest)(nil),      // 13: uniflow.worker.v1.OpenRequest
-	(*OpenPiece)(nil),        // 14: uniflow.worker.v1.OpenPiece
-	(*Refusal)(nil),          // 15: uniflow.worker.v1.Refusal
-	nil,                      // 16: uniflow.worker.v1.CallResponse.OutputsEntry
+	(*RunContext)(nil),       // 3: uniflow.worker.v1.RunContext
+	(*Member)(nil),           // 4: uniflow.worker.v1.Member
+	(*Limits)(nil),           // 5: uniflow.worker.v1.Limits
+	(*CallResponse)(nil),     // 6: uniflow.worker.v1.CallResponse
+	(*Fault)(nil),            // 7: uniflow.worker.v1.Fault
+	(*Usage)(nil),            // 8: uniflow.worker.v1.Usage
+	(*StopRequest)(nil),      // 9: uniflow.worker.v1.StopRequest
+	(*StopResponse)(nil),     // 10: uniflow.worker.v1.StopResponse
+	(*EventBatch)(nil),       // 11: uniflow.worker.v1.EventBatch
+	(*Event)(nil),            // 12: uniflow.worker.v1.Event
+	(*EventsResponse)(nil),   // 13: uniflow.worker.v1.EventsResponse
+	(*ArtifactPiece)(nil),    // 14: uniflow.worker.v1.ArtifactPiece
+	(*ArtifactResponse)(nil), // 15: uniflow.worker.v1.ArtifactResponse
+	(*OpenRequest)(nil),      // 16: uniflow.worker.v1.OpenRequest
+	(*OpenPiece)(nil),        // 17: uniflow.worker.v1.OpenPiece
+	(*Refusal)(nil),          // 18: uniflow.worker.v1.Refusal
 }
 var file_worker_proto_depIdxs = []int32{
-	15, // 0: uniflow.worker.v1.LoadResponse.refusal:type_name -> uniflow.worker.v1.Refusal
-	4,  // 1: uniflow.worker.v1.CallResponse.fault:type_name -> uniflow.worker.v1.Fault
-	16, // 2: uniflow.worker.v1.CallResponse.outputs:type_name -> uniflow.worker.v1.CallResponse.OutputsEntry
-	5,  // 3: uniflow.worker.v1.CallResponse.usage:type_name -> uniflow.worker.v1.Usage
-	9,  // 4: uniflow.worker.v1.EventBatch.events:type_name -> uniflow.worker.v1.Event
-	15, // 5: uniflow.worker.v1.ArtifactResponse.refusal:type_name -> uniflow.worker.v1.Refusal
-	15, // 6: uniflow.worker.v1.OpenPiece.refusal:type_name -> uniflow.worker.v1.Refusal
-	0,  // 7: uniflow.worker.v1.Worker.Load:input_type -> uniflow.worker.v1.LoadRequest
-	2,  // 8: uniflow.worker.v1.Worker.Call:input_type -> uniflow.worker.v1.CallRequest
-	6,  // 9: uniflow.worker.v1.Worker.Stop:input_type -> uniflow.worker.v1.StopRequest
-	8,  // 10: uniflow.worker.v1.Host.Events:input_type -> uniflow.worker.v1.EventBatch
-	11, // 11: uniflow.worker.v1.Host.Artifact:input_type -> uniflow.worker.v1.ArtifactPiece
-	13, // 12: uniflow.worker.v1.Host.Open:input_type -> uniflow.worker.v1.OpenRequest
-	1,  // 13: uniflow.worker.v1.Worker.Load:output_type -> uniflow.worker.v1.LoadResponse
-	3,  // 14: uniflow.worker.v1.Worker.Call:output_type -> uniflow.worker.v1.CallResponse
-	7,  // 15: uniflow.worker.v1.Worker.Stop:output_type -> uniflow.worker.v1.StopResponse
-	10, // 16: uniflow.worker.v1.Host.Events:output_type -> uniflow.worker.v1.EventsResponse
-	12, // 17: uniflow.worker.v1.Host.Artifact:output_type -> uniflow.worker.v1.ArtifactResponse
-	14, // 18: uniflow.worker.v1.Host.Open:output_type -> uniflow.worker.v1.OpenPiece
-	13, // [13:19] is the sub-list for method output_type
-	7,  // [7:13] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	18, // 0: uniflow.worker.v1.LoadResponse.refusal:type_name -> uniflow.worker.v1.Refusal
+	3,  // 1: uniflow.worker.v1.CallRequest.run:type_name -> uniflow.worker.v1.RunContext
+	5,  // 2: uniflow.worker.v1.CallRequest.limits:type_name -> uniflow.worker.v1.Limits
+	4,  // 3: uniflow.worker.v1.RunContext.context:type_name -> uniflow.worker.v1.Member
+	4,  // 4: uniflow.worker.v1.RunContext.with:type_name -> uniflow.worker.v1.Member
+	7,  // 5: uniflow.worker.v1.CallResponse.fault:type_name -> uniflow.worker.v1.Fault
+	4,  // 6: uniflow.worker.v1.CallResponse.outputs:type_name -> uniflow.worker.v1.Member
+	8,  // 7: uniflow.worker.v1.CallResponse.usage:type_name -> uniflow.worker.v1.Usage
+	12, // 8: uniflow.worker.v1.EventBatch.events:type_name -> uniflow.worker.v1.Event
+	18, // 9: uniflow.worker.v1.ArtifactResponse.refusal:type_name -> uniflow.worker.v1.Refusal
+	18, // 10: uniflow.worker.v1.OpenPiece.refusal:type_name -> uniflow.worker.v1.Refusal
+	0,  // 11: uniflow.worker.v1.Worker.Load:input_type -> uniflow.worker.v1.LoadRequest
+	2,  // 12: uniflow.worker.v1.Worker.Call:input_type -> uniflow.worker.v1.CallRequest
+	9,  // 13: uniflow.worker.v1.Worker.Stop:input_type -> uniflow.worker.v1.StopRequest
+	11, // 14: uniflow.worker.v1.Host.Events:input_type -> uniflow.worker.v1.EventBatch
+	14, // 15: uniflow.worker.v1.Host.Artifact:input_type -> uniflow.worker.v1.ArtifactPiece
+	16, // 16: uniflow.worker.v1.Host.Open:input_type -> uniflow.worker.v1.OpenRequest
+	1,  // 17: uniflow.worker.v1.Worker.Load:output_type -> uniflow.worker.v1.LoadResponse
+	6,  // 18: uniflow.worker.v1.Worker.Call:output_type -> uniflow.worker.v1.CallResponse
+	10, // 19: uniflow.worker.v1.Worker.Stop:output_type -> uniflow.worker.v1.StopResponse
+	13, // 20: uniflow.worker.v1.Host.Events:output_type -> uniflow.worker.v1.EventsResponse
+	15, // 21: uniflow.worker.v1.Host.Artifact:output_type -> uniflow.worker.v1.ArtifactResponse
+	17, // 22: uniflow.worker.v1.Host.Open:output_type -> uniflow.worker.v1.OpenPiece
+	17, // [17:23] is the sub-list for method output_type
+	11, // [11:17] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_worker_proto_init() }
@@ -1092,14 +1546,15 @@ func file_worker_proto_init() {
 		return
 	}
 	file_worker_proto_msgTypes[3].OneofWrappers = []any{}
-	file_worker_proto_msgTypes[9].OneofWrappers = []any{}
+	file_worker_proto_msgTypes[6].OneofWrappers = []any{}
+	file_worker_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_worker_proto_rawDesc), len(file_worker_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
