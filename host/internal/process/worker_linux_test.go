@@ -118,14 +118,17 @@ func TestWorkersServeOneTenantAndAreKept(t *testing.T) {
 	if pid, _ := identify(t, load(t, r, granted), "acme"); pid == a {
 		t.Error("a module with a mount got a worker that cannot read it")
 	}
+	if pid, _ := identify(t, m, "acme"); pid != a {
+		t.Error("a module got a worker that can read the mount of another")
+	}
 }
 
 func TestWorkerThatServedNobodyIsForItsModuleOnly(t *testing.T) {
 	t.Parallel()
 	r := newWorkers(t, Config{})
-	load(t, r, moduleOf(t, "a"))
-	b := load(t, r, moduleOf(t, "b"))
-	identify(t, b, "acme")
+	a := load(t, r, moduleOf(t, "a"))
+	load(t, r, moduleOf(t, "b"))
+	identify(t, a, "acme") // the worker of b has waited for less time, and would be taken first
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range r.workers.idle {
