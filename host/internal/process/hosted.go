@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
@@ -59,12 +60,13 @@ func (m *hosted) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.compiled = m.recall()
 	if err := w.worker.load(ctx, m, file); err != nil {
 		w.end()
 		return err
 	}
 	if m.compiled, err = w.worker.keepCompiled(m); err != nil {
-		m.runtime.log.Warn("compiled module not kept", "plugin", m.plugin.Name, "err", err)
+		m.runtime.log.Warn("compiled module not kept", slog.String("plugin", m.plugin.Name), slog.Any("err", err))
 	}
 	m.file = file
 	m.runtime.workers.put(w)

@@ -28,9 +28,9 @@ import (
 type Config struct {
 	// Logger is told of processes that start and end. Required.
 	Logger *slog.Logger
-	// Dir is a folder in which the runtime keeps a folder of its own, named "process", that New empties: checked copies
-	// of plugins, and sockets and scratch of processes. Two runtimes must not share it. Defaults to a new folder
-	// among the temporary files of the system.
+	// Dir is a folder in which the runtime keeps two of its own: "process", which New empties, holds checked copies of
+	// plugins, and sockets and scratch of processes; "compiled" holds what workers have compiled. Two runtimes must not
+	// share it. Defaults to a new folder among the temporary files of the system.
 	Dir string
 	// Idle is how long a process is kept after an attempt. Defaults to 1 minute; a negative one ends every process
 	// with its attempt.
@@ -62,6 +62,7 @@ type Runtime struct {
 	network  func() uintptr // asks the system once
 	// programs holds checked copies of plugins by digest; scratch holds a folder per process.
 	programs, scratch string
+	compiled          string   // holds a folder per module that a worker has compiled
 	temporary         []string // to be removed at the end
 	cgroups           *cgroups
 	slots             chan struct{} // one per attempt
@@ -138,6 +139,9 @@ func (r *Runtime) makeFolders(dir string) (err error) {
 	if err := os.MkdirAll(r.programs, 0o700); err != nil {
 		return err
 	}
+	if err := r.makeCompiled(dir, own); err != nil {
+		return err
+	}
 	if len(r.scratch) <= longestScratch {
 		return os.Mkdir(r.scratch, 0o700)
 	}
@@ -146,6 +150,26 @@ func (r *Runtime) makeFolders(dir string) (err error) {
 	}
 	r.temporary = append(r.temporary, r.scratch)
 	return nil
+}
+
+// makeCompiled makes the folder of compiled modules, which stays where dir is given.
+func (r *Runtime) makeCompiled(dir, own string) error {
+	if dir == "" {
+		dir = own
+	}
+	dir, err := filepath.Abs(filepath.Join(dir, "compiled"))
+	if err != nil {
+		return err
+	}
+	program, err := r.workerProgram()
+	if err != nil {
+		return err
+	}
+	if r.compiled, err = openCompiled(dir, program); err != nil { // the start of a worker says what is wrong with it
+		r.compiled = filepath.Join(own, "compiled")
+		err = os.MkdirAll(r.compiled, 0o700)
+	}
+	return err
 }
 
 func (r *Runtime) removeFolders() error {

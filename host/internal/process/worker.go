@@ -34,6 +34,7 @@ type worker struct {
 	loaded map[string]bool // modules; changed by whoever holds the worker, under runtime.mu
 	data   uint64          // bytes that it held at its start; 0 where the system does not say
 	bound  uint64          // the last one that allow has set
+	stale  bool            // a compiled file was not what it was when it was kept
 	last   lastWords
 }
 

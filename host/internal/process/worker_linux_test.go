@@ -163,6 +163,43 @@ func TestWhatIsCompiledOnceIsHandedToLaterWorkers(t *testing.T) {
 	}
 }
 
+func TestCompiledModulesOutliveTheHost(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	known := func(m flow.Module) bool {
+		result, _ := succeed(t, m, guest.With{Behaviour: "identify"})
+		return get[bool](t, result, "known")
+	}
+	p := moduleOf(t, "a")
+	for life, want := range []bool{false, true, false, true} {
+		r := newWorkers(t, Config{Dir: dir})
+		if life == 2 {
+			damage(t, filepath.Join(r.compiled, p.Digest.Hex(), "0"))
+		}
+		if got := known(load(t, r, p)); got != want {
+			t.Errorf("life %d: compiled before: %v, want %v", life, got, want)
+		}
+		if err := r.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, err := openCompiled(filepath.Join(dir, "compiled"), os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(other)); len(left) != 1 {
+		t.Errorf("%d folders are left, want that of the program alone", len(left))
+	}
+}
+
+// damage changes a file on disk.
+func damage(t *testing.T, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte("evil"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestDeafGuestIsKilledWithinItsBound(t *testing.T) {
 	t.Parallel()
 	m := load(t, newWorkers(t, Config{}), moduleOf(t, "a"))
