@@ -242,8 +242,8 @@ func TestFoldersOfEarlierHostAreEmptied(t *testing.T) {
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if left, _ := os.ReadDir(dir); len(left) != 1 || left[0].Name() != "mine" {
-		t.Errorf("after Close the folder holds %v, want only what is not ours", left)
+	if left, _ := os.ReadDir(dir); len(left) != 2 || left[0].Name() != "compiled" || left[1].Name() != "mine" {
+		t.Errorf("after Close the folder holds %v, want only what is kept and what is not ours", left)
 	}
 }
 
