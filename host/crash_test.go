@@ -21,6 +21,7 @@ import (
 const crashEnv = "UNIFLOW_TEST_CRASH"
 
 func TestMain(m *testing.M) {
+	host.WorkerMain()
 	if data := os.Getenv(crashEnv); data != "" {
 		victim(data)
 	}

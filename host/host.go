@@ -22,6 +22,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/blob"
 	"github.com/uniflow-dev/uniflow/host/internal/dispatch"
 	"github.com/uniflow-dev/uniflow/host/internal/gofunc"
+	"github.com/uniflow-dev/uniflow/host/internal/process"
 	"github.com/uniflow-dev/uniflow/host/internal/project"
 	"github.com/uniflow-dev/uniflow/host/internal/run"
 	"github.com/uniflow-dev/uniflow/host/internal/schedule"
@@ -100,6 +101,9 @@ type entry struct {
 // Open reads the manifest, if there is one, checks all of it, and opens the ledger. Nothing fires before Start. An
 // error about the manifest is flow.Problems; others that the caller can act on are *flow.Error.
 func Open(ctx context.Context, c Config) (*Host, error) {
+	if process.IsWorker() {
+		return nil, errInsideWorker()
+	}
 	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, opened: time.Now()}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)

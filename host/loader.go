@@ -18,6 +18,7 @@ import (
 // loader finds the runtime for a plugin.
 type loader struct {
 	runtimes map[flow.PluginKind]flow.Runtime
+	workers  flow.Runtime // one of runtimes, which runs modules too
 }
 
 func newLoader(ctx context.Context, data string, seals wasm.Seals, funcs *gofunc.Runtime, log *slog.Logger) (*loader, error) {
@@ -29,12 +30,15 @@ func newLoader(ctx context.Context, data string, seals wasm.Seals, funcs *gofunc
 	if err != nil {
 		return nil, errors.Join(err, modules.Close(ctx))
 	}
-	return &loader{map[flow.PluginKind]flow.Runtime{flow.KindWasm: modules, flow.KindProcess: processes, flow.KindFunc: funcs}}, nil
+	return &loader{map[flow.PluginKind]flow.Runtime{flow.KindWasm: modules, flow.KindProcess: processes, flow.KindFunc: funcs}, processes}, nil
 }
 
-// Load loads the plugin with the runtime of its kind.
+// Load loads the plugin with the runtime of its kind and isolation.
 func (l *loader) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, error) {
 	runtime := l.runtimes[p.Kind]
+	if p.Kind == flow.KindWasm && p.Isolation == flow.IsolationWorker {
+		runtime = l.workers
+	}
 	if runtime == nil {
 		return nil, &flow.Error{Code: flow.CodePluginFile, Op: fmt.Sprintf("load plugin %q", p.Name), Message: fmt.Sprintf("no runtime for the kind %q", p.Kind), Hint: "use wasm, process or func"}
 	}

@@ -22,6 +22,7 @@ var version string
 var errInterrupted = errors.New("interrupted")
 
 func main() {
+	host.WorkerMain()
 	if version != "" {
 		host.Version = version
 	}

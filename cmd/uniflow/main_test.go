@@ -22,6 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	host.WorkerMain()
 	testscript.Main(m, map[string]func(){"uniflow": main})
 }
 

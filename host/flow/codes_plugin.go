@@ -22,6 +22,7 @@ const (
 	CodeProcessVersion   Code = "UF2105" // the plugin speaks another version of the protocol
 	CodeProcessStart     Code = "UF2106" // the plugin did not start in time
 	CodeProcessHost      Code = "UF2107" // the host cannot run processes of plugins
+	CodeWorkerStart      Code = "UF2108" // the host cannot start a worker
 	CodeMount            Code = "UF4001" // a mounted folder cannot be opened
 )
 
@@ -67,6 +68,8 @@ func pluginCodes() []Explanation {
 			"Do slow work in the function and not before process.Serve. The message quotes what the program printed."},
 		{CodeProcessHost, "the host cannot run processes of plugins", "The host keeps checked copies of programs in a folder of its own under its data folder and executes them there. The folder cannot be written, the disk is full, the file system does not allow programs (noexec), or the system refuses new processes.\n\n" +
 			"The message names the cause. uniflow doctor shows what the machine offers."},
+		{CodeWorkerStart, "the host cannot start a worker", "With isolation = \"worker\" modules run in processes of their own: the host starts its own program again and speaks to it. The program ended, did not answer in time, or went on as if it were started by a person.\n\n" +
+			"A program that embeds the host calls host.WorkerMain() first in its main function, before flags are read or anything is printed. isolation = \"inline\" runs modules in the host process."},
 		{CodeMount, "a mounted folder cannot be opened", "grant.mount maps a path of the guest to a folder or file of the host. That folder or file is missing or may not be read.\n\n" +
 			"Create it, or correct the path; it is relative to the manifest."},
 	}

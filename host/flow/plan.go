@@ -108,6 +108,9 @@ type PlanPlugin struct {
 	Grant Grant `json:"grant,omitzero"`
 	// Fresh is true when no instance of a module serves two attempts, not even after a reset.
 	Fresh bool `json:"fresh,omitempty"`
+	// Isolation is where a module runs; empty is IsolationInline. It is not part of the version: what a step does is the
+	// same in both.
+	Isolation Isolation `json:"isolation,omitempty"`
 }
 
 // PlanSchedule is a frozen schedule.

@@ -17,6 +17,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host"
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/calendar"
+	"github.com/uniflow-dev/uniflow/host/internal/process"
 	"github.com/uniflow-dev/uniflow/host/internal/project"
 )
 
@@ -161,10 +162,12 @@ func (d *doctor) zones() {
 	d.add("time zones", statusOK, "the tz database is built in; this machine is on "+zone, "")
 }
 
-// machine tells what the system offers for the confinement of process plugins.
+// machine tells, as information, what the system offers for the confinement of process plugins and workers.
 func (d *doctor) machine() {
 	d.add("machine", statusOK, fmt.Sprintf("%s/%s, %d processors", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()), "")
-	d.report.Checks = append(d.report.Checks, confinement()...)
+	for _, g := range process.Guards() {
+		d.add("confinement: "+g.Name, statusOK, g.About, "")
+	}
 }
 
 // toolTime bounds the wait for a program to tell its version.

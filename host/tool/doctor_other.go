@@ -10,8 +10,3 @@ import (
 
 // freeSpace is not asked for on this system.
 func freeSpace(string) (flow.Size, error) { return 0, errors.New("it is not asked for on this system") }
-
-// confinement has nothing to tell on this system.
-func confinement() []flow.DoctorCheck {
-	return []flow.DoctorCheck{{Name: "confinement", Status: statusOK, Detail: "process plugins are not confined on this system"}}
-}

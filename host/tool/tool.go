@@ -92,7 +92,7 @@ func Connect(ctx context.Context, t Target, a Access) (*Link, error) {
 // own opens a host in this process.
 func own(ctx context.Context, t Target, a Access, data string) (*Link, error) {
 	if err := project.CheckData(data); err != nil {
-		return nil, err //nolint:wrapcheck // says it all
+		return nil, err
 	}
 	config := host.Config{Manifest: t.manifest(), Build: a == Run, ReadOnly: a == Read || a == History}
 	if a == History {

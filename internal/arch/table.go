@@ -101,13 +101,18 @@ func Table() []Row {
 			Why:    "hostile and ordinary modules as bytes, for tests",
 		},
 		{
-			Folder: "host/internal/process", May: []string{"host/flow", "sdk/abi", "sdk/process/..."},
+			Folder: "host/internal/process", May: []string{"host/flow", "sdk/abi", "sdk/process/...", "host/internal/process/workerproto"},
 			Libs: []string{
 				"github.com/hashicorp/go-plugin", "github.com/hashicorp/go-hclog",
 				"google.golang.org/grpc", "google.golang.org/protobuf", "golang.org/x/sys", "golang.org/x/sync",
 			},
 			Never: []string{"host/internal/store/...", "host/internal/schedule"},
 			Why:   "processes are started, confined and killed here and nowhere else",
+		},
+		{
+			Folder: "host/internal/process/workerproto",
+			Libs:   []string{"google.golang.org/grpc", "google.golang.org/protobuf"},
+			Why:    "the wire between a host and its own workers: generated, without behaviour",
 		},
 		{
 			Folder: "host/internal/gofunc", May: []string{"host/flow", "sdk/abi"},
@@ -213,8 +218,9 @@ func TestTable() []Row {
 	return []Row{
 		{Folder: "host/...", May: []string{"host/flow", "sdk/abi/abitest"}, Why: "tests speak the vocabulary and the golden vectors"},
 		{
-			Folder: "host", Libs: []string{"github.com/santhosh-tekuri/jsonschema"},
-			Why: "answers of the API are held against the description that it gives of itself",
+			Folder: "host", May: []string{"host/internal/plugintest/...", "host/internal/process"},
+			Libs: []string{"github.com/santhosh-tekuri/jsonschema"},
+			Why:  "answers of the API are held against the description that it gives of itself; the engine passes the suite through workers, which are the test's own program",
 		},
 		{
 			Folder: "sdk", May: []string{"sdk/sdktest"},

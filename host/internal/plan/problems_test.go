@@ -176,14 +176,12 @@ error UF1213 pipelines.weather: schedule "weather" starts runs without "must", w
 error UF1213 schedules.weather_evening.context.year: "year" is 1900; it must be at least 1948 | `},
 		{"not in this version", func(m *flow.Manifest, in *Inputs) {
 			m.Tenants = map[string]flow.Tenant{"acme": {}}
-			m.Defaults.Isolation = flow.IsolationWorker
 			changePlugin("clean", func(p *flow.Plugin) {
 				p.Secrets = map[string]flow.SecretBinding{"KEY": {}}
 				p.Grant.HTTP, p.Grant.State, p.Grant.Event = []string{"https://x/*"}, true, true
 			})(m, in)
 			m.Plugins["score"] = flow.Plugin{Script: "score.py", Engine: "stats"}
 		}, `error UF1214 tenants.acme: tenants: not supported by this version | remove it, or wait for a version that has it
-error UF1214 defaults.isolation: isolation = "worker": not supported by this version | write isolation = "inline", or remove it
 error UF1214 plugins.clean.secrets.KEY: secrets of plugins: not supported by this version | remove it, or wait for a version that has it
 error UF1214 plugins.score.script: script plugins: not supported by this version | remove it, or wait for a version that has it
 error UF1214 plugins.clean.grant.http: grant.http: not supported by this version | remove it, or wait for a version that has it

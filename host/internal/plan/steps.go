@@ -111,6 +111,9 @@ func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key
 	default:
 		frozen.Kind = flow.KindWasm
 		frozen.Fresh = declared.Snapshot != nil && !*declared.Snapshot
+		if b.m.Defaults.Isolation != flow.IsolationInline {
+			frozen.Isolation = b.m.Defaults.Isolation
+		}
 	}
 	if file := declared.Wasm + declared.Process; file != "" {
 		found, ok := b.in.Resolved[file]

@@ -22,12 +22,7 @@ func (b *builder) refuse() {
 	}
 	d := b.m.Defaults
 	at := key{"defaults"}
-	switch d.Isolation {
-	case flow.IsolationWorker:
-		b.fail(flow.CodeUnsupported, at.to("isolation"), `write isolation = "inline", or remove it`, `isolation = "worker": not supported by this version`)
-	default:
-		b.word(at.to("isolation"), string(d.Isolation), string(flow.IsolationInline), string(flow.IsolationWorker))
-	}
+	b.word(at.to("isolation"), string(d.Isolation), string(flow.IsolationInline), string(flow.IsolationWorker))
 	b.policy(at, d.Retry, d.Timeout, d.Limits)
 	b.slots(at, d.Overlap, d.Catchup)
 	for _, name := range slices.Sorted(maps.Keys(b.m.Alerts)) {

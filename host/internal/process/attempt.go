@@ -29,28 +29,29 @@ const (
 
 // attempt is one call of a plugin on one worker.
 type attempt struct {
-	worker *worker
-	call   flow.Call
-	host   flow.HostCalls
-	id     string // known to the plugin of this attempt only
-	kept   *abi.Attempt
-	file   *upload // the artifact in flight
-	used   atomic.Int64
+	proc *proc
+	call flow.Call
+	host flow.HostCalls
+	id   string // known to the plugin of this attempt only
+	kept *abi.Attempt
+	file *upload // the artifact in flight
+	used atomic.Int64
 
 	serviceCtx context.Context //nolint:containedctx // of the calls of the plugin, which come on goroutines of gRPC
+	entered    atomic.Bool     // whether the plugin has made any call
 	calls      sync.WaitGroup  // calls in flight
 }
 
-func newAttempt(w *worker, call flow.Call, host flow.HostCalls) *attempt {
+func newAttempt(w *proc, call flow.Call, host flow.HostCalls) *attempt {
 	return &attempt{
-		worker: w, call: call, host: host, id: rand.Text(),
+		proc: w, call: call, host: host, id: rand.Text(),
 		kept: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),
 	}
 }
 
 // run executes the attempt. After a fault the process is dead, and its last words are in the log.
 func (a *attempt) run(ctx context.Context, doc []byte) (flow.Result, *flow.Fault) {
-	w := a.worker
+	w := a.proc
 	serviceCtx, cancel := context.WithCancel(ctx)
 	a.serviceCtx = serviceCtx
 	marked := w.lines.listen(a.host, process.StderrMark(a.id))
@@ -88,7 +89,7 @@ func (a *attempt) receive(ctx context.Context, request *proto.RunRequest) (*prot
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	defer a.dropFile()
-	stream, err := a.worker.plugin.Run(streamCtx, request)
+	stream, err := a.proc.program.Run(streamCtx, request)
 	if err != nil {
 		return nil, a.broken(ctx, err)
 	}
@@ -145,11 +146,11 @@ func (a *attempt) output(name string, value []byte) *flow.Fault {
 
 // broken says why the stream ended without a done event.
 func (a *attempt) broken(ctx context.Context, err error) *flow.Fault {
-	child := a.worker.child
+	child := a.proc.child
 	switch {
 	case ctx.Err() != nil:
 		return flow.EndFault(ctx)
-	case a.worker.module.runtime.stopping():
+	case a.proc.runtime.stopping():
 		return stopFault()
 	case status.Code(err) == codes.ResourceExhausted:
 		return &flow.Fault{
@@ -185,7 +186,7 @@ func (a *attempt) stop(ctx context.Context, done bool, marked <-chan struct{}) *
 	defer timer.Stop()
 	select {
 	case <-marked:
-	case <-a.worker.child.gone:
+	case <-a.proc.child.gone:
 	case <-timer.C:
 		fault.Message += fmt.Sprintf("; the plugin did not stop within its grace of %s and was killed", a.call.Grace)
 	}
@@ -194,6 +195,9 @@ func (a *attempt) stop(ctx context.Context, done bool, marked <-chan struct{}) *
 
 // waitForCalls waits until no call of the plugin is in flight, so that nothing of the attempt takes effect after it.
 func (a *attempt) waitForCalls() {
+	if !a.entered.Load() {
+		return
+	}
 	all := make(chan struct{})
 	go func() {
 		a.calls.Wait()

@@ -32,8 +32,10 @@ const (
 // process prints.
 type child struct {
 	program string
+	name    string   // argv[0]
 	env     []string // set before Start
 	dir     string
+	network uintptr // how it leaves the network of the host; 0 where it does not
 	group   *cgroup
 	lines   *lines
 
@@ -53,8 +55,9 @@ type child struct {
 
 var _ runner.Runner = (*child)(nil)
 
-func newChild(program string, group *cgroup, l *lines) *child {
-	c := &child{program: program, group: group, lines: l, gone: make(chan struct{})}
+// prepare completes a child before its start.
+func (c *child) prepare(group *cgroup, l *lines) *child {
+	c.group, c.lines, c.gone = group, l, make(chan struct{})
 	c.first, c.firstSent = io.Pipe()
 	return c
 }
@@ -140,8 +143,8 @@ func (c *child) try(stdout, stderr *os.File) error {
 		return context.Canceled
 	}
 	cmd, err := startConfined(func() *exec.Cmd {
-		return &exec.Cmd{Path: c.program, Args: []string{c.program}, Env: c.env, Dir: c.dir, Stdout: stdout, Stderr: stderr}
-	}, c.group)
+		return &exec.Cmd{Path: c.program, Args: []string{c.name}, Env: c.env, Dir: c.dir, Stdout: stdout, Stderr: stderr}
+	}, c.group, c.network)
 	c.cmd = cmd
 	return err
 }

@@ -16,18 +16,20 @@ const (
 )
 
 // startConfined starts a process that dies with the calling thread, in a session and cgroup of its own, that can gain
-// no rights by what it executes. The calling thread keeps that last mark, so it must be used for nothing else.
-func startConfined(command func() *exec.Cmd, group *cgroup) (*exec.Cmd, error) {
+// no rights by what it executes, and in a network of its own where network says how. The calling thread keeps the mark
+// about rights, so it must be used for nothing else.
+func startConfined(command func() *exec.Cmd, group *cgroup, network uintptr) (*exec.Cmd, error) {
 	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) // cannot fail since Linux 3.5
-	cmd := command()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	group.join(cmd.SysProcAttr)
-	err := cmd.Start()
-	if err != nil && cmd.SysProcAttr.UseCgroupFD && !aboutProgram(err) {
-		// Some containers have cgroups that can be made but not entered.
-		cmd = command()
+	start := func(group *cgroup) (*exec.Cmd, error) {
+		cmd := command()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-		err = cmd.Start()
+		group.join(cmd.SysProcAttr)
+		leaveNetwork(cmd.SysProcAttr, network)
+		return cmd, cmd.Start()
+	}
+	cmd, err := start(group)
+	if err != nil && cmd.SysProcAttr.UseCgroupFD && !aboutProgram(err) {
+		cmd, err = start(nil) // some containers have cgroups that can be made but not entered
 	}
 	if err != nil {
 		return nil, err
@@ -35,6 +37,27 @@ func startConfined(command func() *exec.Cmd, group *cgroup) (*exec.Cmd, error) {
 	setLimit(cmd.Process.Pid, unix.RLIMIT_CORE, 0)
 	setLimit(cmd.Process.Pid, unix.RLIMIT_NOFILE, openFiles)
 	return cmd, nil
+}
+
+// noNetwork returns the flags by which a process starts in a network of its own that reaches nobody, or 0 where this
+// user may not: some systems ask for an administrator.
+func noNetwork() uintptr {
+	for _, flags := range []uintptr{unix.CLONE_NEWNET, unix.CLONE_NEWUSER | unix.CLONE_NEWNET} {
+		probe := exec.Cmd{Path: "/nonexistent", SysProcAttr: &syscall.SysProcAttr{}}
+		leaveNetwork(probe.SysProcAttr, flags)
+		if err := probe.Start(); errors.Is(err, fs.ErrNotExist) { // it got as far as the program
+			return flags
+		}
+	}
+	return 0
+}
+
+func leaveNetwork(attr *syscall.SysProcAttr, flags uintptr) {
+	attr.Cloneflags = flags
+	if flags&unix.CLONE_NEWUSER != 0 {
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+	}
 }
 
 // aboutProgram reports whether err comes from the program and not from how it was started.
@@ -67,17 +90,27 @@ func waitAndSweep(cmd *exec.Cmd, sweep func()) *os.ProcessState {
 	return cmd.ProcessState
 }
 
-// Guards lists what keeps processes of plugins in check on this machine.
-func (r *Runtime) Guards() []Guard {
-	cgroup := Guard{Name: "cgroup", Holds: r.cgroups != nil, About: "a kill reaches processes that left the session"}
-	if !cgroup.Holds {
-		cgroup.About = "no writable cgroup v2: a process that leaves the session of its plugin can outlive it"
-	}
+// Guards lists what keeps processes of plugins and workers in check on this machine. It starts a process to find out.
+func Guards() []Guard {
+	groups := openCgroups()
+	defer groups.close()
 	return []Guard{
 		{Name: "session", Holds: true, About: "a kill reaches all processes of the plugin's session"},
-		{Name: "parent death", Holds: true, About: "the kernel kills a plugin when the host dies"},
+		{Name: "parent death", Holds: true, About: "the kernel kills plugins and workers when the host dies"},
 		{Name: "no new privileges", Holds: true, About: "set-user-id programs give a plugin no rights"},
-		{Name: "resource limits", Holds: true, About: "open files and core dumps are bounded"},
-		cgroup,
+		{Name: "resource limits", Holds: true, About: "open files and core dumps are bounded, and the memory of workers"},
+		choose("cgroup", groups != nil, "a kill reaches processes that left the session",
+			"no writable cgroup v2: a process that leaves the session of its plugin can outlive it"),
+		choose("landlock", canSeal(), "a worker reaches its own folder and the mounts of its modules, and no other file; process plugins have the files of the host's user",
+			"the kernel lacks it, or this program is built with cgo: workers, like process plugins, have the files of the host's user"),
+		choose("no network", noNetwork() != 0, "a worker has a network of its own that reaches nobody; process plugins have the host's",
+			"this user may not make network namespaces: a worker that is taken over can reach the network"),
 	}
+}
+
+func choose(name string, holds bool, with, without string) Guard {
+	if holds {
+		return Guard{Name: name, Holds: true, About: with}
+	}
+	return Guard{Name: name, About: without}
 }

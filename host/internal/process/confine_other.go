@@ -10,10 +10,12 @@ import (
 const programSuffix = ".exe"
 
 // startConfined starts a process; this system offers nothing to confine it by.
-func startConfined(command func() *exec.Cmd, _ *cgroup) (*exec.Cmd, error) {
+func startConfined(command func() *exec.Cmd, _ *cgroup, _ uintptr) (*exec.Cmd, error) {
 	cmd := command()
 	return cmd, cmd.Start()
 }
+
+func noNetwork() uintptr { return 0 }
 
 func busy(error) bool { return false }
 
@@ -27,8 +29,8 @@ func waitAndSweep(cmd *exec.Cmd, sweep func()) *os.ProcessState {
 	return cmd.ProcessState
 }
 
-// Guards lists what keeps processes of plugins in check on this machine.
-func (r *Runtime) Guards() []Guard {
+// Guards lists what keeps processes of plugins and workers in check on this machine.
+func Guards() []Guard {
 	const only = "not on this system"
 	return []Guard{
 		{Name: "session", About: only + ": processes that a plugin starts can outlive it"},
@@ -36,5 +38,7 @@ func (r *Runtime) Guards() []Guard {
 		{Name: "no new privileges", About: only},
 		{Name: "resource limits", About: only},
 		{Name: "cgroup", About: only},
+		{Name: "landlock", About: only + ": workers have the files of the host's user"},
+		{Name: "no network", About: only + ": a worker that is taken over can reach the network"},
 	}
 }

@@ -23,6 +23,7 @@ const (
 	doomedEnv       = "DOOMED_HOST" // the named pipe that its plugin opens
 	doomedProgram   = "DOOMED_PROGRAM"
 	doomedBehaviour = "DOOMED_BEHAVIOUR"
+	doomedWorkerEnv = "DOOMED_WORKER" // the program of its workers
 )
 
 // doomedHost runs an attempt that does not end, and says when it has begun.

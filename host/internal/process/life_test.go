@@ -346,7 +346,7 @@ func TestKillReachesChildren(t *testing.T) {
 		wantFault(t, a.wait(t), flow.ReasonRequest)
 		waitForPipe(t, pipe)
 	}
-	for _, g := range r.Guards() {
+	for _, g := range Guards() {
 		t.Logf("%s: %v (%s)", g.Name, g.Holds, g.About)
 	}
 }

@@ -20,8 +20,8 @@ const keptBytes = 600
 // prints and keeps nothing of it beyond one line; a longer line is cut. The zero lines is ready.
 type lines struct {
 	mu     sync.Mutex
-	host   flow.HostCalls // nil between attempts
-	mark   string         // the line that ends the attempt's
+	host   listener // nil between attempts
+	mark   string   // the line that ends the attempt's
 	marked chan struct{}
 	last   string // of the lines that no attempt heard, the end
 
@@ -29,8 +29,13 @@ type lines struct {
 	reading sync.WaitGroup // of pipes
 }
 
+// listener takes log lines.
+type listener interface {
+	Log(level flow.LogLevel, message string)
+}
+
 // listen passes the lines on to host, until silence. The channel is closed once the line mark was read.
-func (l *lines) listen(host flow.HostCalls, mark string) (marked <-chan struct{}) {
+func (l *lines) listen(host listener, mark string) (marked <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.host, l.mark, l.marked = host, mark, make(chan struct{})

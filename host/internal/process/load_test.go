@@ -154,7 +154,7 @@ func TestExchangedFileIsNeverExecuted(t *testing.T) {
 	stop := exchange(t, path, good, bad)
 	taken := 0
 	for range 1000 {
-		copied, err := r.takeProgram(t.Context(), flow.PlanPlugin{Name: "x", Path: path, Digest: flow.DigestOf(good)})
+		copied, err := r.takeFile(t.Context(), flow.PlanPlugin{Name: "x", Path: path, Digest: flow.DigestOf(good)})
 		if err != nil {
 			if flow.CodeOf(err) != flow.CodeProcessDigest {
 				t.Fatal(err)
@@ -242,8 +242,8 @@ func TestFoldersOfEarlierHostAreEmptied(t *testing.T) {
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if left, _ := os.ReadDir(dir); len(left) != 1 || left[0].Name() != "mine" {
-		t.Errorf("after Close the folder holds %v, want only what is not ours", left)
+	if left, _ := os.ReadDir(dir); len(left) != 2 || left[0].Name() != "compiled" || left[1].Name() != "mine" {
+		t.Errorf("after Close the folder holds %v, want only what is kept and what is not ours", left)
 	}
 }
 

@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, doomedHost(pipe))
 		os.Exit(1)
 	}
+	if program := os.Getenv(doomedWorkerEnv); program != "" {
+		fmt.Fprintln(os.Stderr, doomedWorkerHost(program))
+		os.Exit(1)
+	}
 	os.Exit(withSubject(m))
 }
 

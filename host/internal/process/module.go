@@ -3,8 +3,6 @@ package process
 import (
 	"cmp"
 	"context"
-	"slices"
-	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
@@ -18,7 +16,7 @@ type module struct {
 	// program and descriptor are set once, under loading.
 	program    string
 	descriptor abi.Descriptor
-	idle       []*worker // under runtime.mu; the newest last
+	pool       pool
 }
 
 // Call implements flow.Module.
@@ -46,7 +44,7 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 		w.end()
 		return flow.Result{}, fault
 	}
-	m.put(w)
+	m.pool.put(w)
 	return result, nil
 }
 
@@ -67,69 +65,15 @@ func stopFault() *flow.Fault {
 
 // take returns a process for one attempt of the tenant: one that served the tenant before, one that served nobody yet,
 // or a new one.
-func (m *module) take(ctx context.Context, tenant string) (*worker, error) {
-	if w := m.takeIdle(tenant); w != nil {
+func (m *module) take(ctx context.Context, tenant string) (*proc, error) {
+	fits := func(w *proc) bool { return w.tenant == tenant || w.tenant == "" }
+	if w := m.pool.take(tenant, fits); w != nil {
 		return w, nil
 	}
-	w, err := m.runtime.startWorker(ctx, m, m.program)
+	w, err := m.runtime.startPlugin(ctx, m, m.program)
 	if err != nil {
 		return nil, err
 	}
 	w.tenant = tenant
 	return w, nil
-}
-
-func (m *module) takeIdle(tenant string) *worker {
-	m.runtime.mu.Lock()
-	defer m.runtime.mu.Unlock()
-	for i, w := range slices.Backward(m.idle) {
-		if w.tenant != tenant && w.tenant != "" || w.child.ended() {
-			continue
-		}
-		if m.dropIdle(i) { // else its time was over in this moment
-			w.tenant = tenant
-			return w
-		}
-	}
-	return nil
-}
-
-// dropIdle takes the worker at place i out of the idle ones, under runtime.mu, and reports whether it was in time.
-func (m *module) dropIdle(i int) bool {
-	inTime := m.idle[i].timer.Stop()
-	m.idle = slices.Delete(m.idle, i, i+1)
-	m.runtime.kept--
-	return inTime
-}
-
-// freshTime is how long a process is kept that Load started and that served nobody yet, where processes are not kept
-// after an attempt.
-const freshTime = time.Minute
-
-// put keeps the process for the next attempt, for a while, where there is room.
-func (m *module) put(w *worker) {
-	r := m.runtime
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	keep := r.idle
-	if keep < 0 && w.tenant == "" {
-		keep = freshTime
-	}
-	if r.closed || keep < 0 || r.kept >= r.parallel || w.child.ended() {
-		w.child.kill()
-		return
-	}
-	w.timer = time.AfterFunc(keep, w.child.kill)
-	m.idle = append(m.idle, w)
-	r.kept++
-}
-
-// forget is told when a process has ended.
-func (m *module) forget(w *worker) {
-	m.runtime.mu.Lock()
-	defer m.runtime.mu.Unlock()
-	if i := slices.Index(m.idle, w); i >= 0 {
-		m.dropIdle(i)
-	}
-	delete(m.runtime.alive, w)
 }

@@ -28,9 +28,9 @@ import (
 type Config struct {
 	// Logger is told of processes that start and end. Required.
 	Logger *slog.Logger
-	// Dir is a folder in which the runtime keeps a folder of its own, named "process", that New empties: checked copies
-	// of plugins, and sockets and scratch of processes. Two runtimes must not share it. Defaults to a new folder
-	// among the temporary files of the system.
+	// Dir is a folder in which the runtime keeps two of its own: "process", which New empties, holds checked copies of
+	// plugins, and sockets and scratch of processes; "compiled" holds what workers have compiled. Two runtimes must not
+	// share it. Defaults to a new folder among the temporary files of the system.
 	Dir string
 	// Idle is how long a process is kept after an attempt. Defaults to 1 minute; a negative one ends every process
 	// with its attempt.
@@ -40,6 +40,14 @@ type Config struct {
 	// Parallel bounds the attempts at one time, and the processes that are kept idle; attempts beyond it wait.
 	// Defaults to 32.
 	Parallel int
+	// Worker is the program that is started as a worker: its main calls ServeWorker where IsWorker. Defaults to the
+	// program that runs.
+	Worker string
+	// Compile bounds the time in which a worker makes a module ready. Defaults to 1 minute.
+	Compile time.Duration
+	// Memory is how much more than at its start a worker may hold, beside twice the memory of the call that it executes.
+	// Defaults to 1 GiB.
+	Memory flow.Size
 }
 
 // Runtime starts, keeps and kills the processes of plugins. It is safe for concurrent use.
@@ -48,8 +56,13 @@ type Runtime struct {
 	idle     time.Duration
 	start    time.Duration
 	parallel int
+	program  string // of workers
+	compile  time.Duration
+	memory   flow.Size
+	network  func() uintptr // asks the system once
 	// programs holds checked copies of plugins by digest; scratch holds a folder per process.
 	programs, scratch string
+	compiled          string   // holds a folder per module that a worker has compiled
 	temporary         []string // to be removed at the end
 	cgroups           *cgroups
 	slots             chan struct{} // one per attempt
@@ -59,8 +72,13 @@ type Runtime struct {
 	mu       sync.Mutex
 	closed   bool
 	modules  map[string]*module
-	alive    map[*worker]struct{}
-	kept     int // idle workers of all modules
+	hosted   map[string]*hosted
+	workers  pool
+	alive    map[*proc]struct{}
+	kept     int // idle processes of all pools
+	// sweeper ends idle processes; nextSweep is when it is due, zero where it is not.
+	sweeper   *time.Timer
+	nextSweep time.Time
 }
 
 var _ flow.Runtime = (*Runtime)(nil)
@@ -72,9 +90,10 @@ const longestScratch = 55
 // New returns a Runtime. The error has the code CodeProcessHost when its folders cannot be made.
 func New(cfg Config) (*Runtime, error) {
 	r := &Runtime{
-		log: cfg.Logger, idle: cfg.Idle, start: cfg.Start, parallel: cfg.Parallel,
-		modules: map[string]*module{}, alive: map[*worker]struct{}{},
+		log: cfg.Logger, idle: cfg.Idle, start: cfg.Start, parallel: cfg.Parallel, program: cfg.Worker, compile: cfg.Compile, memory: cfg.Memory,
+		modules: map[string]*module{}, hosted: map[string]*hosted{}, alive: map[*proc]struct{}{},
 	}
+	r.workers.runtime, r.network = r, sync.OnceValue(noNetwork)
 	if r.idle == 0 {
 		r.idle = time.Minute
 	}
@@ -84,6 +103,12 @@ func New(cfg Config) (*Runtime, error) {
 	if r.parallel <= 0 {
 		r.parallel = 32
 	}
+	if r.compile <= 0 {
+		r.compile = time.Minute
+	}
+	if r.memory <= 0 {
+		r.memory = 1 << 30
+	}
 	r.slots = make(chan struct{}, r.parallel)
 	if err := r.makeFolders(cfg.Dir); err != nil {
 		return nil, errors.Join(&flow.Error{
@@ -91,6 +116,7 @@ func New(cfg Config) (*Runtime, error) {
 			Hint: "see that the host's user can write there and that the disk is not full",
 		}, r.removeFolders())
 	}
+	r.sweeper = time.AfterFunc(time.Hour, r.sweep)
 	r.cgroups = openCgroups()
 	return r, nil
 }
@@ -113,6 +139,9 @@ func (r *Runtime) makeFolders(dir string) (err error) {
 	if err := os.MkdirAll(r.programs, 0o700); err != nil {
 		return err
 	}
+	if err := r.makeCompiled(dir, own); err != nil {
+		return err
+	}
 	if len(r.scratch) <= longestScratch {
 		return os.Mkdir(r.scratch, 0o700)
 	}
@@ -121,6 +150,26 @@ func (r *Runtime) makeFolders(dir string) (err error) {
 	}
 	r.temporary = append(r.temporary, r.scratch)
 	return nil
+}
+
+// makeCompiled makes the folder of compiled modules, which stays where dir is given.
+func (r *Runtime) makeCompiled(dir, own string) error {
+	if dir == "" {
+		dir = own
+	}
+	dir, err := filepath.Abs(filepath.Join(dir, "compiled"))
+	if err != nil {
+		return err
+	}
+	program, err := r.workerProgram()
+	if err != nil {
+		return err
+	}
+	if r.compiled, err = openCompiled(dir, program); err != nil { // the start of a worker says what is wrong with it
+		r.compiled = filepath.Join(own, "compiled")
+		err = os.MkdirAll(r.compiled, 0o700)
+	}
+	return err
 }
 
 func (r *Runtime) removeFolders() error {
@@ -133,7 +182,12 @@ func (r *Runtime) removeFolders() error {
 
 // Load implements flow.Runtime: it checks the program, starts it once and keeps that process for the first attempt, so
 // that a program that is no plugin is found here and not by a run.
+//
+// A plugin of kind wasm is loaded in a worker, and is executed in workers only.
 func (r *Runtime) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, error) {
+	if p.Kind == flow.KindWasm {
+		return r.loadHosted(ctx, p)
+	}
 	m, err := r.load(ctx, p)
 	if err != nil {
 		return nil, err
@@ -168,16 +222,17 @@ func (r *Runtime) load(ctx context.Context, p flow.PlanPlugin) (*module, error) 
 	if m.program != "" {
 		return m, nil
 	}
-	program, err := r.takeProgram(ctx, p)
+	m.plugin = p // an earlier one could not be loaded
+	program, err := r.takeFile(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	w, err := r.startWorker(ctx, m, program)
+	w, err := r.startPlugin(ctx, m, program)
 	if err != nil {
 		return nil, err
 	}
 	m.program, m.descriptor = program, w.descriptor
-	m.put(w)
+	m.pool.put(w)
 	return m, nil
 }
 
@@ -187,7 +242,7 @@ func (r *Runtime) module(key string, p flow.PlanPlugin) *module {
 	defer r.mu.Unlock()
 	m := r.modules[key]
 	if m == nil {
-		m = &module{runtime: r, plugin: p, loading: make(chan struct{}, 1)}
+		m = &module{runtime: r, plugin: p, loading: make(chan struct{}, 1), pool: pool{runtime: r}}
 		r.modules[key] = m
 	}
 	return m
@@ -198,6 +253,7 @@ func (r *Runtime) module(key string, p flow.PlanPlugin) *module {
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
+	r.sweeper.Stop()
 	for w := range r.alive {
 		w.child.kill()
 	}

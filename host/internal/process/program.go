@@ -19,14 +19,30 @@ import (
 // largestProgram bounds what is copied for one plugin.
 const largestProgram = 1 << 30
 
-// takeProgram copies the plugin's file to a folder of the host's own and returns the copy. What is copied is what is
+// fileKind is what is expected of a plugin's file.
+type fileKind struct {
+	noun         string
+	suffix       string // of the copy
+	executable   bool
+	file, digest flow.Code
+}
+
+func kindOf(p flow.PlanPlugin) fileKind {
+	if p.Kind == flow.KindWasm {
+		return fileKind{noun: "module", suffix: ".wasm", file: flow.CodeModuleFile, digest: flow.CodeModuleDigest}
+	}
+	return fileKind{noun: "program", suffix: programSuffix, executable: true, file: flow.CodeProcessFile, digest: flow.CodeProcessDigest}
+}
+
+// takeFile copies the plugin's file to a folder of the host's own and returns the copy. What is copied is what is
 // hashed, so that a file which is exchanged or written to afterwards is never executed.
-func (r *Runtime) takeProgram(ctx context.Context, p flow.PlanPlugin) (string, error) {
-	program := filepath.Join(r.programs, p.Digest.Hex()+programSuffix)
+func (r *Runtime) takeFile(ctx context.Context, p flow.PlanPlugin) (string, error) {
+	kind := kindOf(p)
+	program := filepath.Join(r.programs, p.Digest.Hex()+kind.suffix)
 	if _, err := os.Stat(program); err == nil && p.Digest.Valid() {
 		return program, nil // checked for another grant
 	}
-	file, err := openProgram(p)
+	file, err := kind.open(p)
 	if err != nil {
 		return "", err
 	}
@@ -36,11 +52,11 @@ func (r *Runtime) takeProgram(ctx context.Context, p flow.PlanPlugin) (string, e
 	case ctx.Err() != nil:
 		err = fmt.Errorf("load plugin %q: %w", p.Name, context.Cause(ctx))
 	case errors.Is(err, flow.ErrTooLarge):
-		err = loadError(p, flow.CodeProcessFile, "strip debug information", fmt.Sprintf("%s is larger than %s", p.Path, flow.Size(largestProgram)), nil)
+		err = loadError(p, kind.file, "strip debug information", fmt.Sprintf("%s is larger than %s", p.Path, flow.Size(largestProgram)), nil)
 	case err != nil:
 		err = loadError(p, flow.CodeProcessHost, "see that the disk is not full", "copy "+p.Path, err)
 	case digest != p.Digest:
-		err = loadError(p, flow.CodeProcessDigest, "build again to take the new bytes over (uniflow build), or restore the file",
+		err = loadError(p, kind.digest, "build again to take the new bytes over (uniflow build), or restore the file",
 			fmt.Sprintf("%s has the digest %s, the plan names %s", p.Path, digest, p.Digest), nil)
 	default:
 		if err = os.Rename(copied, program); err == nil {
@@ -54,27 +70,27 @@ func (r *Runtime) takeProgram(ctx context.Context, p flow.PlanPlugin) (string, e
 	return "", err
 }
 
-// openProgram opens the file and refuses what cannot be a program. It does not wait for a writer where the path is a
-// named pipe.
-func openProgram(p flow.PlanPlugin) (*os.File, error) {
+// open opens the file and refuses what cannot be a plugin. It does not wait for a writer where the path is a named
+// pipe.
+func (k fileKind) open(p flow.PlanPlugin) (*os.File, error) {
 	const build = "build the plugin (uniflow build), or correct the path; it is relative to the manifest"
 	file, err := os.OpenFile(p.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, loadError(p, flow.CodeProcessFile, build, p.Path+" does not exist", nil)
+		return nil, loadError(p, k.file, build, p.Path+" does not exist", nil)
 	}
 	if err != nil {
-		return nil, loadError(p, flow.CodeProcessFile, "see that the host's user may read the file", p.Path+" cannot be read", errors.Unwrap(err))
+		return nil, loadError(p, k.file, "see that the host's user may read the file", p.Path+" cannot be read", errors.Unwrap(err))
 	}
 	info, err := file.Stat()
 	switch {
 	case err != nil:
-		err = loadError(p, flow.CodeProcessFile, build, p.Path+" cannot be read", err)
+		err = loadError(p, k.file, build, p.Path+" cannot be read", err)
 	case info.IsDir():
-		err = loadError(p, flow.CodeProcessFile, build, p.Path+" is a folder, expected a program", nil)
+		err = loadError(p, k.file, build, p.Path+" is a folder, expected a "+k.noun, nil)
 	case !info.Mode().IsRegular():
-		err = loadError(p, flow.CodeProcessFile, build, p.Path+" is no regular file, expected a program", nil)
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0:
-		err = loadError(p, flow.CodeProcessFile, "chmod +x "+p.Path, p.Path+" is not executable", nil)
+		err = loadError(p, k.file, build, p.Path+" is no regular file, expected a "+k.noun, nil)
+	case k.executable && runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0:
+		err = loadError(p, k.file, "chmod +x "+p.Path, p.Path+" is not executable", nil)
 	default:
 		return file, nil
 	}

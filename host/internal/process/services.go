@@ -15,8 +15,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/process/workerproto"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
-	"github.com/uniflow-dev/uniflow/sdk/process"
 	"github.com/uniflow-dev/uniflow/sdk/process/proto"
 )
 
@@ -28,6 +28,9 @@ const parallelCalls = 8
 // services answers nobody.
 type services struct {
 	proto.UnimplementedHostServer
+
+	most   int  // bytes of a message
+	worker bool // whether the process is a worker, which has more to say
 
 	serving sync.WaitGroup
 	mu      sync.Mutex
@@ -56,8 +59,11 @@ func (s *services) begin(a *attempt) (brokerID uint32) {
 		return s.id
 	}
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(s.tls)), grpc.MaxConcurrentStreams(parallelCalls),
-		grpc.MaxRecvMsgSize(process.MaxWireMessage), grpc.MaxSendMsgSize(process.MaxWireMessage))
+		grpc.MaxRecvMsgSize(s.most), grpc.MaxSendMsgSize(s.most))
 	proto.RegisterHostServer(server, s)
+	if s.worker {
+		workerproto.RegisterHostServer(server, &workerHost{services: s})
+	}
 	id := s.broker.NextId()
 	s.server, s.id = server, id
 	s.serving.Go(func() {
@@ -115,6 +121,7 @@ func (s *services) enter(callID string) *attempt {
 	if s.current == nil || s.current.id != callID {
 		return nil
 	}
+	s.current.entered.Store(true)
 	s.current.calls.Add(1)
 	return s.current
 }

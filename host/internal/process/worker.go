@@ -1,255 +1,262 @@
 package process
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
-	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/go-plugin"
-	"github.com/hashicorp/go-plugin/runner"
-	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/process/workerproto"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
-	"github.com/uniflow-dev/uniflow/sdk/process"
-	"github.com/uniflow-dev/uniflow/sdk/process/proto"
 )
 
-// killTimeout bounds the wait for a killed process to be gone. It is longer only for one that hangs in the kernel.
-const killTimeout = 5 * time.Second
+// overrun is how long a worker may take to answer after the end of an attempt's context and its grace.
+const overrun = 150 * time.Millisecond
 
-// worker is a process of a plugin and the connection to it.
+// worker is what a proc is that executes modules: a process of this very program.
 type worker struct {
-	module     *module
-	tenant     string // the one it serves; empty until its first attempt
-	scratch    string
-	child      *child
-	lines      *lines
-	config     *plugin.ClientConfig // go-plugin adds the certificates of both sides
-	client     *plugin.Client
-	plugin     proto.PluginClient
-	services   *services
-	descriptor abi.Descriptor
-	timer      *time.Timer // ends it when idle; under runtime.mu
+	proc   *proc
+	client workerproto.WorkerClient
+	reads  string
+	root   *os.Root        // of the scratch folder, which belongs to the worker: no link in it is followed out
+	loaded map[string]bool // modules; changed by whoever holds the worker, under runtime.mu
+	data   uint64          // bytes that it held at its start; 0 where the system does not say
+	bound  uint64          // the last one that allow has set
+	stale  bool            // a compiled file was not what it was when it was kept
+	last   lastWords
 }
 
-// startWorker starts a process and waits until it has described itself. The error is the one that Load promises.
-func (r *Runtime) startWorker(ctx context.Context, m *module, program string) (*worker, error) {
-	scratch, err := r.scratchFolder()
+// mounts are the paths of the host that a grant opens, sorted.
+func mounts(g flow.Grant) []string { return slices.Compact(slices.Sorted(maps.Values(g.Mount))) }
+
+// startWorker starts a worker that can read what the module is granted.
+func (r *Runtime) startWorker(ctx context.Context, m *hosted) (*proc, error) {
+	program, err := r.workerProgram()
 	if err != nil {
-		return nil, loadError(m.plugin, flow.CodeProcessHost, "", "make a folder for the process", err)
+		return nil, loadError(m.plugin, flow.CodeProcessHost, "", "find the program of workers", err)
 	}
-	w := &worker{module: m, scratch: scratch, lines: &lines{}, services: &services{}}
-	w.child = newChild(program, r.cgroups.group(), w.lines)
-	w.config = w.clientConfig(r.start)
-	w.client = plugin.NewClient(w.config)
-	if !r.watch(w) {
-		w.child.abandon()
-		w.cleanUp()
-		return nil, loadError(m.plugin, flow.CodeStopping, "", "the host is stopping", nil)
+	w := &proc{runtime: r, pool: &r.workers, plugin: m.plugin, spoken: workerHandshake()}
+	w.worker = &worker{proc: w, reads: m.reads, loaded: map[string]bool{}, last: lastWords{log: r.log}}
+	c := &child{program: program, name: "uniflow-worker", network: r.network(), env: []string{readsEnv + "=" + m.reads}}
+	return w, r.launch(ctx, w, c, w.worker.greet)
+}
+
+// greet asks the worker for a sign of life.
+func (w *worker) greet(ctx context.Context) error {
+	root, err := os.OpenRoot(w.proc.scratch)
+	if err != nil {
+		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, r.start)
+	w.root = root
+	w.proc.lines.listen(&w.last, "")
+	w.client = workerproto.NewWorkerClient(w.proc.conn)
+	if _, err = w.client.Stop(ctx, &workerproto.StopRequest{}); err != nil {
+		return err
+	}
+	w.data = dataOf(w.proc.child.pid())
+	w.allow(0)
+	return nil
+}
+
+// workerStartError says why a process did not become a worker.
+func (w *proc) workerStartError(err error, timedOut bool) error {
+	const hint = "the main function of the embedding program begins with host.WorkerMain(); or write isolation = \"inline\""
+	message := "the worker " + w.child.ending() + " before it answered" + w.lines.quoted()
+	switch {
+	case w.child.pid() == 0:
+		message = "the worker could not be started"
+		err = errors.Join(w.child.startErr, err)
+	case timedOut:
+		message = fmt.Sprintf("the worker did not answer within %s%s", w.runtime.start, w.lines.quoted())
+	}
+	return loadError(w.plugin, flow.CodeWorkerStart, hint, message, err)
+}
+
+// load puts the module into the worker's folder and has it loaded. After an error the worker is of no more use.
+func (w *worker) load(ctx context.Context, m *hosted, file string) error {
+	name := m.plugin.Digest.Hex() + ".wasm"
+	if err := w.place(ctx, m, file, name); err != nil {
+		return loadError(m.plugin, flow.CodeProcessHost, "see that the disk is not full", "hand the module to a worker", err)
+	}
+	local := m.plugin
+	local.Path = name
+	doc, err := json.Marshal(local)
+	if err != nil {
+		return loadError(m.plugin, flow.CodeProcessHost, "", "describe the module to a worker", err)
+	}
+	limited, cancel := context.WithTimeout(ctx, w.proc.runtime.compile)
 	defer cancel()
-	stop := context.AfterFunc(limited, w.child.kill)
-	defer stop()
-	if err = w.connect(limited); err == nil {
-		r.log.Debug("plugin process started", slog.String("plugin", m.plugin.Name), slog.Int("pid", w.child.pid()))
-		return w, nil
+	answer, err := w.client.Load(limited, &workerproto.LoadRequest{Module: m.id, PluginJson: doc})
+	if err != nil {
+		return w.loadFailure(ctx, limited, m.plugin, err)
 	}
-	timedOut := limited.Err() != nil
-	w.child.abandon()
-	w.end()
+	if r := answer.GetRefusal(); r != nil {
+		return loadError(m.plugin, flow.Code(r.GetCode()), abi.ClipMessage(r.GetHint()), abi.ClipMessage(r.GetMessage()), nil)
+	}
+	w.proc.runtime.mu.Lock()
+	defer w.proc.runtime.mu.Unlock()
+	w.loaded[m.id] = true
+	return nil
+}
+
+// loadFailure says why a worker gave no answer about a module.
+func (w *worker) loadFailure(ctx, limited context.Context, p flow.PlanPlugin, err error) error {
+	const hint = "build the module without its largest functions, or split it"
 	switch {
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("load plugin %q: %w", m.plugin.Name, context.Cause(ctx))
-	case r.stopping():
-		return nil, loadError(m.plugin, flow.CodeStopping, "", "the host is stopping", nil)
+		return fmt.Errorf("load plugin %q: %w", p.Name, context.Cause(ctx))
+	case w.proc.runtime.stopping():
+		return loadError(p, flow.CodeStopping, "", "the host is stopping", nil)
+	case limited.Err() != nil:
+		return loadError(p, flow.CodeCompile, hint, fmt.Sprintf("the module was not compiled within %s", w.proc.runtime.compile), nil)
+	case wait(w.proc.child.gone, timeToDie(err)) && w.last.memory.Load():
+		return loadError(p, flow.CodeCompile, hint, fmt.Sprintf("compiling the module took more than %s of memory", w.proc.runtime.memory), nil)
 	}
-	return nil, w.startError(err, timedOut, r.start)
+	return loadError(p, flow.CodeCompile, hint, "the worker that compiled the module "+w.proc.child.ending(), err)
 }
 
-// watch cleans up after the process, whenever and for whatever reason it ends. It does nothing and reports false when
-// the runtime is closed.
-func (r *Runtime) watch(w *worker) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return false
-	}
-	r.alive[w] = struct{}{}
-	r.watchers.Go(func() {
-		<-w.child.gone
-		w.module.forget(w)
-		w.cleanUp()
-		if w.child.pid() != 0 {
-			r.log.Debug("plugin process ended", slog.String("plugin", w.module.plugin.Name), slog.Int("pid", w.child.pid()), slog.String("outcome", w.child.ending()))
-		}
+// inWorker executes the attempt and reports whether the worker lives on.
+func (a *attempt) inWorker(ctx context.Context, module string, request *workerproto.CallRequest) (flow.Result, *flow.Fault, bool) {
+	w := a.proc.worker
+	serviceCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.serviceCtx = serviceCtx
+	request.CallId, request.Module, request.HostBrokerId = a.id, module, a.proc.services.begin(a)
+	waiting, answered := context.WithCancel(context.WithoutCancel(ctx))
+	defer answered()
+	halted := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		defer close(halted)
+		a.halt(waiting, answered)
 	})
-	return true
-}
-
-// cleanUp ends all that the host holds for a process that is gone.
-func (w *worker) cleanUp() {
-	w.services.stop()
-	w.client.Kill() // of go-plugin's goroutines
-	w.services.serving.Wait()
-	w.lines.close()
-	_ = os.RemoveAll(w.scratch)
-}
-
-// end kills the process and waits until it is gone, for a bounded time; the rest is up to watch.
-func (w *worker) end() {
-	w.child.kill()
-	wait(w.child.gone, killTimeout)
-}
-
-// wait reports whether c was closed within the time. A nil c never is.
-func wait(c <-chan struct{}, limit time.Duration) bool {
-	select {
-	case <-c:
-		return true
+	answer, err := w.client.Call(waiting, request)
+	answered()
+	if !unhook() {
+		<-halted
+	}
+	a.proc.services.end()
+	cancel()
+	a.waitForCalls()
+	result, fault := flow.Result{}, flow.EndFault(ctx)
+	switch {
+	case fault != nil && err != nil:
+		fault.Message += fmt.Sprintf("; the worker did not answer within the grace of %s and was killed", a.call.Grace)
+	case fault != nil:
+	case err != nil:
+		fault = a.lost(err)
 	default:
+		result, fault = a.judge(answer)
 	}
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-c:
-		return true
-	case <-timer.C:
-		return false
+	if fault != nil {
+		fault.Usage = usageOf(answer.GetUsage())
+		return flow.Result{}, fault, err == nil
 	}
+	return result, nil, true
 }
 
-// clientConfig is the client side of go-plugin. Its own kill and its reading of output are not used: it kills one process
-// and not its children, waits two seconds for a deaf one, and loses the last words of a crash.
-func (w *worker) clientConfig(start time.Duration) *plugin.ClientConfig {
-	return &plugin.ClientConfig{
-		HandshakeConfig: plugin.HandshakeConfig{
-			ProtocolVersion: process.ProtocolVersion, MagicCookieKey: process.CookieKey, MagicCookieValue: process.CookieValue,
-		},
-		Plugins:          plugin.PluginSet{process.PluginName: &connection{}},
-		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
-		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
-			w.child.env = slices.Concat(w.environment(), cmd.Env)
-			w.child.dir = w.scratch
-			return w.child, nil
-		},
-		SkipHostEnv:      true,
-		AutoMTLS:         true,
-		StartTimeout:     start + time.Second, // ours comes first and kills
-		Logger:           hclog.NewNullLogger(),
-		SyncStdout:       w.lines.writer(),
-		SyncStderr:       w.lines.writer(),
-		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: w.scratch},
-		GRPCDialOptions: []grpc.DialOption{
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(process.MaxWireMessage), grpc.MaxCallSendMsgSize(process.MaxWireMessage)),
-			grpc.WithStreamInterceptor(ignoreBroker),
-		},
+// halt asks the attempt to end, and kills a worker that does not answer in time. It returns once waiting has ended.
+func (a *attempt) halt(waiting context.Context, giveUp context.CancelFunc) {
+	var asking sync.WaitGroup
+	asking.Go(func() { // ends with waiting
+		_, _ = a.proc.worker.client.Stop(waiting, &workerproto.StopRequest{CallId: a.id}) // a deaf worker is killed
+	})
+	if !wait(waiting.Done(), a.call.Grace.Std()+overrun) {
+		a.proc.child.kill()
+		giveUp()
 	}
+	asking.Wait()
 }
 
-// environment is all that the plugin sees beside what go-plugin adds.
-func (w *worker) environment() []string {
-	env := []string{"TMPDIR=" + w.scratch}
-	for name, value := range w.module.plugin.Grant.Env {
-		env = append(env, name+"="+value)
+// lost says why the worker gave no answer.
+func (a *attempt) lost(err error) *flow.Fault {
+	p := a.proc
+	switch {
+	case p.runtime.stopping():
+		return stopFault()
+	case status.Code(err) == codes.ResourceExhausted:
+		return &flow.Fault{Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("the outputs exceed %d bytes, the most that a worker hands over", workerMessage), Hint: "hand large values on as artifacts", Err: err}
+	case wait(p.child.gone, timeToDie(err)) && p.worker.last.memory.Load():
+		return &flow.Fault{Reason: flow.ReasonMemory, Message: fmt.Sprintf("the worker grew beyond its bound of %s and twice limits.memory", p.runtime.memory), Hint: "the plugin or its inputs are larger than a worker can hold", Err: err}
 	}
-	return env
+	message := "the worker " + p.child.ending() + " during the attempt"
+	if !p.child.ended() {
+		message = "the worker broke off the attempt: " + abi.ClipMessage(status.Convert(err).Message())
+	}
+	return &flow.Fault{Reason: flow.ReasonLost, Message: message, Hint: "the log of the host holds its last words", Err: err}
 }
 
-// ignoreBroker drops what the plugin says on the stream by which go-plugin announces listeners. The host never dials
-// one, and each announcement would hold a goroutine for five seconds.
-func ignoreBroker(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	stream, err := streamer(ctx, desc, cc, method, opts...)
-	if err == nil && strings.HasPrefix(method, "/plugin.GRPCBroker/") {
-		return deaf{stream}, nil
+// judge makes a result of what the worker says. A worker may have been taken over by its module, so nothing of it is
+// believed that the module could not have said.
+func (a *attempt) judge(answer *workerproto.CallResponse) (flow.Result, *flow.Fault) {
+	if f := answer.GetFault(); f != nil {
+		return flow.Result{}, &flow.Fault{Reason: guestReason(flow.Reason(f.GetReason())), Message: abi.ClipMessage(f.GetMessage()), Hint: abi.ClipMessage(f.GetHint())}
 	}
-	return stream, err
-}
-
-// deaf is a stream whose messages are received and dropped, until it ends.
-type deaf struct{ grpc.ClientStream }
-
-func (d deaf) RecvMsg(m any) error {
-	for {
-		if err := d.ClientStream.RecvMsg(m); err != nil {
-			return err
+	verdict := flow.Verdict(answer.GetVerdict())
+	if verdict < flow.VerdictOK || verdict > flow.VerdictPermanent {
+		verdict = flow.VerdictFailed
+	}
+	r := flow.Result{
+		Verdict: verdict, Code: abi.ClipMessage(answer.GetCode()), Message: abi.ClipMessage(answer.GetMessage()), Usage: usageOf(answer.GetUsage()),
+		RetryAfter: min(max(flow.Duration(answer.GetRetryAfterNs()), 0), flow.Duration(abi.MaxRetryAfter)),
+	}
+	if answer.ExitCode != nil {
+		code := int(answer.GetExitCode())
+		r.ExitCode = &code
+	}
+	for _, o := range answer.GetOutputs() {
+		if fault := a.output(o.GetName(), o.GetValue()); fault != nil {
+			return flow.Result{}, fault
 		}
 	}
+	if verdict == flow.VerdictOK || verdict == flow.VerdictSkip {
+		r.Outputs = a.kept.Outputs()
+	}
+	return r, nil
 }
 
-// connection is what go-plugin hands over once it has dialled the process.
-type connection struct {
-	plugin.NetRPCUnsupportedPlugin
-
-	broker *plugin.GRPCBroker
-	conn   *grpc.ClientConn
+// guestReason is the reason of a fault that a worker tells, if a module can cause it.
+func guestReason(r flow.Reason) flow.Reason {
+	switch r {
+	case flow.ReasonTrap, flow.ReasonPanic, flow.ReasonMemory, flow.ReasonStack, flow.ReasonFuel, flow.ReasonOutputLimit,
+		flow.ReasonOutput, flow.ReasonDenied, flow.ReasonInvalid, flow.ReasonExit, flow.ReasonPermanent, flow.ReasonPlugin, flow.ReasonQuota:
+		return r
+	default:
+		return flow.ReasonInternal
+	}
 }
 
-func (c *connection) GRPCServer(*plugin.GRPCBroker, *grpc.Server) error {
-	return errors.New("the host serves no plugin")
+func usageOf(u *workerproto.Usage) flow.Usage {
+	return flow.Usage{Memory: flow.Size(max(u.GetMemory(), 0)), Fuel: max(u.GetFuel(), 0), HostCalls: max(u.GetHostCalls(), 0)}
 }
 
-func (c *connection) GRPCClient(_ context.Context, broker *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
-	return &connection{broker: broker, conn: conn}, nil
+// spokenLines bounds what one worker adds to the log of the host.
+const spokenLines = 40
+
+// lastWords takes what a worker prints, which is about a fault of the worker and not of a guest.
+type lastWords struct {
+	log    *slog.Logger
+	lines  atomic.Int64
+	memory atomic.Bool // it ran out of memory
 }
 
-// connect starts the process and asks what it is. It ends soon after the process does.
-func (w *worker) connect(ctx context.Context) error {
-	client, err := w.client.Client()
-	if err != nil {
-		return err
+// Log implements listener.
+func (l *lastWords) Log(_ flow.LogLevel, message string) {
+	if strings.Contains(message, "out of memory") || strings.Contains(message, "cannot allocate") {
+		l.memory.Store(true)
 	}
-	raw, err := client.Dispense(process.PluginName)
-	if err != nil {
-		return err
+	if l.lines.Add(1) <= spokenLines {
+		l.log.Warn("worker said", slog.String("line", message))
 	}
-	c, ok := raw.(*connection)
-	if !ok {
-		return fmt.Errorf("go-plugin handed over a %T", raw)
-	}
-	w.services.reachBy(c.broker, w.config.TLSConfig)
-	w.plugin = proto.NewPluginClient(c.conn)
-	answer, err := w.plugin.Describe(ctx, &proto.DescribeRequest{})
-	if err != nil {
-		return err
-	}
-	w.descriptor, err = abi.DecodeDescriptor(answer.GetDescriptorJson())
-	return err
-}
-
-// startError says why a process did not become a plugin: by what it printed first, else by what go-plugin made of it.
-func (w *worker) startError(err error, timedOut bool, limit time.Duration) error {
-	p := w.module.plugin
-	const sdk = "a process plugin calls process.Serve of the Uniflow kit, or speaks its protocol; nothing may be printed before"
-	if w.child.pid() == 0 {
-		return startFailure(p, cmp.Or(w.child.startErr, err))
-	}
-	first := w.child.firstLine()
-	parts := strings.Split(strings.TrimSpace(first), "|")
-	spoke := len(parts) >= 5 && parts[0] == strconv.Itoa(plugin.CoreProtocolVersion)
-	switch {
-	case spoke && parts[1] != strconv.Itoa(process.ProtocolVersion):
-		return loadError(p, flow.CodeProcessVersion, "build the plugin with a kit of this version of Uniflow",
-			fmt.Sprintf("the plugin speaks protocol version %.20q, this host speaks %d", parts[1], process.ProtocolVersion), nil)
-	case spoke && parts[4] != string(plugin.ProtocolGRPC):
-		return loadError(p, flow.CodeProcessHandshake, sdk, fmt.Sprintf("the plugin speaks %.20q, expected grpc", parts[4]), nil)
-	case !spoke && first != "":
-		return loadError(p, flow.CodeProcessHandshake, sdk, fmt.Sprintf("expected the handshake of a plugin on standard output, found %.200q", first), nil)
-	case timedOut:
-		return loadError(p, flow.CodeProcessStart, "see what the program waits for: it has no standard input and only the granted environment",
-			fmt.Sprintf("the program did not answer as a plugin within %s%s", limit, w.lines.quoted()), nil)
-	case !spoke:
-		return loadError(p, flow.CodeProcessHandshake, sdk, fmt.Sprintf("the program %s before it answered as a plugin%s", w.child.ending(), w.lines.quoted()), nil)
-	}
-	return loadError(p, flow.CodeProcessHandshake, sdk, "the plugin shook hands but does not answer"+w.lines.quoted(), err)
 }
