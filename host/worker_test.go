@@ -25,7 +25,7 @@ func buildGuest(t *testing.T, name, mode string) flow.PlanPlugin {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	path := filepath.Join(t.TempDir(), name+".wasm")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-buildmode="+mode, "-o", path, "./internal/plugintest/testdata/guest/"+name) //nolint:gosec // constants
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-buildmode="+mode, "-o", path, "./internal/plugintest/testdata/guest/"+name)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", name, err, out)

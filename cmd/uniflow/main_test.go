@@ -196,14 +196,15 @@ func command(fd byte, text string, forever bool) []byte {
 
 // reactor is a module with functions that do nothing.
 func reactor(functions []string) []byte {
-	types, exports, codes := leb(len(functions)+1)+"\x00", leb(len(functions)+1)+leb(14)+"uniflow_abi_v1\x00\x00", leb(len(functions)+1)+"\x02\x00\x0b"
+	count := leb(len(functions) + 1)
+	types, exports := "\x00", leb(14)+"uniflow_abi_v1\x00\x00"
 	for i, name := range functions {
-		types += "\x01"
-		exports += leb(len(name)) + name + "\x00" + leb(i+1)
-		codes += "\x04\x00\x41\x00\x0b"
+		exports += leb(len(name)) + name + "\x00" + leb(i+1) //nolint:perfsprint // a handful
 	}
+	types += strings.Repeat("\x01", len(functions))
+	codes := "\x02\x00\x0b" + strings.Repeat("\x04\x00\x41\x00\x0b", len(functions))
 	section := func(id byte, content string) string { return string([]byte{id}) + leb(len(content)) + content }
-	return []byte("\x00asm\x01\x00\x00\x00" + section(1, "\x02\x60\x00\x00\x60\x00\x01\x7f") + section(3, types) + section(7, exports) + section(10, codes))
+	return []byte("\x00asm\x01\x00\x00\x00" + section(1, "\x02\x60\x00\x00\x60\x00\x01\x7f") + section(3, count+types) + section(7, count+exports) + section(10, count+codes))
 }
 
 // module is a command module: imports of type (i32, i32, i32, i32) -> i32, one page of memory that begins with data,

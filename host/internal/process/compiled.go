@@ -104,7 +104,7 @@ func (w *worker) keep(m *hosted, k *keptFile, room int64) (int64, error) {
 	if err != nil {
 		return room, err
 	}
-	defer from.Close() //nolint:errcheck // it was only read
+	defer from.Close()
 	to, err := os.OpenFile(filepath.Join(m.folder(), k.File), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return room, err

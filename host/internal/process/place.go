@@ -42,7 +42,7 @@ func (w *worker) write(ctx context.Context, file, name string, digest flow.Diges
 	if err != nil {
 		return err
 	}
-	defer from.Close() //nolint:errcheck // it was only read
+	defer from.Close()
 	to, err := w.root.OpenFile(filepath.FromSlash(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil // placed for another grant

@@ -36,12 +36,12 @@ func newRemote(ctx context.Context, id string, host *hostClient, limits flow.Lim
 
 // Log implements flow.HostCalls.
 func (r *remote) Log(level flow.LogLevel, message string) {
-	r.events.log(int32(level), message) //nolint:gosec // 0 to 4
+	r.events.log(int32(level), message)
 }
 
 // Progress implements flow.HostCalls.
 func (r *remote) Progress(permille int, message string) (cancelled bool) {
-	n := int32(min(max(permille, 0), 1000)) //nolint:gosec // bounded
+	n := int32(min(max(permille, 0), 1000))
 	r.events.add(&workerproto.Event{Permille: &n, Message: []byte(message)})
 	return r.ctx.Err() != nil
 }
@@ -119,7 +119,7 @@ func (r *remote) pieces(stream grpc.ClientStreamingClient[workerproto.ArtifactPi
 		}
 		head.Data = buffer[:n]
 		if stream.Send(head) != nil || end {
-			return nil
+			return nil //nolint:nilerr // the end of what is read is no error
 		}
 		head = &workerproto.ArtifactPiece{}
 	}

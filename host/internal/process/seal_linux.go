@@ -44,21 +44,21 @@ func seal(dir string, reads []string) error {
 	}
 	version := landlockVersion()
 	rules := sealRules(version)
-	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&rules)), unsafe.Sizeof(rules), 0)
+	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&rules)), unsafe.Sizeof(rules), 0) //nolint:gosec // the system call's own form
 	if errno != 0 {
 		return os.NewSyscallError("landlock_create_ruleset", errno)
 	}
-	defer unix.Close(int(fd)) //nolint:errcheck // nothing is left to do
+	defer unix.Close(int(fd))
 	if err := allowPath(int(fd), dir, rules.Handled_access_fs&^unix.LANDLOCK_ACCESS_FS_EXECUTE); err != nil {
 		return err
 	}
 	for _, path := range reads {
-		real, err := filepath.EvalSymlinks(path)
+		target, err := filepath.EvalSymlinks(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // the module hears of it when it is called
 		}
 		if err == nil {
-			err = allowPath(int(fd), real, sealRead)
+			err = allowPath(int(fd), target, sealRead)
 		}
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ func allowPath(rules int, path string, rights uint64) error {
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing is left to do
+	defer unix.Close(fd)
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {
 		return os.NewSyscallError("fstat", err)
@@ -116,8 +116,8 @@ func allowPath(rules int, path string, rights uint64) error {
 	if stat.Mode&unix.S_IFMT != unix.S_IFDIR {
 		rights &= sealFile // others are about folders
 	}
-	rule := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(fd)} //nolint:gosec // a descriptor
-	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules), unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
+	rule := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(fd)}
+	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules), unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&rule)), 0, 0, 0) //nolint:gosec // the system call's own form
 	if errno != 0 {
 		return os.NewSyscallError("landlock_add_rule", errno)
 	}

@@ -133,10 +133,10 @@ func loadRefusal(err error) *workerproto.Refusal {
 	if e, ok := errors.AsType[*flow.Error](err); ok {
 		r.Code, r.Message, r.Hint = string(e.Code), e.Message, e.Hint
 		if e.Err != nil {
-			r.Message = strings.TrimPrefix(r.Message+": "+e.Err.Error(), ": ")
+			r.Message = strings.TrimPrefix(r.GetMessage()+": "+e.Err.Error(), ": ")
 		}
 	}
-	r.Message, r.Hint = abi.ClipMessage(r.Message), abi.ClipMessage(r.Hint)
+	r.Message, r.Hint = abi.ClipMessage(r.GetMessage()), abi.ClipMessage(r.GetHint())
 	return r
 }
 
@@ -200,11 +200,11 @@ func answer(result flow.Result, err error) *workerproto.CallResponse {
 		}}
 	}
 	r := &workerproto.CallResponse{
-		Verdict: int32(result.Verdict), Code: abi.ClipMessage(result.Code), Message: abi.ClipMessage(result.Message), //nolint:gosec // small
+		Verdict: int32(result.Verdict), Code: abi.ClipMessage(result.Code), Message: abi.ClipMessage(result.Message),
 		RetryAfterNs: int64(result.RetryAfter), Outputs: members(result.Outputs), Usage: usageMessage(result.Usage),
 	}
 	if result.ExitCode != nil {
-		code := int32(*result.ExitCode) //nolint:gosec // of a guest, 32 bits
+		code := int32(*result.ExitCode)
 		r.ExitCode = &code
 	}
 	return r

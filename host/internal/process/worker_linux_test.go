@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -409,7 +408,7 @@ func doomedWorkerHost(program string) error {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "test.wasm")
-	r, err := New(Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Dir: dir, Worker: program})
+	r, err := New(Config{Logger: slog.New(slog.DiscardHandler), Dir: dir, Worker: program})
 	if err != nil {
 		return err
 	}

@@ -130,7 +130,7 @@ func (h *workerHost) Open(req *workerproto.OpenRequest, stream grpc.ServerStream
 	if err != nil {
 		return stream.Send(&workerproto.OpenPiece{Refusal: workerRefusal(ctx, err)})
 	}
-	defer from.Close() //nolint:errcheck // it was only read
+	defer from.Close()
 	for buffer := make([]byte, piece); ; {
 		n, err := io.ReadFull(untilDone{ctx, from}, buffer)
 		if n > 0 {

@@ -44,7 +44,7 @@ func (t *tank) used() int64 {
 	if t.left == nil {
 		return t.final
 	}
-	return t.given - int64(t.left.Get()) //nolint:gosec // the guest's i64
+	return t.given - int64(t.left.Get())
 }
 
 // stop keeps what was used; the gauge is another's from then on.
@@ -52,7 +52,7 @@ func (t *tank) stop() { t.final, t.left = t.used(), nil }
 
 // charge takes the price of what the host does for the guest.
 func (t *tank) charge(price int64) {
-	t.left.Set(t.left.Get() - uint64(price)) //nolint:gosec // the guest's i64
+	t.left.Set(t.left.Get() - uint64(price))
 }
 
 // refill gives another slice, or what is left of the budget. It reports false when more than that was used.
@@ -67,7 +67,7 @@ func (t *tank) refill() bool {
 		}
 		t.given = min(t.given, t.budget)
 	}
-	t.left.Set(uint64(t.given - used)) //nolint:gosec // not negative
+	t.left.Set(uint64(t.given - used))
 	return true
 }
 

@@ -90,12 +90,12 @@ func TestEveryTurnIsPaid(t *testing.T) {
 func countWith(t *testing.T, k kernel, slice int64) int64 {
 	t.Helper()
 	r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2))
-	defer r.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is left to do
+	defer r.Close(context.WithoutCancel(t.Context()))
 	var given int64
 	left := func(m api.Module) api.MutableGlobal { return m.ExportedGlobal(binary.FuelExport).(api.MutableGlobal) }
 	tick := func(_ context.Context, m api.Module, _ []uint64) {
-		given += slice - int64(left(m).Get()) //nolint:gosec // the guest's i64
-		left(m).Set(uint64(slice))            //nolint:gosec // not negative
+		given += slice - int64(left(m).Get())
+		left(m).Set(uint64(slice))
 	}
 	_, err := r.NewHostModuleBuilder(binary.TickModule).NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(tick), nil, nil).Export(binary.TickName).Instantiate(t.Context())
@@ -115,7 +115,7 @@ func countWith(t *testing.T, k kernel, slice int64) int64 {
 		t.Fatal(err)
 	}
 	call(t, m, k)
-	return given - int64(left(m).Get()) //nolint:gosec // the guest's i64
+	return given - int64(left(m).Get())
 }
 
 func TestFuelBudget(t *testing.T) {

@@ -48,7 +48,7 @@ func (s *transcript) offer(ctx context.Context, r wazero.Runtime) error {
 		from := s.input[min(int(uint32(stack[1])), len(s.input)):]
 		n := min(len(from), int(uint32(stack[2])))
 		m.Memory().Write(uint32(stack[0]), from[:n])
-		stack[0] = uint64(n) //nolint:gosec // not negative
+		stack[0] = uint64(n)
 	}
 	size := func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = uint64(len(s.input)) }
 	b := r.NewHostModuleBuilder("uniflow")
@@ -107,7 +107,7 @@ func (e *engine) execute(t *testing.T, input []byte) string {
 	if err != nil {
 		return err.Error() // it needs another host
 	}
-	defer m.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is left to do
+	defer m.Close(context.WithoutCancel(t.Context()))
 	for _, name := range []string{"_initialize", "_start", "uniflow_run", "mean", "step"} {
 		f := m.ExportedFunction(name)
 		if f == nil || len(f.Definition().ParamTypes()) > 0 {
@@ -150,7 +150,7 @@ func TestGuestsBehaveTheSame(t *testing.T) {
 	for _, path := range modules(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
-			module, err := os.ReadFile(path) //nolint:gosec // of the repository
+			module, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,9 +158,12 @@ func TestGuestsBehaveTheSame(t *testing.T) {
 			plain, metered := newEngine(t, c, module, false), newEngine(t, c, module, true)
 			for _, with := range []guest.With{
 				{Behaviour: string(plugintest.Echo), Value: json.RawMessage(`{"n":[1,2.5,"three"]}`)},
-				{Behaviour: string(plugintest.Context), Message: "grüße"}, {Behaviour: string(plugintest.Log), Message: "water is"},
-				{Behaviour: string(plugintest.Fail), Kind: 4, Message: "gone"}, {Behaviour: string(plugintest.Panic), Message: "the floor"},
-				{Behaviour: string(plugintest.Exit), Size: 75}, {Behaviour: string(plugintest.Large), Size: 1 << 20},
+				{Behaviour: string(plugintest.Context), Message: "grüße"},
+				{Behaviour: string(plugintest.Log), Message: "water is"},
+				{Behaviour: string(plugintest.Fail), Kind: 4, Message: "gone"},
+				{Behaviour: string(plugintest.Panic), Message: "the floor"},
+				{Behaviour: string(plugintest.Exit), Size: 75},
+				{Behaviour: string(plugintest.Large), Size: 1 << 20},
 				{Behaviour: string(plugintest.LogFlood), Size: 2000, Message: strings.Repeat("x", 100)},
 			} {
 				input, err := json.Marshal(plugintest.NewCall(t, with).Context)

@@ -122,7 +122,7 @@ func bare(tb testing.TB, module []byte, metered bool) api.Module {
 
 func call(tb testing.TB, m api.Module, k kernel) uint64 {
 	tb.Helper()
-	results, err := m.ExportedFunction("kernel").Call(tb.Context(), uint64(k.n)) //nolint:gosec // small
+	results, err := m.ExportedFunction("kernel").Call(tb.Context(), uint64(k.n))
 	if err != nil {
 		tb.Fatalf("%s: %v", k.name, err)
 	}

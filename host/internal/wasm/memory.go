@@ -42,7 +42,7 @@ func (m *memory) Reallocate(size uint64) []byte {
 func (m *memory) fit(size int, instance api.Module) bool {
 	const page = 64 << 10
 	if missing := size - len(m.bytes); missing > 0 {
-		_, ok := instance.Memory().Grow(uint32(missing / page)) //nolint:gosec // at most 2^16
+		_, ok := instance.Memory().Grow(uint32(missing / page))
 		return ok
 	}
 	return size == len(m.bytes)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,10 +95,8 @@ func (m *session) entry(call flow.Call) (string, error) {
 	if name == "" {
 		name = abi.DefaultEntry
 	}
-	for _, f := range m.engine.info.Functions {
-		if f == name {
-			return name, nil
-		}
+	if slices.Contains(m.engine.info.Functions, name) {
+		return name, nil
 	}
 	return "", &flow.Fault{
 		Reason: flow.ReasonInvalid, Message: fmt.Sprintf("the plugin has no function %.100q", name),

@@ -75,7 +75,7 @@ func number(t *testing.T, text, typ string) uint64 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return uint64(n) //nolint:gosec // the same bits
+		return uint64(n)
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
@@ -189,7 +189,7 @@ func specTests(t *testing.T) string {
 func TestSpecification(t *testing.T) {
 	t.Parallel()
 	dir := specTests(t)
-	spectest, err := os.ReadFile(filepath.Join(dir, "testdata", "spectest.wasm")) //nolint:gosec // of the module cache
+	spectest, err := os.ReadFile(filepath.Join(dir, "testdata", "spectest.wasm"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ type specScript struct {
 
 func (s *specScript) run(t *testing.T, path string) {
 	t.Helper()
-	b, err := os.ReadFile(path) //nolint:gosec // of the module cache
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func (s *specScript) run(t *testing.T, path string) {
 // module instantiates a module, or sees that it is refused, in both worlds.
 func (s *specScript) module(t *testing.T, c specCommand, as string) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(s.dir, c.Filename)) //nolint:gosec // of the module cache
+	b, err := os.ReadFile(filepath.Join(s.dir, c.Filename))
 	if err != nil {
 		t.Fatal(err)
 	}

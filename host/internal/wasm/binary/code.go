@@ -71,7 +71,7 @@ func (c *codeChecker) check() {
 
 func (c *codeChecker) open(in instruction) {
 	if in.value >= 0 {
-		c.d.inRange(in, "type", uint32(in.value), len(c.d.m.Types)) //nolint:gosec // 33 bits, not negative
+		c.d.inRange(in, "type", uint32(in.value), len(c.d.m.Types))
 	}
 	if len(c.frames) > MaxNesting {
 		c.d.r.pos = in.pos
@@ -85,7 +85,7 @@ func (c *codeChecker) open(in instruction) {
 	c.body.leaf = append(c.body.leaf, true)
 	if c.loops++; c.loops > MaxLoops {
 		c.d.r.pos = in.pos
-		c.d.r.exceed("loops in one another", uint64(c.loops), MaxLoops) //nolint:gosec // positive
+		c.d.r.exceed("loops in one another", uint64(c.loops), MaxLoops)
 	}
 }
 

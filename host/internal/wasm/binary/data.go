@@ -32,7 +32,7 @@ func (p *plan) data() ([]byte, int) {
 	if sorted, ok := p.mergeable(segments); ok {
 		segments = merged(sorted)
 	}
-	out := appendU32(nil, uint32(len(segments))) //nolint:gosec // at most MaxData
+	out := appendU32(nil, uint32(len(segments)))
 	for _, s := range segments {
 		out = p.segment(out, s)
 	}
@@ -47,7 +47,7 @@ func readSegment(r *reader) segment {
 	if s.form != 1 {
 		s.expr = *r
 		in := r.instruction()
-		s.offset = uint32(in.value) //nolint:gosec // the same 32 bits
+		s.offset = uint32(in.value)
 		s.constant = in.op == opI32Const
 		for in.op != opEnd && r.err == nil {
 			if in = r.instruction(); in.op != opEnd {
@@ -83,7 +83,7 @@ func merged(segments []segment) []segment {
 	for _, s := range segments {
 		last := len(out) - 1
 		if last < 0 || uint64(s.offset) > uint64(out[last].offset)+uint64(len(out[last].content))+mergeGap {
-			s.content = s.content[:len(s.content):len(s.content)] // what is appended must not run into the file
+			s.content = slices.Clip(s.content) // what is appended must not run into the file
 			out = append(out, s)
 			continue
 		}
@@ -99,10 +99,10 @@ func (p *plan) segment(out []byte, s segment) []byte {
 	case s.form == 1:
 		out = append(out, 1)
 	case s.constant:
-		out = append(appendSigned(append(out, 0, opI32Const), int64(int32(s.offset))), opEnd) //nolint:gosec // the same 32 bits
+		out = append(appendSigned(append(out, 0, opI32Const), int64(int32(s.offset))), opEnd)
 	default:
 		out = p.expression(append(out, 0), &s.expr)
 	}
-	out = appendU32(out, uint32(len(s.content))) //nolint:gosec // at most MaxModule
+	out = appendU32(out, uint32(len(s.content)))
 	return append(out, s.content...)
 }

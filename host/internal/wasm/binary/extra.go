@@ -28,7 +28,7 @@ const (
 
 // addExtra defines the added functions. All are there whether or not they are used, but for those that need a memory.
 func (p *plan) addExtra() {
-	next := uint32(p.m.functions()) + 1 //nolint:gosec // at most MaxFunctions
+	next := uint32(p.m.functions()) + 1
 	p.extra = []extra{
 		{name: Reserved + "charge_bytes", typ: p.typeCount, code: p.chargeCode(nil, opI64Const, bytesShift, opI64ShrU)},
 		{name: Reserved + "charge_entries", typ: p.typeCount, code: p.chargeCode(nil)},
@@ -40,7 +40,7 @@ func (p *plan) addExtra() {
 			extra{name: "memory.copy", typ: p.typeThree, code: p.copyCode()})
 	}
 	for i := range p.extra {
-		p.extra[i].index = next + uint32(i) //nolint:gosec // a handful
+		p.extra[i].index = next + uint32(i)
 	}
 }
 

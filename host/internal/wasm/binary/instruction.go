@@ -197,7 +197,7 @@ func (r *reader) access(in *instruction) {
 	case immShuffle:
 		lanes, n = 32, 16
 	}
-	in.raw = r.bytes(uint32(n)) //nolint:gosec // 1 or 16
+	in.raw = r.bytes(uint32(n))
 	for _, lane := range in.raw {
 		if int(lane) >= lanes {
 			r.fail("lane %d of %d", lane, lanes)

@@ -196,7 +196,7 @@ func (m *meter) target(depth uint32) uint32 {
 		b.targeted = true
 		b.peak = max(b.peak, m.since)
 	}
-	depth += 2 * uint32(m.blocks[last].loops-b.loops) //nolint:gosec // at most MaxNesting
+	depth += 2 * uint32(m.blocks[last].loops-b.loops)
 	if b.twice {
 		depth++
 	}
@@ -307,7 +307,7 @@ func (m *meter) tickLocal(out []byte) []byte {
 
 // appendLocal appends an instruction on the local that metering has added.
 func (m *meter) appendLocal(out []byte, op byte) []byte {
-	return appendU32(append(out, op), uint32(m.body.locals)) //nolint:gosec // at most MaxLocals and MaxParams
+	return appendU32(append(out, op), uint32(m.body.locals))
 }
 
 // charge appends what a group begins with.

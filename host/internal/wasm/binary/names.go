@@ -13,7 +13,7 @@ func (p *plan) names() []byte {
 		count++
 	}
 	for i, name := range given {
-		index := uint32(i) //nolint:gosec // at most MaxFunctions
+		index := uint32(i)
 		switch {
 		case name == "" && index < p.tick:
 			continue // its host names it
@@ -28,10 +28,10 @@ func (p *plan) names() []byte {
 	out := appendName(nil, "name")
 	if module != "" {
 		name := appendName(nil, module)
-		out = append(appendU32(append(out, 0), uint32(len(name))), name...) //nolint:gosec // at most MaxName
+		out = append(appendU32(append(out, 0), uint32(len(name))), name...)
 	}
 	list = append(appendU32(nil, count), list...)
-	return append(appendU32(append(out, 1), uint32(len(list))), list...) //nolint:gosec // a small multiple of MaxModule
+	return append(appendU32(append(out, 1), uint32(len(list))), list...)
 }
 
 // givenNames reads the module's own name section. Names of functions that do not exist are left out.

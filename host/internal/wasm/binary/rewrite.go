@@ -65,7 +65,7 @@ func (m *Module) Rewrite(o Options) ([]byte, RewriteInfo, error) {
 	out = p.section(out, sectionElement, p.elements())
 	data, segments := p.data()
 	if m.declared != nil {
-		out = p.section(out, sectionDataCount, appendU32(nil, uint32(segments))) //nolint:gosec // at most MaxData
+		out = p.section(out, sectionDataCount, appendU32(nil, uint32(segments)))
 	}
 	out = p.section(out, sectionCode, p.codes())
 	out = p.section(out, sectionData, data)
@@ -117,9 +117,9 @@ func (m *Module) Rewritable(o Options) error {
 }
 
 func newPlan(m *Module, o Options) *plan {
-	types := uint32(len(m.Types)) //nolint:gosec // at most MaxTypes
+	types := uint32(len(m.Types))
 	p := &plan{
-		m: m, o: o, tick: uint32(m.imported[KindFunc]), fuel: uint32(m.globals), //nolint:gosec // bounded
+		m: m, o: o, tick: uint32(m.imported[KindFunc]), fuel: uint32(m.globals),
 		typeVoid: types, typeCount: types + 1, typeThree: types + 2,
 	}
 	p.addExtra()
@@ -132,7 +132,7 @@ func (p *plan) section(out []byte, id byte, content []byte) []byte {
 		return out
 	}
 	out = append(out, id)
-	out = appendU32(out, uint32(len(content))) //nolint:gosec // a small multiple of MaxModule
+	out = appendU32(out, uint32(len(content)))
 	return append(out, content...)
 }
 
@@ -163,7 +163,7 @@ func (p *plan) adapt(in *instruction) {
 }
 
 func (p *plan) types() []byte {
-	out := appendU32(nil, uint32(len(p.m.Types)+3)) //nolint:gosec // at most MaxTypes
+	out := appendU32(nil, uint32(len(p.m.Types)+3))
 	for _, t := range p.m.Types {
 		out = append(out, 0x60)
 		out = appendTypes(out, t.Params)
@@ -173,7 +173,7 @@ func (p *plan) types() []byte {
 }
 
 func appendTypes(out []byte, types []ValueType) []byte {
-	out = appendU32(out, uint32(len(types))) //nolint:gosec // at most MaxParams
+	out = appendU32(out, uint32(len(types)))
 	for _, t := range types {
 		out = append(out, byte(t))
 	}
@@ -181,7 +181,7 @@ func appendTypes(out []byte, types []ValueType) []byte {
 }
 
 func (p *plan) imports() []byte {
-	out := appendU32(nil, uint32(len(p.m.Imports)+1)) //nolint:gosec // at most MaxImports
+	out := appendU32(nil, uint32(len(p.m.Imports)+1))
 	d, _ := p.source(sectionImport)
 	if d != nil {
 		d.r.u32()
@@ -208,7 +208,7 @@ func (p *plan) imports() []byte {
 }
 
 func appendName(out []byte, name string) []byte {
-	out = appendU32(out, uint32(len(name))) //nolint:gosec // at most MaxName
+	out = appendU32(out, uint32(len(name)))
 	return append(out, name...)
 }
 
@@ -232,7 +232,7 @@ func clamp(l Limits, most uint32) Limits {
 }
 
 func (p *plan) functions() []byte {
-	out := appendU32(nil, uint32(len(p.m.Functions)+len(p.extra))) //nolint:gosec // at most MaxFunctions
+	out := appendU32(nil, uint32(len(p.m.Functions)+len(p.extra)))
 	for _, t := range p.m.Functions {
 		out = appendU32(out, t)
 	}
@@ -246,7 +246,7 @@ func (p *plan) tables() []byte {
 	if len(p.m.Tables) == 0 {
 		return nil
 	}
-	out := appendU32(nil, uint32(len(p.m.Tables))) //nolint:gosec // at most MaxTables
+	out := appendU32(nil, uint32(len(p.m.Tables)))
 	for _, t := range p.m.Tables {
 		out = appendTable(out, Table{Type: t.Type, Limits: clamp(t.Limits, p.o.MaxTableEntries)})
 	}
@@ -261,7 +261,7 @@ func (p *plan) memory() []byte {
 }
 
 func (p *plan) globals() []byte {
-	out := appendU32(nil, uint32(len(p.m.ownGlobals)+1)) //nolint:gosec // at most MaxGlobals
+	out := appendU32(nil, uint32(len(p.m.ownGlobals)+1))
 	if d, ok := p.source(sectionGlobal); ok {
 		d.r.u32()
 		for range p.m.ownGlobals {
@@ -303,10 +303,10 @@ func (p *plan) exports() []byte {
 		if g.mutable == 1 && p.o.ExportGlobals {
 			name := fmt.Sprintf("%s%d", GlobalExport, p.m.imported[KindGlobal]+i)
 			p.exported = append(p.exported, name)
-			add(name, KindGlobal, uint32(p.m.imported[KindGlobal]+i)) //nolint:gosec // at most MaxGlobals
+			add(name, KindGlobal, uint32(p.m.imported[KindGlobal]+i))
 		}
 	}
-	return append(appendU32(nil, uint32(len(p.m.Exports)+1+len(p.exported))), list...) //nolint:gosec // bounded
+	return append(appendU32(nil, uint32(len(p.m.Exports)+1+len(p.exported))), list...)
 }
 
 func (p *plan) start() []byte {
@@ -357,17 +357,17 @@ func (p *plan) codes() []byte {
 	if len(p.m.bodies)+len(p.extra) == 0 {
 		return nil
 	}
-	out := appendU32(nil, uint32(len(p.m.bodies)+len(p.extra))) //nolint:gosec // at most MaxFunctions
+	out := appendU32(nil, uint32(len(p.m.bodies)+len(p.extra)))
 	m := meter{plan: p}
 	var buf []byte
 	for i, f := range p.m.bodies {
 		buf = locals(buf[:0], reader{b: p.m.bytes, pos: f.start, end: f.code})
 		buf = m.rewrite(buf, &p.m.bodies[i])
-		out = append(appendU32(out, uint32(len(buf))), buf...) //nolint:gosec // a small multiple of MaxBody
+		out = append(appendU32(out, uint32(len(buf))), buf...)
 	}
 	for _, e := range p.extra {
 		buf = append(append(append(buf[:0], 0), e.code...), opEnd)
-		out = append(appendU32(out, uint32(len(buf))), buf...) //nolint:gosec // small
+		out = append(appendU32(out, uint32(len(buf))), buf...)
 	}
 	return out
 }

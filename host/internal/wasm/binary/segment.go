@@ -148,7 +148,7 @@ func (d *decoder) locals() int {
 			return 0
 		}
 	}
-	return int(sum) //nolint:gosec // at most MaxLocals
+	return int(sum)
 }
 
 func (d *decoder) datas() {
