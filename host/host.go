@@ -80,6 +80,8 @@ type Host struct {
 
 	mu    sync.Mutex
 	plans map[string]*entry // by id
+	// broken are the schedules whose runs cannot be made, by id, with what was told of it.
+	broken map[string]string
 	// registered are the names of Go functions.
 	registered []string
 	serving    bool
@@ -104,7 +106,7 @@ func Open(ctx context.Context, c Config) (*Host, error) {
 	if process.IsWorker() {
 		return nil, errInsideWorker()
 	}
-	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, opened: time.Now()}
+	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, broken: map[string]string{}, opened: time.Now()}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}

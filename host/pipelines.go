@@ -53,7 +53,9 @@ func (h *Host) functions() []string {
 
 // Define adds a pipeline that is built in code, or replaces it. Its steps may name registered functions, plugins of
 // the manifest, and files relative to the manifest's folder (without a manifest, to the working directory). All
-// mistakes come back at once as flow.Problems. A schedule in it is of origin api, and kept until it is unscheduled.
+// mistakes come back at once as flow.Problems. A schedule in it is of origin api, and kept until it is unscheduled; an
+// earlier life of the host may have left one, so define a pipeline before Start: slots that are due then and have no
+// pipeline are skipped.
 func (h *Host) Define(ctx context.Context, p flow.Pipeline) error {
 	if h.config.ReadOnly {
 		return errReadOnly("define a pipeline")

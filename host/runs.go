@@ -119,22 +119,6 @@ func checkContext(p *flow.Plan, values map[string]json.RawMessage, op string) (m
 	return merged, nil
 }
 
-// slotRun makes the run of a slot; the scheduler asks for it.
-func (h *Host) slotRun(_ context.Context, s flow.ScheduleRecord, t flow.Trigger) (flow.Run, error) {
-	e := h.entry(flow.ID(s.Tenant, s.Pipeline))
-	if e == nil {
-		return flow.Run{}, notFound("pipeline", flow.ID(s.Tenant, s.Pipeline), nil)
-	}
-	merged, err := checkContext(&e.plan, s.Context, "schedule "+s.Name)
-	if err != nil {
-		return flow.Run{}, err
-	}
-	return flow.Run{
-		ID:     flow.SlotRunID(s.Tenant, s.Pipeline, s.Name, t.ScheduledAt),
-		Tenant: s.Tenant, Pipeline: s.Pipeline, Version: e.plan.Digest, Trigger: t, Context: merged,
-	}, nil
-}
-
 // Cancel asks a run to end: a waiting one at once, a live one as soon as its steps give way.
 func (h *Host) Cancel(ctx context.Context, id flow.RunID) (flow.RunRecord, error) {
 	if h.config.ReadOnly {
@@ -305,9 +289,12 @@ func (h *Host) judge(ctx context.Context, r *flow.ScheduleRecord, now time.Time)
 	next := cal.Next(r.Watermark)
 	silence := max(silentAfter, 2*cal.Interval())
 	_, due := cal.Due(seen, now)
+	_, broken := h.slotContext(r)
 	switch {
 	case !r.Active():
 		health.Status, health.Detail = flow.HealthDisabled, "no slot fires until it is enabled"
+	case broken != nil:
+		health.Status, health.Detail = flow.HealthBroken, broken.Error()
 	case due > 0 && now.Sub(seen) > silence:
 		health.Status, health.Detail = flow.HealthSilent, fmt.Sprintf("no run since %s, though %d slots came due", seen.UTC().Format(time.RFC3339), due)
 	case !next.IsZero() && now.Sub(next) > lateAfter && !live(last):

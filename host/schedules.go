@@ -123,10 +123,8 @@ func (h *Host) rearm(ctx context.Context, tenant, name string) (flow.ScheduleInf
 	if err != nil {
 		return flow.ScheduleInfo{}, err
 	}
-	if h.entry(flow.ID(record.Tenant, record.Pipeline)) != nil {
-		if err := h.clock.Set(record); err != nil {
-			return flow.ScheduleInfo{}, err
-		}
+	if err := h.clock.Set(record); err != nil {
+		return flow.ScheduleInfo{}, err
 	}
 	return h.scheduleInfo(ctx, record)
 }
@@ -169,16 +167,17 @@ func (h *Host) syncSchedules(ctx context.Context) error {
 	}
 	armed := records[:0]
 	for _, r := range records {
-		switch {
-		case r.Origin == flow.OriginManifest && !written[flow.ID(r.Tenant, r.Name)]:
+		if r.Origin == flow.OriginManifest && !written[flow.ID(r.Tenant, r.Name)] {
 			if err := h.store.DeleteSchedule(ctx, r.Tenant, r.Name); err != nil {
 				return fmt.Errorf("remove schedule %q: %w", r.Name, err)
 			}
-		case h.entry(flow.ID(r.Tenant, r.Pipeline)) == nil:
-			h.log.Warn("schedule without a pipeline", "schedule", r.Name, "pipeline", flow.ID(r.Tenant, r.Pipeline))
-		default:
-			armed = append(armed, r)
+			continue
 		}
+		if r.Active() {
+			_, err := h.slotContext(&r)
+			h.tellBroken(&r, err)
+		}
+		armed = append(armed, r)
 	}
 	return h.clock.Apply(armed)
 }
@@ -223,9 +222,12 @@ func (h *Host) scheduleInfo(ctx context.Context, r flow.ScheduleRecord) (flow.Sc
 		Name: flow.ID(r.Tenant, r.Name), Pipeline: flow.ID(r.Tenant, r.Pipeline), Value: r.At, Timezone: r.Timezone,
 		Enabled: r.Active(), Drift: r.Active() != r.Enabled, Origin: r.Origin, Overlap: r.Overlap, Context: r.Context,
 	}
+	if _, err := h.slotContext(&r); err != nil {
+		info.Broken = err.Error()
+	}
 	if cal, err := calendar.Parse(r.At, r.Timezone); err == nil {
 		info.Type, info.Value, info.Words = string(cal.Kind()), cal.Text(), cal.String()
-		if next := cal.Next(time.Now()); info.Enabled && !next.IsZero() {
+		if next := cal.Next(time.Now()); info.Enabled && info.Broken == "" && !next.IsZero() {
 			info.NextRun = &next
 		}
 	}
@@ -376,9 +378,4 @@ func (h *Host) Clear(ctx context.Context) (flow.Cleared, error) {
 		cleared.Removed = append(cleared.Removed, id)
 	}
 	return cleared, nil
-}
-
-// Slots returns what became of a schedule's slots, newest first.
-func (h *Host) Slots(ctx context.Context, q flow.SlotQuery) ([]flow.SlotRecord, error) {
-	return h.store.Slots(ctx, q)
 }

@@ -56,6 +56,9 @@ func (a *app) schedules(infos []flow.ScheduleInfo) {
 			next = stamp(*s.NextRun)
 		}
 		when, how := lastRun(s.LastRun)
+		if s.Enabled && s.Broken != "" {
+			next, how = "broken", s.Broken
+		}
 		if s.Origin == flow.OriginAPI {
 			how = strings.TrimSpace(how + " [added]")
 		}
@@ -281,7 +284,7 @@ func (a *app) scheduleSlots() *cobra.Command {
 
 func (a *app) scheduleHealth() *cobra.Command {
 	return &cobra.Command{
-		Use: "health", Short: "Judge every schedule: ok, disabled, late, silent, failing", Args: args(0, 0),
+		Use: "health", Short: "Judge every schedule: ok, disabled, broken, late, silent, failing", Args: args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
 				all, err := l.Health(c.Context())

@@ -93,10 +93,24 @@ func serving(ctx context.Context, h *host.Host) (string, error) {
 		where = "http://" + info.Listen
 	}
 	text := fmt.Sprintf("serving on %s: %s, %s", where, count(info.Pipelines, "pipeline"), count(len(schedules), "schedule"))
+	if n := broken(schedules); n > 0 {
+		text += fmt.Sprintf(", %d broken (uniflow schedule health)", n)
+	}
 	if next := soonest(schedules); next != nil {
 		text += fmt.Sprintf(", next %s at %s", line(next.Name), zoned(*next.NextRun, next.Timezone))
 	}
 	return text, nil
+}
+
+// broken counts the schedules whose slots are skipped because their runs cannot be made.
+func broken(schedules []flow.ScheduleInfo) int {
+	n := 0
+	for i := range schedules {
+		if schedules[i].Enabled && schedules[i].Broken != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // soonest is the schedule that fires first, or nil.

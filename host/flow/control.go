@@ -108,8 +108,11 @@ type ScheduleInfo struct {
 	Origin  Origin                     `json:"origin"`
 	Overlap Overlap                    `json:"overlap"`
 	Context map[string]json.RawMessage `json:"context,omitempty"`
-	NextRun *time.Time                 `json:"next_run,omitempty"`
-	LastRun *RunRecord                 `json:"last_run,omitempty"`
+	// Broken says why its runs cannot be made: its pipeline is gone, or its context does not fit any more. Its slots
+	// are skipped, and there is no next run.
+	Broken  string     `json:"broken,omitempty"`
+	NextRun *time.Time `json:"next_run,omitempty"`
+	LastRun *RunRecord `json:"last_run,omitempty"`
 }
 
 // Cleared says what clearing the schedules did.
@@ -125,6 +128,7 @@ type HealthStatus string
 const (
 	HealthOK       HealthStatus = "ok"
 	HealthDisabled HealthStatus = "disabled" // it was disabled
+	HealthBroken   HealthStatus = "broken"   // its runs cannot be made, its slots are skipped
 	HealthLate     HealthStatus = "late"     // a slot has been due for more than five minutes
 	HealthSilent   HealthStatus = "silent"   // no run for two days and two intervals, though slots came due
 	HealthFailing  HealthStatus = "failing"  // the last run failed

@@ -18,7 +18,7 @@ type SlotEnding string
 const (
 	SlotRun       SlotEnding = "run"       // a run was made for it
 	SlotCoalesced SlotEnding = "coalesced" // a newer slot of the schedule stands for it
-	SlotSkipped   SlotEnding = "skipped"   // a rule said so: overlap, condition, quota
+	SlotSkipped   SlotEnding = "skipped"   // a rule said so: overlap, condition, quota; or its run cannot be made
 	SlotMissed    SlotEnding = "missed"    // the host was down, or it could not start in time
 )
 

@@ -124,7 +124,7 @@ const (
 	ReasonOutputLimit Reason = "output_limit" // the outputs exceed their limit
 	ReasonOutput      Reason = "output"       // the outputs are not what they must be (not JSON, unknown artifact)
 	ReasonDenied      Reason = "denied"       // a grant is missing
-	ReasonInvalid     Reason = "invalid"      // the plugin cannot be loaded
+	ReasonInvalid     Reason = "invalid"      // the plugin cannot be loaded; of a slot: its run cannot be made
 	ReasonCrashed     Reason = "crashed"      // the process of the plugin died
 	ReasonLost        Reason = "lost"         // the host that executed it died
 	ReasonExpression  Reason = "expression"   // a condition or reference could not be evaluated

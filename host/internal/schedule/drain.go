@@ -157,6 +157,19 @@ func (d *due) olderThan(slot time.Time, ending flow.SlotEnding, reason flow.Reas
 	return d.slots(d.count-1, d.cal.Prev(slot), ending, reason)
 }
 
+// unmade is the record of a slot whose run cannot be made, and of the older ones that it would have stood for.
+func (d *due) unmade(slot time.Time, older []flow.SlotRecord) []flow.SlotRecord {
+	for i := range older {
+		if older[i].Ending == flow.SlotCoalesced {
+			older[i].Ending, older[i].Reason = flow.SlotSkipped, flow.ReasonInvalid
+		}
+	}
+	return append(older, flow.SlotRecord{
+		Tenant: d.record.Tenant, Schedule: d.record.Name, Pipeline: d.record.Pipeline,
+		From: slot, To: slot, Count: 1, Ending: flow.SlotSkipped, Reason: flow.ReasonInvalid,
+	})
+}
+
 // save records the endings of slots that have no run.
 func (s *Scheduler) save(d *due, watermark time.Time, records []flow.SlotRecord) error {
 	ctx, cancel := context.WithTimeout(s.ctx, recordTime)
@@ -171,7 +184,8 @@ func (s *Scheduler) save(d *due, watermark time.Time, records []flow.SlotRecord)
 // recordTime bounds one record of the ledger.
 const recordTime = 30 * time.Second
 
-// offer makes the run of a slot, with the endings of older ones, and waits for its end.
+// offer makes the run of a slot, with the endings of older ones, and waits for its end. A slot whose run cannot be made
+// is skipped.
 func (s *Scheduler) offer(d *due, kind flow.TriggerKind, slot time.Time, older []flow.SlotRecord) error {
 	start := d.cal.Prev(slot)
 	trigger := flow.Trigger{Kind: kind, Schedule: d.record.Name, ScheduledAt: slot, IntervalEnd: &slot}
@@ -182,7 +196,7 @@ func (s *Scheduler) offer(d *due, kind flow.TriggerKind, slot time.Time, older [
 	defer cancel()
 	run, err := s.config.NewRun(ctx, d.record, trigger)
 	if err != nil {
-		return err
+		return s.save(d, slot, d.unmade(slot, older))
 	}
 	for i := range older {
 		if older[i].Ending == flow.SlotCoalesced {

@@ -39,8 +39,8 @@ type Ledger interface {
 type Config struct {
 	Queue  Queue
 	Ledger Ledger
-	// NewRun makes the run of a slot, with an id that depends on the slot alone. An error leaves the slot due: it is
-	// tried again at the next sweep.
+	// NewRun makes the run of a slot, with an id that depends on the slot alone. An error means that the schedule has
+	// no run to make: the slot is skipped. Telling of it is up to NewRun.
 	NewRun func(ctx context.Context, s flow.ScheduleRecord, t flow.Trigger) (flow.Run, error)
 	// Sweep is the time between looks at all schedules for slots that no alarm fired for. Defaults to 15 s.
 	Sweep  time.Duration

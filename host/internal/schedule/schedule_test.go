@@ -458,35 +458,63 @@ func TestOnceFiresOnce(t *testing.T) {
 	})
 }
 
-// What NewRun refuses stays due, and is not asked for in a loop.
-func TestSlotWithoutARunStaysDue(t *testing.T) {
+// A slot stays due after a fault of the host, and is not asked for in a loop.
+func TestSlotStaysDueAfterAPanic(t *testing.T) {
 	t.Parallel()
-	for _, how := range []string{"error", "panic"} {
-		t.Run(how, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		asked := 0
+		w.newRun = func(flow.Run) error {
+			if time.Since(from) > 11*time.Minute {
+				return nil
+			}
+			asked++
+			panic("no plan")
+		}
+		s := w.scheduler(every("a", "every 10m", flow.OverlapWait))
+		s.Start()
+		pass(12 * time.Minute)
+		if asked < 2 || asked > 6 {
+			t.Errorf("asked %d times in a minute, want the alarm and a sweep each 15 s", asked)
+		}
+		pass(9 * time.Minute)
+		w.stop(s)
+		same(t, w.starts(from), []string{"a+10m0s@11m15s", "a+20m0s@20m0s"})
+	})
+}
+
+// A slot whose run cannot be made ends all the same, at its time, whatever the overlap; the slots of a downtime that
+// the schedule gives up are missed as ever.
+func TestSlotWithoutARunIsSkipped(t *testing.T) {
+	t.Parallel()
+	for _, overlap := range []flow.Overlap{flow.OverlapWait, flow.OverlapWaitAll, flow.OverlapSkip, flow.OverlapReplace} {
+		t.Run(string(overlap), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				from := time.Now()
 				w := newWorld(t)
-				asked := 0
 				w.newRun = func(flow.Run) error {
-					if time.Since(from) > 11*time.Minute {
+					if time.Since(from) > 25*time.Minute {
 						return nil
-					}
-					asked++
-					if how == "panic" {
-						panic("no plan")
 					}
 					return errors.New("no plan")
 				}
-				s := w.scheduler(every("a", "every 10m", flow.OverlapWait))
+				a := every("a", "every 10m", overlap)
+				a.Watermark = from.Add(-time.Hour)
+				s := w.scheduler(a)
 				s.Start()
-				pass(12 * time.Minute)
-				if asked < 2 || asked > 6 {
-					t.Errorf("asked %d times in a minute, want the alarm and a sweep each 15 s", asked)
-				}
-				pass(9 * time.Minute)
+				pass(31 * time.Minute)
 				w.stop(s)
-				same(t, w.starts(from), []string{"a+10m0s@11m15s", "a+20m0s@20m0s"})
+				same(t, w.starts(from), []string{"a+30m0s@30m0s"})
+				if got, want := fmt.Sprint(w.tally("a")), "map[missed:5 run:1 skipped:3]"; got != want {
+					t.Errorf("endings %s, want %s", got, want)
+				}
+				for _, r := range w.endings["a"] {
+					if r.Ending == flow.SlotSkipped && r.Reason != flow.ReasonInvalid {
+						t.Errorf("slot %s: reason %q", r.From, r.Reason)
+					}
+				}
 			})
 		})
 	}
