@@ -24,6 +24,7 @@ type engine struct {
 	cache    wazero.CompilationCache
 	compiled wazero.CompiledModule
 	globals  []string // the exported names of all mutable globals
+	kept     *allowance
 
 	mu    sync.Mutex
 	pools map[poolKey]*pool

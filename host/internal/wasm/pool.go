@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -108,7 +109,6 @@ func (p *pool) take(guest context.Context, a *attempt) (*instance, error) {
 			return nil, a.tooLarge(flow.Size(len(image.memory)))
 		}
 		p.restore(in, image)
-		in.touched = false
 		in.enter(a)
 	default:
 		if in, image, err = p.bake(guest, a); err != nil {
@@ -158,7 +158,7 @@ func (p *pool) bake(guest context.Context, a *attempt) (*instance, *image, error
 	defer p.mu.Unlock()
 	if in.touched {
 		p.unfit = true
-	} else if p.image == nil {
+	} else if p.image == nil && !p.closed && p.engine.kept.take(len(img.memory)) {
 		p.image = img
 	}
 	return in, img, nil
@@ -172,6 +172,7 @@ func (p *pool) pop() (*instance, *image) {
 		defer p.mu.Unlock()
 		in := p.idle[last].instance
 		p.idle = p.idle[:last]
+		p.engine.kept.give(len(in.memory.bytes))
 		return in, p.image
 	}
 	in, image := p.popUsed(), p.image
@@ -189,6 +190,7 @@ func (p *pool) popUsed() *instance {
 	}
 	in := p.used[last]
 	p.used = p.used[:last]
+	p.engine.kept.give(len(in.memory.bytes))
 	return in
 }
 
@@ -198,6 +200,9 @@ func (p *pool) give(in *instance) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || p.image == nil || in.touched || len(in.memory.bytes) != len(p.image.memory) || len(p.idle)+len(p.used) > runtime.GOMAXPROCS(0) {
+		return false
+	}
+	if !p.engine.kept.take(len(in.memory.bytes)) {
 		return false
 	}
 	p.used = append(p.used, in)
@@ -234,7 +239,7 @@ func (p *pool) restore(in *instance, img *image) {
 func (p *pool) push(in *instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || !p.engine.kept.take(len(in.memory.bytes)) {
 		in.close()
 		return
 	}
@@ -251,7 +256,7 @@ func (p *pool) trimIdle() {
 	p.idle = slices.DeleteFunc(p.idle, func(in idleInstance) bool {
 		old := time.Since(in.since) >= idleTime
 		if old {
-			in.close()
+			p.drop(in.instance)
 		}
 		return old
 	})
@@ -269,13 +274,39 @@ func (p *pool) close() {
 		p.trim.Stop()
 	}
 	for _, in := range p.idle {
-		in.close()
+		p.drop(in.instance)
 	}
 	for _, in := range p.used {
-		in.close()
+		p.drop(in)
 	}
 	p.idle, p.used = nil, nil
+	if p.image != nil {
+		p.engine.kept.give(len(p.image.memory))
+	}
 }
+
+// drop frees an instance that was kept.
+func (p *pool) drop(in *instance) {
+	p.engine.kept.give(len(in.memory.bytes))
+	in.close()
+}
+
+// allowance bounds the bytes of memory that are kept between attempts.
+type allowance struct {
+	limit int64
+	used  atomic.Int64
+}
+
+// take reserves bytes, if there is room for them.
+func (a *allowance) take(n int) bool {
+	if a.used.Add(int64(n)) <= a.limit {
+		return true
+	}
+	a.give(n)
+	return false
+}
+
+func (a *allowance) give(n int) { a.used.Add(-int64(n)) }
 
 // globalsOf returns the mutable globals of an instance, in the order of the module.
 func (e *engine) globalsOf(in *instance) []api.MutableGlobal {

@@ -81,7 +81,13 @@ func TestNothingIsLeftForTheNextAttempt(t *testing.T) {
 
 func load(t *testing.T, p flow.PlanPlugin) flow.Module {
 	t.Helper()
-	m, err := newRuntime(t, wasm.Config{Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}).Load(t.Context(), p)
+	return loadWith(t, wasm.Config{}, p)
+}
+
+func loadWith(t *testing.T, c wasm.Config, p flow.PlanPlugin) flow.Module {
+	t.Helper()
+	c.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	m, err := newRuntime(t, c).Load(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +145,8 @@ func TestAGuestIsInitialisedOnce(t *testing.T) {
 	}
 }
 
-// What opts out, and what was granted randomness that would be the same each time, is initialised for each attempt.
+// What opts out, what was granted randomness that would be the same each time, and what there is no room for, is
+// initialised for each attempt.
 func TestAGuestIsInitialisedForEachAttempt(t *testing.T) {
 	t.Parallel()
 	b, index := reactor("log")
@@ -148,11 +155,15 @@ func TestAGuestIsInitialisedForEachAttempt(t *testing.T) {
 	module := entry(b, 0, bt.Const(0))
 	for name, change := range map[string]func(*flow.PlanPlugin){
 		"snapshot = false": func(p *flow.PlanPlugin) { p.Fresh = true },
+		"no room":          func(*flow.PlanPlugin) {},
 		"random = true":    func(p *flow.PlanPlugin) { p.Grant.Random = true },
 	} {
 		p := pluginOf(t, module)
 		change(&p)
 		m := load(t, p)
+		if name == "no room" {
+			m = loadWith(t, wasm.Config{MaxKept: 1}, p)
+		}
 		for range 3 {
 			if _, host, err := again(t, m, guest.With{}); err != nil || len(host.Lines()) != 1 {
 				t.Errorf("%s: %v, %v", name, host.Lines(), err)

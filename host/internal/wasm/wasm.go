@@ -32,6 +32,9 @@ type Config struct {
 	Seals Seals
 	// MaxCache bounds the cache, in bytes; what was used longest ago makes room. Defaults to 1 GiB.
 	MaxCache int64
+	// MaxKept bounds the memory of instances that wait for their next attempt, in bytes, together with that of their first
+	// states; beyond it instances are made anew. Defaults to 512 MiB.
+	MaxKept int64
 	// MaxModules bounds the compiled modules in memory; the one that was idle longest makes room, and is compiled or read
 	// from the cache again when it is called. Defaults to 64.
 	MaxModules int
@@ -48,7 +51,8 @@ type Runtime struct {
 	clock   int64 // counts uses, for their order
 	closed  bool
 	calls   map[*context.CancelCauseFunc]struct{} // ends what runs
-	work    sync.WaitGroup                        // compilations and calls
+	kept    allowance
+	work    sync.WaitGroup // compilations and calls
 }
 
 var _ flow.Runtime = (*Runtime)(nil)
@@ -71,6 +75,9 @@ func New(_ context.Context, c Config) (*Runtime, error) {
 	if c.MaxModules <= 0 {
 		c.MaxModules = 64
 	}
+	if c.MaxKept <= 0 {
+		c.MaxKept = 512 << 20
+	}
 	if c.MaxCache <= 0 {
 		c.MaxCache = 1 << 30
 	}
@@ -79,7 +86,9 @@ func New(_ context.Context, c Config) (*Runtime, error) {
 			return nil, &flow.Error{Code: flow.CodeModuleCache, Op: "open the cache of compiled modules", Err: err, Hint: "see that the data folder can be written"}
 		}
 	}
-	return &Runtime{config: c, engines: map[flow.Digest]*loading{}, calls: map[*context.CancelCauseFunc]struct{}{}}, nil
+	r := &Runtime{config: c, engines: map[flow.Digest]*loading{}, calls: map[*context.CancelCauseFunc]struct{}{}}
+	r.kept.limit = c.MaxKept
+	return r, nil
 }
 
 func privateDir(dir string) error {
@@ -222,7 +231,7 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.globals = done.Globals
+	e.globals, e.kept = done.Globals, &r.kept
 	if entry.dir != "" && !entry.kept {
 		c.keep(context.Background(), entry.dir)
 	}
