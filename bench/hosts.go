@@ -16,8 +16,8 @@ import (
 	"github.com/uniflow-dev/uniflow/host/hosttest"
 )
 
-// addOurs adds the step as Uniflow runs it: a fresh sandbox, limits, a
-// deadline, services and a checked result in each call.
+// addOurs adds the step as Uniflow runs it: a sandbox in its first state,
+// limits, a deadline, services and a checked result in each call.
 func (l *lineup) addOurs(ctx context.Context, lang, path string) error {
 	m, err := hosttest.Load(ctx, path, hosttest.Config{})
 	if err != nil {
@@ -28,7 +28,7 @@ func (l *lineup) addOurs(ctx context.Context, lang, path string) error {
 	for name, value := range inputs(noteSize()) {
 		with[name] = value
 	}
-	l.add(lang, "Uniflow, fresh sandbox", ours, func(ctx context.Context) ([]byte, error) {
+	l.add(lang, "Uniflow, reset sandbox", ours, func(ctx context.Context) ([]byte, error) {
 		out, err := m.Call(ctx, hosttest.Input{With: with})
 		if err == nil && out.Verdict != flow.VerdictOK {
 			err = fmt.Errorf("the step did not succeed: %s", out.Message)
@@ -56,7 +56,7 @@ func (l *lineup) addRaw(ctx context.Context, lang, path string) error {
 		return fmt.Errorf("load under wazero: %w", err)
 	}
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize")
-	l.add(lang, "wazero, fresh instance", peer, func(ctx context.Context) ([]byte, error) {
+	l.add(lang, nameFresh, peer, func(ctx context.Context) ([]byte, error) {
 		instance, err := runtime.InstantiateModule(ctx, compiled, config)
 		if err != nil {
 			return nil, err
@@ -154,7 +154,7 @@ func (l *lineup) addExtism(ctx context.Context, lang, path string) error {
 		}
 		return out, err
 	}
-	l.add(lang, "Extism, fresh instance, timeout", peer, func(ctx context.Context) ([]byte, error) {
+	l.add(lang, nameExtism, peer, func(ctx context.Context) ([]byte, error) {
 		p, err := compiled.Instance(ctx, extism.PluginInstanceConfig{})
 		if err != nil {
 			return nil, err

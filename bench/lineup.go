@@ -16,6 +16,16 @@ const (
 	langGo = "Go"
 )
 
+// Names of variants that a goal is about.
+const (
+	nameFresh    = "wazero, fresh instance"
+	nameExtism   = "Extism, fresh instance, timeout"
+	nameNativeC  = "fork/exec, native C"
+	nameNativeGo = "fork/exec, native Go"
+	namePython   = "fork/exec, python3 -S -E and a script"
+	nameGoPlugin = "go-plugin, warm call, AutoMTLS"
+)
+
 // variant is one way to run the step.
 type variant struct {
 	// Lang is the language whose step of ours it is compared with.
@@ -86,13 +96,17 @@ func (l *lineup) assemble(ctx context.Context) error {
 	if err := l.addSandboxes(ctx, langGo, l.goReactor, plugin); err != nil {
 		return err
 	}
-	native, err := buildNative(ctx, l.dir)
+	native, err := buildProgram(ctx, l.dir, "native")
 	if err != nil {
 		return err
 	}
-	l.addProcess(langGo, "fork/exec, native Go", native)
+	l.addProcess(langGo, nameNativeGo, native)
 	l.addPython(ctx)
-	return nil
+	goplugin, err := buildProgram(ctx, l.dir, "goplugin")
+	if err != nil {
+		return err
+	}
+	return l.addGoPlugin(ctx, goplugin)
 }
 
 // addSandboxes adds the step of one language under the three Wasm hosts.
