@@ -287,6 +287,32 @@ func TestFollowResumesAndEndsWithTheRun(t *testing.T) {
 	}
 }
 
+// A client that does not read is dropped, and the host's log says so.
+func TestAFollowerThatDoesNotReadIsDropped(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	for seq := range int64(64) {
+		f.events = append(f.events, flow.Event{Seq: seq + 1, Detail: json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)})
+	}
+	lines, out := io.Pipe()
+	server := httptest.NewServer(api.NewServer(api.Config{Control: f, Logger: slog.New(slog.NewTextHandler(out, nil))}).Handler)
+	defer server.Close()
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /v1/events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(time.Minute, func() { _ = out.Close() }).Stop()
+	line := make([]byte, 1<<10)
+	n, err := lines.Read(line)
+	if err != nil || !strings.Contains(string(line[:n]), "slow client of an event stream dropped") {
+		t.Errorf("the log says %q, %v", line[:n], err)
+	}
+}
+
 func TestArtifactCannotActAsAPage(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t, api.Config{Control: &fake{}})

@@ -109,8 +109,9 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	return s.current(ctx)
 }
 
-// followerConnections bounds the events that are read and decoded at one time, and so what they take of the processors.
-const followerConnections = 2
+// followerConnections bounds the events that are read and decoded at one time, and so what followers take of the
+// processors.
+func followerConnections() int { return min(max(1, runtime.NumCPU()/2), 4) }
 
 func missing() error {
 	return &flow.Error{Code: flow.CodeLedgerMissing, Message: "there is no ledger yet", Hint: "run a pipeline with `uniflow run`, or start the host with `uniflow serve`"}
@@ -142,7 +143,7 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 	if s.readers, err = connect(path, 4, "_pragma=query_only(1)"); err != nil {
 		return err
 	}
-	if s.followers, err = connect(path, followerConnections, "_pragma=query_only(1)"); err != nil {
+	if s.followers, err = connect(path, followerConnections(), "_pragma=query_only(1)"); err != nil {
 		return err
 	}
 	conn, err := s.writers.Conn(ctx)
