@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -192,6 +193,39 @@ func TestMalformedRequestsAreProblemsToo(t *testing.T) {
 		if len(raw) > 1000 || strings.Contains(string(raw), "value") {
 			t.Errorf("%s %s: values are sent back: %.200s", c.method, c.path, raw)
 		}
+	}
+}
+
+// A body that breaks off, or whose parts are not what they say, is the client's mistake.
+func TestABrokenBodyIsAProblemOfTheRequest(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t, api.Config{Control: &fake{}})
+	for name, body := range map[string]string{
+		"chunk":     "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"pip\r\nzz\r\n\r\n",
+		"cut off":   "Transfer-Encoding: chunked\r\n\r\n50\r\n{\"pip",
+		"too short": "Content-Length: 80\r\n\r\n{\"pip",
+	} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+body); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil { //nolint:forcetypeassert // it is one
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var p api.ErrorBody
+		err = json.NewDecoder(response.Body).Decode(&p)
+		if err != nil || response.StatusCode != 400 || p.Status != 400 || p.Code != flow.CodeRequest || p.Hint == "" || response.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %s %+v, %v", name, response.Status, p, err)
+		}
+		_ = response.Body.Close()
 	}
 }
 
