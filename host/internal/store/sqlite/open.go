@@ -83,6 +83,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func (s *Store) openReader(ctx context.Context, path string) error {
+	made := wasMadeBeside(path)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -102,6 +103,9 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	var id int64
 	if err := s.readers.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		return fault(err)
+	}
+	if id != applicationID && made && info.Size() == 0 {
+		return emptied()
 	}
 	if id != applicationID {
 		return missing() // its first writer is making it
@@ -170,10 +174,12 @@ func checkFile(path string, lock *os.File) error {
 	case !info.Mode().IsRegular():
 		return foreign("it is not a file")
 	case info.Size() == 0 && wasMade(lock):
-		return damaged("the file is empty, and it was not before")
+		return emptied()
 	}
 	return nil
 }
+
+func emptied() error { return damaged("the file is empty, and it was not before") }
 
 // makeFile makes the file, which nobody else may read, like those that SQLite puts beside it.
 func makeFile(path string) error {
