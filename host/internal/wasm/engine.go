@@ -102,29 +102,46 @@ func (e *engine) imports(ctx context.Context) error {
 		// The engine's own grows the table of descriptors to any number that the guest names: 16 GiB for one call.
 		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(renumber), i32s(2), i32s(1)).Export("fd_renumber")
 		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(setFlags), i32s(2), i32s(1)).Export("fd_fdstat_set_flags")
-		if _, err := builder.Instantiate(experimental.WithFunctionListenerFactory(ctx, touching{})); err != nil {
+		if _, err := builder.Instantiate(experimental.WithFunctionListenerFactory(ctx, guarding{})); err != nil {
 			return fmt.Errorf("instantiate WASI: %w", err)
 		}
 	}
 	return nil
 }
 
-// touching notes calls of the functions of WASI that may change what the engine keeps of an instance, its descriptors.
-type touching struct{}
+// guarding is asked before the functions of WASI that may take long, or change what the engine keeps of an instance: its
+// descriptors.
+type guarding struct{}
+
+// maxVectors bounds the list that a guest hands to one call of WASI, of vectors or of subscriptions: the engine walks it
+// without a look at whether the guest has been stopped.
+const maxVectors = 16 << 10
 
 // NewFunctionListener implements experimental.FunctionListenerFactory.
-func (touching) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
-	stateless := []string{
+func (guarding) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
+	name := f.Name()
+	quick := []string{
 		"args_get", "args_sizes_get", "environ_get", "environ_sizes_get", "clock_res_get", "clock_time_get", "random_get",
-		"sched_yield", "proc_exit", "poll_oneoff", "fd_write", "fd_prestat_get", "fd_prestat_dir_name", "fd_renumber", "fd_fdstat_set_flags",
+		"sched_yield", "proc_exit", "fd_prestat_get", "fd_prestat_dir_name", "fd_renumber", "fd_fdstat_set_flags",
 	}
-	if slices.Contains(stateless, f.Name()) {
+	if slices.Contains(quick, name) {
 		return nil
 	}
-	streams := f.Name() == "fd_fdstat_get" // of standard streams it only reads, and programs begin by it
+	touches := !slices.Contains([]string{"fd_write", "poll_oneoff"}, name)
+	streams := name == "fd_fdstat_get" // of standard streams it only reads, and programs begin by it
+	lists := slices.Contains([]string{"fd_read", "fd_pread", "fd_write", "fd_pwrite", "poll_oneoff"}, name)
 	return experimental.FunctionListenerFunc(func(ctx context.Context, _ api.Module, _ api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
-		if !streams || api.DecodeU32(params[0]) > 2 {
-			attemptOf(ctx).instance.touched = true
+		look(ctx)
+		a := attemptOf(ctx)
+		if lists && api.DecodeU32(params[2]) > maxVectors {
+			a.stop(&flow.Fault{
+				Reason: flow.ReasonTrap, Message: fmt.Sprintf("the guest called %s with a list of %d items, at most %d are served", name, api.DecodeU32(params[2]), maxVectors),
+				Hint: "look for a wrong length",
+			})
+			panic(errStopped)
+		}
+		if touches && (!streams || api.DecodeU32(params[0]) > 2) {
+			a.instance.touched = true
 		}
 	})
 }
