@@ -227,6 +227,20 @@ func TestFileWrittenAfterLoadIsNotExecuted(t *testing.T) {
 	}
 }
 
+// Paths of sockets are bounded by the system, whatever is configured.
+func TestLongFolders(t *testing.T) {
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", 80))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", long)
+	r := newRuntime(t, Config{Dir: filepath.Join(long, "data")})
+	succeed(t, load(t, r, plan(nil)), guest.With{Behaviour: "host_info"})
+	if _, err := shortFolder(long, filepath.Join(long, "missing")); !errors.Is(err, errLongPath) || !strings.Contains(err.Error(), long) {
+		t.Errorf("without a short folder: %v", err)
+	}
+}
+
 func TestFoldersOfEarlierHostAreEmptied(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
