@@ -16,7 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,11 +111,10 @@ func New(cfg Config) (*Runtime, error) {
 	}
 	r.slots = make(chan struct{}, r.parallel)
 	if err := r.makeFolders(cfg.Dir); err != nil {
-		hint := "see that the host's user can write there and that the disk is not full"
-		if errors.Is(err, errLongPath) {
-			hint = "choose a data folder with a shorter path, or set TMPDIR to a folder with one"
-		}
-		return nil, errors.Join(&flow.Error{Code: flow.CodeProcessHost, Op: "prepare folders for process plugins", Err: err, Hint: hint}, r.removeFolders())
+		return nil, errors.Join(&flow.Error{
+			Code: flow.CodeProcessHost, Op: "prepare folders for process plugins", Err: err,
+			Hint: "see that the host's user can write there and that the disk is not full",
+		}, r.removeFolders())
 	}
 	r.sweeper = time.AfterFunc(time.Hour, r.sweep)
 	r.cgroups = openCgroups()
@@ -147,30 +145,11 @@ func (r *Runtime) makeFolders(dir string) (err error) {
 	if len(r.scratch) <= longestScratch {
 		return os.Mkdir(r.scratch, 0o700)
 	}
-	if r.scratch, err = shortFolder(os.TempDir(), "/tmp"); err != nil {
+	if r.scratch, err = os.MkdirTemp("", "uf-"); err != nil {
 		return err
 	}
 	r.temporary = append(r.temporary, r.scratch)
 	return nil
-}
-
-var errLongPath = errors.New("paths of sockets would be too long")
-
-// shortFolder makes a folder for sockets in the first of the given ones that can be used.
-func shortFolder(parents ...string) (string, error) {
-	var tried []string
-	for _, parent := range parents {
-		dir, err := os.MkdirTemp(parent, "uf-")
-		if err == nil && len(dir) <= longestScratch {
-			return dir, nil
-		}
-		if err == nil {
-			_ = os.Remove(dir) // nothing is in it
-			err = fmt.Errorf("%s has %d bytes, at most %d are possible", dir, len(dir), longestScratch)
-		}
-		tried = append(tried, err.Error())
-	}
-	return "", fmt.Errorf("%w: %s", errLongPath, strings.Join(tried, "; "))
 }
 
 // makeCompiled makes the folder of compiled modules, which stays where dir is given.
@@ -301,6 +280,9 @@ func (r *Runtime) stopping() bool {
 
 // scratchFolder makes the folder of a new process. Its name is short: it is part of the paths of sockets.
 func (r *Runtime) scratchFolder() (string, error) {
+	if n := len(r.scratch); n > longestScratch {
+		return "", fmt.Errorf("the path of a socket in %s would be too long: it has %d bytes, at most %d are possible", r.scratch, n, longestScratch)
+	}
 	dir := filepath.Join(r.scratch, strconv.FormatUint(r.started.Add(1), 36))
 	return dir, os.Mkdir(dir, 0o700)
 }
