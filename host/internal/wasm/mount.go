@@ -49,6 +49,15 @@ func (a *attempt) mount() error {
 	return nil
 }
 
+// mountPaths are the guest's folders, in the order in which they are mounted.
+func (a *attempt) mountPaths() []string {
+	paths := make([]string, len(a.mounts))
+	for i, m := range a.mounts {
+		paths[i] = m.path
+	}
+	return paths
+}
+
 // mountHost opens a folder, or notes a file among those of its folder. What the grant names may be a symbolic link of
 // the operator's; nothing below it leads out.
 func (a *attempt) mountHost(guest, host string, single map[string]*onlyFS) error {

@@ -113,6 +113,24 @@ func execute(t *testing.T, path, text string) {
 	}
 }
 
+func TestALedgerIsTheHostsAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, "boot")
+	if err := s.PutSeal(t.Context(), "x", flow.DigestOf(nil)); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) < 3 {
+		t.Fatalf("files %v, %v", entries, err)
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has the mode %v, %v", e.Name(), info.Mode(), err)
+		}
+	}
+}
+
 // The mark of the file is what its first writer sets last.
 func TestALedgerInTheMakingIsNotThereYet(t *testing.T) {
 	t.Parallel()
