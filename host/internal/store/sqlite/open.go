@@ -83,6 +83,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func (s *Store) openReader(ctx context.Context, path string) error {
+	made := wasMadeBeside(path)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -103,14 +104,18 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	if err := s.readers.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		return fault(err)
 	}
+	if id != applicationID && made && info.Size() == 0 {
+		return emptied()
+	}
 	if id != applicationID {
 		return missing() // its first writer is making it
 	}
 	return s.current(ctx)
 }
 
-// followerConnections bounds the events that are read and decoded at one time, and so what they take of the processors.
-const followerConnections = 2
+// followerConnections bounds the events that are read and decoded at one time, and so what followers take of the
+// processors.
+func followerConnections() int { return min(max(1, runtime.NumCPU()/2), 4) }
 
 func missing() error {
 	return &flow.Error{Code: flow.CodeLedgerMissing, Message: "there is no ledger yet", Hint: "run a pipeline with `uniflow run`, or start the host with `uniflow serve`"}
@@ -142,7 +147,7 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 	if s.readers, err = connect(path, 4, "_pragma=query_only(1)"); err != nil {
 		return err
 	}
-	if s.followers, err = connect(path, followerConnections, "_pragma=query_only(1)"); err != nil {
+	if s.followers, err = connect(path, followerConnections(), "_pragma=query_only(1)"); err != nil {
 		return err
 	}
 	conn, err := s.writers.Conn(ctx)
@@ -169,10 +174,12 @@ func checkFile(path string, lock *os.File) error {
 	case !info.Mode().IsRegular():
 		return foreign("it is not a file")
 	case info.Size() == 0 && wasMade(lock):
-		return damaged("the file is empty, and it was not before")
+		return emptied()
 	}
 	return nil
 }
+
+func emptied() error { return damaged("the file is empty, and it was not before") }
 
 // makeFile makes the file, which nobody else may read, like those that SQLite puts beside it.
 func makeFile(path string) error {
