@@ -275,8 +275,11 @@ func (f *outFile) Write(p []byte) (int, error) {
 
 // WriteAt implements io.WriterAt. Over the limit nothing is written.
 func (f *outFile) WriteAt(p []byte, off int64) (int, error) {
-	if !f.writes {
+	switch {
+	case !f.writes:
 		return 0, wasys.EBADF
+	case f.fs.open.ended():
+		return 0, errStopped
 	}
 	if off < 0 || off > math.MaxInt64-int64(len(p)) {
 		return 0, wasys.EINVAL

@@ -46,7 +46,7 @@ type pool struct {
 	mu     sync.Mutex
 	image  *image // nil until an instance has been initialised
 	mounts []string
-	unfit  bool   // initialisation did what an image does not hold
+	unfit  bool // initialisation did what an image does not hold
 	idle   []idleInstance
 	used   []*instance // have ended well and are not restored yet
 	trim   *time.Timer
