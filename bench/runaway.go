@@ -113,7 +113,7 @@ func (r runaway) late(ctx context.Context, after time.Duration) (time.Duration, 
 	_, err := r.module.Call(ctx, hosttest.Input{Function: r.function})
 	late := time.Since(deadline)
 	fault, ok := errors.AsType[*flow.Fault](err)
-	if ok && fault.Reason == flow.ReasonLost {
+	if ok && fault.Reason == flow.ReasonCrashed {
 		return 0, errNoWorker
 	}
 	if !ok || fault.Reason != flow.ReasonTimeout {
