@@ -34,20 +34,20 @@ func sealed(t *testing.T, files ...string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), content, 0o444); err != nil { //nolint:gosec // others are to read it
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), content, 0o444); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, folder := range []string{dir, filepath.Dir(dir)} { // the second one is the test's own too
-		if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // others are to enter it
+		if err := os.Chmod(folder, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if os.Getuid() != 0 {
-		if err := os.Chmod(dir, 0o555); err != nil { //nolint:gosec // as above
+		if err := os.Chmod(dir, 0o555); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = os.Chmod(dir, 0o700) }) //nolint:gosec // so that it can be removed
+		t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
 	}
 	return filepath.Join(dir, "uniflow.db")
 }
