@@ -32,6 +32,7 @@ func answers() map[string]any {
 		"artifacts":    []flow.ArtifactFile{},
 		"build":        flow.BuildReport{},
 		"check":        flow.CheckReport{},
+		"clocks":       []flow.ClockChange{},
 		"cleared":      flow.Cleared{},
 		"doctor":       flow.DoctorReport{},
 		"error":        flow.ErrorReport{},
@@ -54,6 +55,7 @@ func answers() map[string]any {
 		"schedule":     flow.ScheduleInfo{},
 		"schedules":    []flow.ScheduleInfo{},
 		"slots":        []flow.SlotRecord{},
+		"story":        flow.SlotStory{},
 		"version":      flow.VersionInfo{},
 		"versions":     []flow.VersionRecord{},
 	}
