@@ -103,34 +103,62 @@ func (e *engine) imports(ctx context.Context) error {
 		// The engine's own grows the table of descriptors to any number that the guest names: 16 GiB for one call.
 		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(renumber), i32s(2), i32s(1)).Export("fd_renumber")
 		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(setFlags), i32s(2), i32s(1)).Export("fd_fdstat_set_flags")
-		if _, err := builder.Instantiate(experimental.WithFunctionListenerFactory(ctx, touching{})); err != nil {
+		if _, err := builder.Instantiate(experimental.WithFunctionListenerFactory(ctx, wasiCalls{})); err != nil {
 			return fmt.Errorf("instantiate WASI: %w", err)
 		}
 	}
 	return nil
 }
 
-// touching notes calls of the functions of WASI that may change what the engine keeps of an instance, its descriptors.
-type touching struct{}
+// wasiCalls stands between the guest and the engine's WASI: it notes calls that may change what the engine keeps of an
+// instance, its descriptors, and tells the guest of a full /out, which the engine's files have no word for.
+type wasiCalls struct{}
 
 // NewFunctionListener implements experimental.FunctionListenerFactory.
-func (touching) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
+func (wasiCalls) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
 	stateless := []string{
 		"args_get", "args_sizes_get", "environ_get", "environ_sizes_get", "clock_res_get", "clock_time_get", "random_get",
-		"sched_yield", "proc_exit", "poll_oneoff", "fd_write", "fd_prestat_get", "fd_prestat_dir_name", "fd_renumber", "fd_fdstat_set_flags",
+		"sched_yield", "proc_exit", "poll_oneoff", "fd_prestat_get", "fd_prestat_dir_name", "fd_renumber", "fd_fdstat_set_flags",
 	}
 	if slices.Contains(stateless, f.Name()) {
 		return nil
 	}
-	streams := f.Name() == "fd_fdstat_get" // of standard streams it only reads, and programs begin by it
-	return experimental.FunctionListenerFunc(func(ctx context.Context, _ api.Module, _ api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
-		if !streams || api.DecodeU32(params[0]) > 2 {
-			attemptOf(ctx).instance.touched = true
-		}
-	})
+	return wasiCall{
+		streams: f.Name() == "fd_fdstat_get", // of standard streams it only reads, and programs begin by it
+		touches: f.Name() != "fd_write",
+		fills:   slices.Contains([]string{"fd_write", "fd_pwrite", "fd_allocate", "fd_filestat_set_size", "path_open"}, f.Name()),
+	}
 }
 
-const notSupported = 58 // an errno of WASI preview 1
+// wasiCall is wasiCalls for one function.
+type wasiCall struct{ streams, touches, fills bool }
+
+// Before implements experimental.FunctionListener.
+func (w wasiCall) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
+	a := attemptOf(ctx)
+	if w.touches && (!w.streams || api.DecodeU32(params[0]) > 2) {
+		a.instance.touched = true
+	}
+	if a.out != nil {
+		a.out.refused = false
+	}
+}
+
+// After implements experimental.FunctionListener.
+func (w wasiCall) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, results []uint64) {
+	if out := attemptOf(ctx).out; w.fills && out != nil && out.refused {
+		results[0] = noSpace
+	}
+}
+
+// Abort implements experimental.FunctionListener.
+func (wasiCall) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}
+
+// Numbers of errors in WASI preview 1.
+const (
+	noSpace      = 51
+	notSupported = 58
+)
 
 // renumber refuses; programs for wasip1 do without.
 func renumber(_ context.Context, _ api.Module, stack []uint64) { stack[0] = notSupported }

@@ -5,15 +5,22 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-// nanos is how an instant is stored: exact, and ordered as a number. It holds years 1678 to 2262; the zero instant is 0.
+// nanos is how an instant is stored: exact, and ordered as a number. It holds years 1678 to 2262, and takes what lies
+// beyond for the nearest instant that it holds; the zero instant is 0.
 func nanos(t time.Time) int64 {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return 0
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
 	}
 	return t.UnixNano()
 }

@@ -305,4 +305,11 @@ func testSlotSum(f *fixture) {
 	if other, err := f.Events(f.ctx, flow.EventQuery{Schedule: "daily", Kind: flow.SlotEnded}); err != nil || len(other) != 0 {
 		f.Fatalf("events of another schedule: %+v, %v", other, err)
 	}
+	all := len(f.slots("hourly"))
+	for year, want := range map[int]int{1: all, 9999: 0} { // beyond any number of nanoseconds
+		far := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)
+		if got, err := f.Slots(f.ctx, flow.SlotQuery{Schedule: "hourly", Since: far}); err != nil || len(got) != want {
+			f.Fatalf("since the year %d: %d records, %v; want %d", year, len(got), err, want)
+		}
+	}
 }
