@@ -127,8 +127,15 @@ func record(watermark time.Time, slots []flow.SlotRecord) Decision {
 	return Decision{Slots: slots, Watermark: watermark}
 }
 
-// back returns the slot that has n due ones after it.
+// back returns the slot that has n due ones after it, by the shorter way.
 func (d *Due) back(n int64) time.Time {
+	if older := d.Count - n; older < n {
+		t := d.Record.Watermark
+		for range older {
+			t = d.Cal.Next(t)
+		}
+		return t
+	}
 	t := d.Last
 	for range n {
 		t = d.Cal.Prev(t)

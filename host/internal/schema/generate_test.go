@@ -54,6 +54,7 @@ func answers() map[string]any {
 		"saved":        flow.VersionRecord{},
 		"schedule":     flow.ScheduleInfo{},
 		"schedules":    []flow.ScheduleInfo{},
+		"simulate":     flow.SimulateReport{},
 		"slots":        []flow.SlotRecord{},
 		"story":        flow.SlotStory{},
 		"version":      flow.VersionInfo{},
