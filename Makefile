@@ -47,6 +47,7 @@ test-race: ## run the tests of concurrent packages under the race detector (need
 test-all: ## run everything that can be checked on this machine
 	go vet ./...
 	CGO_ENABLED=1 go test -race ./...
+	UNIFLOW_TEST_ALL=1 go test -timeout 30m ./host/internal/calendar
 	.ci/guests.sh
 	$(MAKE) lint examples size cross
 

@@ -241,7 +241,7 @@ func asProblems(err error) flow.Problems {
 func TestClientSeesWhatTheHostSees(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	path := manifest(t, dir, "version = 1\n[pipelines.hello]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\n")
+	path := manifest(t, dir, "version = 1\n[pipelines.hello]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\ntimezone = \"Europe/Berlin\"\n")
 	h := begin(t, host.Config{Manifest: path, API: &host.API{Listen: "127.0.0.1:0", Token: "sesame"}})
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -293,6 +293,8 @@ func compareControls(t *testing.T, name string, h *host.Host, client flow.Contro
 		"logs":      func(c flow.Control) (any, error) { return c.Logs(ctx, flow.LogQuery{Run: started.ID}) },
 		"events":    func(c flow.Control) (any, error) { return c.Events(ctx, flow.EventQuery{Run: started.ID}) },
 		"slots":     func(c flow.Control) (any, error) { return c.Slots(ctx, flow.SlotQuery{Schedule: "hello"}) },
+		"clocks":    func(c flow.Control) (any, error) { return c.ClockChanges(ctx, "hello", time.Unix(0, 0), 3) },
+		"why":       func(c flow.Control) (any, error) { return c.Why(ctx, "hello", time.Unix(0, 0)) },
 		"versions":  func(c flow.Control) (any, error) { return c.Versions(ctx, "hello") },
 	} {
 		want, wantErr := read(h)

@@ -184,6 +184,9 @@ func (h *Host) Logs(ctx context.Context, q flow.LogQuery) ([]flow.LogLine, error
 
 // Events returns recorded changes, oldest first.
 func (h *Host) Events(ctx context.Context, q flow.EventQuery) ([]flow.Event, error) {
+	if q.Schedule != "" {
+		q.Tenant, q.Schedule = splitID(q.Schedule, q.Tenant)
+	}
 	return h.store.Events(ctx, q)
 }
 

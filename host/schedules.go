@@ -243,23 +243,11 @@ func (h *Host) scheduleInfo(ctx context.Context, r flow.ScheduleRecord) (flow.Sc
 
 // Next returns the next n fires of a schedule after an instant, whether it is enabled or not.
 func (h *Host) Next(ctx context.Context, name string, after time.Time, n int) ([]time.Time, error) {
-	infos, err := h.Schedules(ctx)
+	_, _, cal, err := h.written(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for i := range infos {
-		if infos[i].Name != name {
-			names = append(names, infos[i].Name)
-			continue
-		}
-		cal, err := calendar.Parse(infos[i].Value, infos[i].Timezone)
-		if err != nil {
-			return nil, fmt.Errorf("schedule %q: %w", name, err)
-		}
-		return cal.List(after, n), nil
-	}
-	return nil, notFound("schedule", name, names)
+	return cal.List(after, n), nil
 }
 
 // Enable lets a schedule fire again, from now on: nothing that came due while it was disabled is owed.

@@ -10,6 +10,7 @@ import (
 
 // Slots returns what became of a schedule's slots, newest first.
 func (h *Host) Slots(ctx context.Context, q flow.SlotQuery) ([]flow.SlotRecord, error) {
+	q.Tenant, q.Schedule = splitID(q.Schedule, q.Tenant)
 	return h.store.Slots(ctx, q)
 }
 

@@ -67,7 +67,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no talk, only data and errors")
 	flags.StringVar(&a.color, "color", "auto", "auto, always or never")
 	root.AddCommand(
-		a.initCommand(), a.checkCommand(), a.planCommand(), a.buildCommand(), a.runCommand(), a.serveCommand(),
+		a.initCommand(), a.checkCommand(), a.planCommand(), a.simulateCommand(), a.buildCommand(), a.runCommand(), a.serveCommand(),
 		a.scheduleCommand(), a.runsCommand(), a.pipelineCommand(), a.pluginCommand(),
 		a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)

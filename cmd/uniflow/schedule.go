@@ -2,14 +2,12 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -23,7 +21,7 @@ func (a *app) scheduleCommand() *cobra.Command {
 	c.AddCommand(
 		a.scheduleList(), a.scheduleAdd(), a.scheduleSwitch("enable", "Let a schedule fire again", true),
 		a.scheduleSwitch("disable", "Keep a schedule but let it fire no more; it survives restarts", false),
-		a.scheduleRemove(), a.scheduleClear(), a.scheduleNext(), a.scheduleSlots(), a.scheduleHealth(),
+		a.scheduleRemove(), a.scheduleClear(), a.scheduleNext(), a.scheduleSlots(), a.scheduleWhy(), a.scheduleHealth(),
 	)
 	return c
 }
@@ -186,100 +184,6 @@ func (a *app) confirm(c *cobra.Command, question string) error {
 		return usage(c, "nothing was removed")
 	}
 	return nil
-}
-
-func (a *app) scheduleNext() *cobra.Command {
-	var n int
-	var from string
-	c := &cobra.Command{
-		Use: "next NAME", Short: "Show when a schedule fires next", Args: args(1, 1),
-		Example: "  uniflow schedule next weather -n 20 --from 2027-03-27T00:00:00Z",
-		RunE: func(c *cobra.Command, args []string) error {
-			after := time.Now()
-			if from != "" {
-				var err error
-				if after, err = time.Parse(time.RFC3339, from); err != nil {
-					return usage(c, "--from %q is not an instant like 2027-01-01T00:00:00Z", from)
-				}
-			}
-			if n < 1 || n > 1000 {
-				return usage(c, "-n %d is not between 1 and 1000", n)
-			}
-			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
-				times, err := l.Next(c.Context(), args[0], after, n)
-				if err != nil {
-					return err
-				}
-				zone, err := zoneOf(c.Context(), l, args[0])
-				if err != nil {
-					return err
-				}
-				return a.answer(list(times), func() {
-					for _, t := range times {
-						fmt.Fprintf(a.out, "%s  %s\n", t.UTC().Format(time.RFC3339), zoned(t, zone))
-					}
-					if len(times) == 0 {
-						a.say("it does not fire any more")
-					}
-				})
-			})
-		},
-	}
-	c.Flags().IntVarP(&n, "number", "n", 10, "how many")
-	c.Flags().StringVar(&from, "from", "", "fires after this `INSTANT` (default: now)")
-	return c
-}
-
-// zoneOf returns the zone of a schedule.
-func zoneOf(ctx context.Context, l *tool.Link, name string) (string, error) {
-	infos, err := l.Schedules(ctx)
-	if err != nil {
-		return "", err
-	}
-	for i := range infos {
-		if infos[i].Name == name {
-			return infos[i].Timezone, nil
-		}
-	}
-	return "UTC", nil
-}
-
-func (a *app) scheduleSlots() *cobra.Command {
-	var limit int
-	c := &cobra.Command{
-		Use: "slots NAME", Short: "Show what became of each scheduled instant, newest first", Args: args(1, 1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
-				tenant, name := flow.DefaultTenant, args[0]
-				if before, after, found := strings.Cut(name, "/"); found {
-					tenant, name = before, after
-				}
-				slots, err := l.Slots(c.Context(), flow.SlotQuery{Tenant: tenant, Schedule: name, Limit: limit})
-				if err == nil && len(slots) == 0 {
-					_, err = l.Next(c.Context(), args[0], time.Now(), 1) // tells a new schedule from none
-				}
-				if err != nil {
-					return err
-				}
-				return a.answer(list(slots), func() {
-					rows := [][]string{{"SLOT", "COUNT", "ENDING", "RUN"}}
-					for _, s := range slots {
-						when, ending := stamp(s.To), string(s.Ending)
-						if s.Count > 1 {
-							when = stamp(s.From) + " – " + when
-						}
-						if s.Reason != "" {
-							ending += " (" + string(s.Reason) + ")"
-						}
-						rows = append(rows, []string{when, fmt.Sprint(s.Count), ending, string(s.Run)})
-					}
-					a.table(a.out, rows)
-				})
-			})
-		},
-	}
-	c.Flags().IntVar(&limit, "limit", 50, "at most so many")
-	return c
 }
 
 func (a *app) scheduleHealth() *cobra.Command {

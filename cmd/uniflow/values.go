@@ -73,7 +73,7 @@ func object(op string, raw []byte) (map[string]json.RawMessage, error) {
 }
 
 // stamp writes an instant for tables: UTC, whole seconds.
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+func stamp(t time.Time) string { return t.UTC().Format(stampLayout) }
 
 // took writes a length of time with as many digits as a person wants.
 func took(d time.Duration) string {

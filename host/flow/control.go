@@ -26,6 +26,9 @@ type Control interface {
 	Schedules(ctx context.Context) ([]ScheduleInfo, error)
 	// Next returns the next n fires of a schedule after an instant.
 	Next(ctx context.Context, name string, after time.Time, n int) ([]time.Time, error)
+	// ClockChanges returns the next n local days after an instant on which clocks change and a schedule has a slot, or
+	// has none because the day does not exist. It looks 50 years ahead.
+	ClockChanges(ctx context.Context, name string, after time.Time, n int) ([]ClockChange, error)
 	// AddSchedule adds a schedule, which the ledger keeps.
 	AddSchedule(ctx context.Context, s Schedule) (ScheduleInfo, error)
 	// SetEnabled enables or disables a schedule, whatever its origin; it survives restarts.
@@ -38,6 +41,8 @@ type Control interface {
 	Health(ctx context.Context) ([]ScheduleHealth, error)
 	// Slots returns what became of a schedule's slots, newest first.
 	Slots(ctx context.Context, q SlotQuery) ([]SlotRecord, error)
+	// Why tells what became of the newest slot of a schedule at or before an instant; the zero instant is now.
+	Why(ctx context.Context, name string, at time.Time) (SlotStory, error)
 
 	// StartRun asks for a run and returns once it is recorded; the run may wait its turn.
 	StartRun(ctx context.Context, r RunRequest) (RunRecord, error)

@@ -104,6 +104,10 @@ type EventQuery struct {
 	Tenant   string `json:"tenant,omitempty"`
 	Pipeline string `json:"pipeline,omitempty"`
 	Run      RunID  `json:"run,omitempty"`
+	// Schedule selects events of a schedule that are not about a run: how it was set, and slots that have no run.
+	Schedule string `json:"schedule,omitempty"`
+	// Kind selects events of one kind.
+	Kind EventKind `json:"kind,omitempty"`
 	// Limit defaults to 1,000 and is at most 10,000.
 	Limit int `json:"limit,omitempty"`
 	// Bytes ends the answer with the event by which it has so many bytes as JSON. Defaults to no bound.
@@ -112,10 +116,12 @@ type EventQuery struct {
 
 // SlotQuery selects slot records, newest first.
 type SlotQuery struct {
-	Tenant   string    `json:"tenant,omitempty"`
-	Schedule string    `json:"schedule"`
-	Since    time.Time `json:"since,omitzero"`
-	Limit    int       `json:"limit,omitempty"`
+	Tenant   string `json:"tenant,omitempty"`
+	Schedule string `json:"schedule"`
+	// Since leaves out records that end before it, Until those that begin after it.
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
+	Limit int       `json:"limit,omitempty"`
 }
 
 // Origin says where a schedule comes from.

@@ -69,7 +69,15 @@ func Table() []Row {
 			Why:   "instants are pure functions of schedule text and zone, on every node alike",
 		},
 		{
-			Folder: "host/internal/schedule", May: []string{"host/flow", "host/internal/calendar"},
+			Folder: "host/internal/overlap", May: []string{"host/flow", "host/internal/calendar"},
+			Why: "what becomes of a slot is decided alike by the scheduler, every store and the simulation: pure",
+		},
+		{
+			Folder: "host/internal/simulate", May: []string{"host/flow", "host/internal/calendar", "host/internal/overlap"},
+			Why: "a rehearsal on a virtual clock by the rules of the real thing: no I/O, no clock, nothing runs",
+		},
+		{
+			Folder: "host/internal/schedule", May: []string{"host/flow", "host/internal/calendar", "host/internal/overlap"},
 			Libs:  []string{"github.com/go-co-op/gocron", "github.com/google/uuid", "github.com/oklog/ulid"},
 			Never: []string{"host/internal/run", "host/internal/store/..."},
 			Why:   "it decides when; the seams in flow carry what is due to whoever runs it",
@@ -139,7 +147,7 @@ func Table() []Row {
 			Why:   "services are the same for every kind of plugin, so they see no runtime",
 		},
 		{
-			Folder: "host/internal/store/sqlite", May: []string{"host/flow"},
+			Folder: "host/internal/store/sqlite", May: []string{"host/flow", "host/internal/overlap"},
 			Libs:  []string{"modernc.org/sqlite", "github.com/pressly/goose", "golang.org/x/sys"},
 			Never: []string{"host/internal/run"},
 			Why:   "a store is one folder that passes storetest; no other package speaks SQL",
@@ -268,6 +276,10 @@ func TestTable() []Row {
 		{
 			Folder: "host/internal/schedule", May: []string{"host/internal/store/sqlite", "host/internal/dispatch"},
 			Why: "slots and overlap are proved on the real store",
+		},
+		{
+			Folder: "host/internal/simulate", May: []string{"host/internal/schedule", "host/internal/store/sqlite", "host/internal/dispatch"},
+			Why: "the rehearsal is held against the real scheduler, queue and store",
 		},
 		{
 			Folder: "host/internal/dispatch", May: []string{"host/internal/store/sqlite"},

@@ -176,6 +176,11 @@ func (c *Client) Next(ctx context.Context, name string, after time.Time, n int) 
 	return call[[]time.Time](ctx, c, http.MethodGet, "/v1/schedules/"+seg(name)+"/next", values("after", instant(after), "n", strconv.Itoa(n)), nil)
 }
 
+// ClockChanges implements flow.Control.
+func (c *Client) ClockChanges(ctx context.Context, name string, after time.Time, n int) ([]flow.ClockChange, error) {
+	return call[[]flow.ClockChange](ctx, c, http.MethodGet, "/v1/schedules/"+seg(name)+"/clock-changes", values("after", instant(after), "n", strconv.Itoa(n)), nil)
+}
+
 // AddSchedule implements flow.Control.
 func (c *Client) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleInfo, error) {
 	return call[flow.ScheduleInfo](ctx, c, http.MethodPost, "/v1/schedules", nil, s)
@@ -207,8 +212,13 @@ func (c *Client) Health(ctx context.Context) ([]flow.ScheduleHealth, error) {
 
 // Slots implements flow.Control.
 func (c *Client) Slots(ctx context.Context, q flow.SlotQuery) ([]flow.SlotRecord, error) {
-	query := values("since", instant(q.Since), "limit", strconv.Itoa(q.Limit))
+	query := values("since", instant(q.Since), "until", instant(q.Until), "limit", strconv.Itoa(q.Limit))
 	return call[[]flow.SlotRecord](ctx, c, http.MethodGet, "/v1/schedules/"+seg(flow.ID(q.Tenant, q.Schedule))+"/slots", query, nil)
+}
+
+// Why implements flow.Control.
+func (c *Client) Why(ctx context.Context, name string, at time.Time) (flow.SlotStory, error) {
+	return call[flow.SlotStory](ctx, c, http.MethodGet, "/v1/schedules/"+seg(name)+"/why", values("at", instant(at)), nil)
 }
 
 // StartRun implements flow.Control.
@@ -240,7 +250,7 @@ func (c *Client) Logs(ctx context.Context, q flow.LogQuery) ([]flow.LogLine, err
 
 // Events implements flow.Control.
 func (c *Client) Events(ctx context.Context, q flow.EventQuery) ([]flow.Event, error) {
-	query := values("run", string(q.Run), "after", strconv.FormatInt(q.After, 10), "limit", strconv.Itoa(q.Limit))
+	query := values("run", string(q.Run), "schedule", q.Schedule, "kind", string(q.Kind), "after", strconv.FormatInt(q.After, 10), "limit", strconv.Itoa(q.Limit))
 	return call[[]flow.Event](ctx, c, http.MethodGet, "/v1/events", query, nil)
 }
 

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/sse"
@@ -33,6 +32,7 @@ type ByName struct {
 func (r routes) register(a huma.API) {
 	r.registerPipelines(a)
 	r.registerSchedules(a)
+	r.registerSlots(a)
 	r.registerRuns(a)
 	r.registerEvents(a)
 	get(a, "info", "/v1/info", "Tell about the host", func(ctx context.Context, _ *struct{}) (*body[flow.HostInfo], error) {
@@ -121,25 +121,6 @@ func (r routes) registerSchedules(a huma.API) {
 			return answer(r, ctx, func(ctx context.Context) (flow.ScheduleInfo, error) { return r.control.SetEnabled(ctx, in.ID, enabled) })
 		})
 	}
-	type next struct {
-		ByName
-		After time.Time `query:"after" doc:"Fires strictly after this instant; now by default"`
-		N     int       `query:"n" default:"10" minimum:"1" maximum:"1000"`
-	}
-	get(a, "next-fires", "/v1/schedules/{id}/next", "The next fires", func(ctx context.Context, in *next) (*body[[]time.Time], error) {
-		if in.After.IsZero() {
-			in.After = time.Now()
-		}
-		return answerAll(r, ctx, func(ctx context.Context, n int) ([]time.Time, error) { return r.control.Next(ctx, in.ID, in.After, n) }, in.N)
-	})
-	type slots struct {
-		ByName
-		Since time.Time `query:"since"`
-		Limit int       `query:"limit" default:"100" minimum:"1" maximum:"1000"`
-	}
-	get(a, "list-slots", "/v1/schedules/{id}/slots", "What became of the slots, newest first", func(ctx context.Context, in *slots) (*body[[]flow.SlotRecord], error) {
-		return answerAll(r, ctx, r.control.Slots, flow.SlotQuery{Schedule: in.ID, Since: in.Since, Limit: in.Limit})
-	})
 }
 
 func (r routes) registerRuns(a huma.API) {
@@ -195,12 +176,14 @@ func (r routes) registerRuns(a huma.API) {
 
 func (r routes) registerEvents(a huma.API) {
 	type list struct {
-		Run   flow.RunID `query:"run"`
-		After int64      `query:"after" minimum:"0"`
-		Limit int        `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
+		Run      flow.RunID     `query:"run"`
+		Schedule string         `query:"schedule" doc:"Events of a schedule that are not about a run"`
+		Kind     flow.EventKind `query:"kind"`
+		After    int64          `query:"after" minimum:"0"`
+		Limit    int            `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
 	}
 	get(a, "list-events", "/v1/events", "Recorded changes, oldest first", func(ctx context.Context, in *list) (*body[[]flow.Event], error) {
-		return answerAll(r, ctx, r.control.Events, flow.EventQuery{Run: in.Run, After: in.After, Limit: in.Limit})
+		return answerAll(r, ctx, r.control.Events, flow.EventQuery{Run: in.Run, Schedule: in.Schedule, Kind: in.Kind, After: in.After, Limit: in.Limit})
 	})
 	type follow struct {
 		Run   flow.RunID `query:"run" doc:"Only this run; the stream ends with it"`

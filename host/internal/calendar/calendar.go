@@ -79,6 +79,9 @@ func (s *Schedule) Text() string { return s.text }
 // Zone returns the IANA name of the schedule's zone, "UTC" where none was given.
 func (s *Schedule) Zone() string { return s.zone.String() }
 
+// Location returns the schedule's zone.
+func (s *Schedule) Location() *time.Location { return s.zone }
+
 // String returns the schedule in plain words: "every day at 02:30, America/Los_Angeles".
 func (s *Schedule) String() string { return s.words }
 

@@ -57,7 +57,7 @@ func TestSlotsAroundClockChanges(t *testing.T) {
 	}
 	names := peculiar()
 	if all() {
-		names = zoneTable()
+		names = everyZone()
 	}
 	for _, name := range names {
 		zone := mustParse(t, "daily 00:00", name).zone
@@ -90,75 +90,6 @@ func slotsIn(s *Schedule, from, to time.Time) []time.Time {
 	return slots
 }
 
-// A daily time runs exactly once on every local day that exists, at the written time but for gaps.
-func TestDailyRunsOncePerLocalDay(t *testing.T) {
-	t.Parallel()
-	from, to := years(10)
-	for _, name := range sampled(20) {
-		for _, clock := range []string{"00:00:00", "02:30:00", "23:59:59"} {
-			s := mustParse(t, "daily "+clock, name)
-			day := ""
-			for _, slot := range slotsIn(s, from, to) {
-				local := slot.In(s.zone)
-				got := local.Format(time.DateOnly)
-				if local.Format(time.TimeOnly) != clock {
-					_, before := slot.Add(-1).In(s.zone).Zone()
-					if _, now := local.Zone(); now <= before {
-						t.Fatalf("daily %s in %s runs at %s, which is no end of a gap", clock, name, local)
-					}
-					// What a gap over midnight moves still counts for the day before.
-					if at := slot.Add(-1).In(s.zone); at.Format(time.DateOnly) != day {
-						got = at.Format(time.DateOnly)
-					}
-				}
-				if want := dayAfter(s.zone, day); day != "" && got != want {
-					t.Fatalf("daily %s in %s: %s follows %s, want %s", clock, name, local, day, want)
-				}
-				day = got
-			}
-		}
-	}
-}
-
-// dayAfter returns the next local day that the zone's clocks show.
-func dayAfter(zone *time.Location, day string) string {
-	noon, _ := time.Parse(time.DateOnly, day)
-	for {
-		noon = noon.AddDate(0, 0, 1)
-		for hour := range 56 {
-			if date := noon.Add(time.Duration(hour-16) * time.Hour).In(zone).Format(time.DateOnly); date == noon.Format(time.DateOnly) {
-				return date
-			}
-		}
-	}
-}
-
-// Whatever clocks do, an hourly schedule fires each elapsed hour; only a shift by a part of an hour may make one gap
-// between slots longer or shorter, by that part.
-func TestHourlyLosesAndDoublesNoHour(t *testing.T) {
-	t.Parallel()
-	from, to := years(2)
-	for _, name := range sampled(20) {
-		for _, text := range []string{"hourly :00", "hourly :15", "cron 30 * * * *"} {
-			s := mustParse(t, text, name)
-			last := s.Next(from)
-			for _, slot := range slotsIn(s, last.Add(1), to) {
-				if odd := (slot.Sub(last) - time.Hour).Abs(); odd != 0 && odd > partOfHour(s.zone, last, slot) {
-					t.Fatalf("%s in %s: %s follows %s", text, name, slot.In(s.zone), last.In(s.zone))
-				}
-				last = slot
-			}
-		}
-	}
-}
-
-// partOfHour returns the part of an hour by which the clock is set from just before one slot to the next.
-func partOfHour(zone *time.Location, last, slot time.Time) time.Duration {
-	_, before := last.Add(-1).In(zone).Zone()
-	_, after := slot.In(zone).Zone()
-	return (time.Duration(after-before) * time.Second % time.Hour).Abs()
-}
-
 // texts are schedules of every kind.
 func texts() []string {
 	return []string{
@@ -176,7 +107,7 @@ func TestDueEqualsWalking(t *testing.T) {
 	from, to := years(10)
 	names := peculiar()
 	if all() {
-		names = zoneTable()
+		names = everyZone()
 	}
 	for _, name := range names {
 		for _, text := range texts() {

@@ -3,18 +3,8 @@ package calendar
 import (
 	"fmt"
 	"time"
-)
 
-// Effect is what a clock change does to a schedule on the local day of the change.
-type Effect string
-
-// The effects of a clock change.
-const (
-	EffectNone    Effect = "none"    // no written time is touched
-	EffectMoved   Effect = "moved"   // the clock skips a written time; it runs at the first instant after the gap
-	EffectFirst   Effect = "first"   // the clock shows a written time twice; it runs at the first showing
-	EffectNoDay   Effect = "no_day"  // the local day does not exist; there is no slot
-	EffectElapsed Effect = "elapsed" // slots follow elapsed time
+	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
 // maxOutlook bounds how far Transitions looks, in seconds: about 50 years.
@@ -29,7 +19,7 @@ type Transition struct {
 	// Shift is how far clocks are set: positive for a gap, negative for a fold.
 	Shift time.Duration
 	// Effect is what the change does to the day's slots.
-	Effect Effect
+	Effect flow.ClockEffect
 	// Wall is the first written time that is touched, such as 02:30:00; "" where none is.
 	Wall string
 	// Slot is when that time runs, in the schedule's zone; where none is touched, the first slot of the day; zero where
@@ -39,16 +29,16 @@ type Transition struct {
 
 // String says in one sentence what happens.
 func (t Transition) String() string {
-	head := fmt.Sprintf("%s: clocks go %s by %v at %s", t.Day, t.direction(), t.Shift.Abs(), t.At.Format("15:04:05 MST"))
+	head := fmt.Sprintf("%s: clocks go %s by %s at %s", t.Day, t.direction(), flow.Duration(t.Shift.Abs()), t.At.Format("15:04:05 MST"))
 	run := t.Slot.Format("15:04:05 MST")
 	switch t.Effect {
-	case EffectMoved:
+	case flow.ClockMoved:
 		return fmt.Sprintf("%s; %s does not exist and runs at %s", head, t.Wall, run)
-	case EffectFirst:
+	case flow.ClockFirst:
 		return fmt.Sprintf("%s; %s comes twice and runs the first time, %s", head, t.Wall, run)
-	case EffectNoDay:
+	case flow.ClockNoDay:
 		return fmt.Sprintf("%s; the day does not exist and has no slot", head)
-	case EffectElapsed:
+	case flow.ClockElapsed:
 		return fmt.Sprintf("%s; slots follow elapsed time, the first is at %s", head, run)
 	}
 	return fmt.Sprintf("%s; no slot is touched, the first is at %s", head, run)
@@ -81,6 +71,25 @@ func (s *Schedule) Transitions(after time.Time, n int) []Transition {
 	return found
 }
 
+// Changes returns Transitions as a host answers them, for the schedule of the given id.
+func (s *Schedule) Changes(id string, after time.Time, n int) []flow.ClockChange {
+	var all []flow.ClockChange
+	for _, t := range s.Transitions(after, n) {
+		c := flow.ClockChange{
+			Schedule: id, Timezone: s.Zone(), Day: t.Day, At: t.At, Shift: flow.ClockGap, By: flow.Duration(t.Shift.Abs()),
+			Effect: t.Effect, Wall: t.Wall, Text: t.String(),
+		}
+		if t.Shift < 0 {
+			c.Shift = flow.ClockFold
+		}
+		if !t.Slot.IsZero() {
+			c.Slot = &t.Slot
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
 // transition describes the change between two periods; false if its day has no slot at or after sec.
 func (s *Schedule) transition(before, following steady, sec int64) (Transition, bool) {
 	change := following.start
@@ -89,18 +98,18 @@ func (s *Schedule) transition(before, following steady, sec int64) (Transition, 
 		Day:    wallFormat(day*daySeconds, time.DateOnly),
 		At:     time.Unix(change, 0).In(s.zone),
 		Shift:  time.Duration(following.offset-before.offset) * time.Second,
-		Effect: EffectElapsed,
+		Effect: flow.ClockElapsed,
 	}
 	if w, ok := s.rule.(*wall); ok && !w.pattern.anyHour() {
 		var reading int64
 		t.Effect, reading = w.effect(change, change+following.offset)
-		if t.Effect != EffectNone {
+		if t.Effect != flow.ClockNone {
 			t.Day = wallFormat(reading, time.DateOnly)
 		}
 		switch t.Effect {
-		case EffectNoDay:
+		case flow.ClockNoDay:
 			return t, change >= sec
-		case EffectMoved, EffectFirst:
+		case flow.ClockMoved, flow.ClockFirst:
 			slot := reach(s.zone, reading)
 			t.Wall, t.Slot = wallFormat(reading, time.TimeOnly), time.Unix(slot, 0).In(s.zone)
 			return t, slot >= sec
@@ -113,18 +122,18 @@ func (s *Schedule) transition(before, following steady, sec int64) (Transition, 
 
 // effect says what a change, after which clocks show a reading, does to a pattern of fixed hours, and to which of its
 // readings first.
-func (w *wall) effect(change, reading int64) (Effect, int64) {
+func (w *wall) effect(change, reading int64) (flow.ClockEffect, int64) {
 	shown := shown(w.zone, change)
 	touched, ok := w.pattern.next(min(shown, reading))
 	switch {
 	case !ok || touched >= max(shown, reading):
-		return EffectNone, 0
+		return flow.ClockNone, 0
 	case reading < shown:
-		return EffectFirst, touched
+		return flow.ClockFirst, touched
 	case w.pattern.skipped(shown, reading):
-		return EffectMoved, touched
+		return flow.ClockMoved, touched
 	}
-	return EffectNoDay, touched
+	return flow.ClockNoDay, touched
 }
 
 // wallFormat writes a reading.

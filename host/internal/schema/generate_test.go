@@ -32,6 +32,7 @@ func answers() map[string]any {
 		"artifacts":    []flow.ArtifactFile{},
 		"build":        flow.BuildReport{},
 		"check":        flow.CheckReport{},
+		"clocks":       []flow.ClockChange{},
 		"cleared":      flow.Cleared{},
 		"doctor":       flow.DoctorReport{},
 		"error":        flow.ErrorReport{},
@@ -53,7 +54,9 @@ func answers() map[string]any {
 		"saved":        flow.VersionRecord{},
 		"schedule":     flow.ScheduleInfo{},
 		"schedules":    []flow.ScheduleInfo{},
+		"simulate":     flow.SimulateReport{},
 		"slots":        []flow.SlotRecord{},
+		"story":        flow.SlotStory{},
 		"version":      flow.VersionInfo{},
 		"versions":     []flow.VersionRecord{},
 	}

@@ -209,6 +209,8 @@ func eventsQuery(q flow.EventQuery) (string, []any) {
 	f.where("tenant = ?", q.Tenant != "", q.Tenant)
 	f.where("pipeline = ?", q.Pipeline != "", q.Pipeline)
 	f.where("run = ?", q.Run != "", q.Run)
+	f.where("run = '' AND json_extract(body, '$.schedule') = ?", q.Schedule != "", q.Schedule)
+	f.where("json_extract(body, '$.kind') = ?", q.Kind != "", q.Kind)
 	return "SELECT seq, body FROM events" + f.text.String() + " ORDER BY seq LIMIT ?", append(f.args, limited(q.Limit, 1000, 10_000))
 }
 

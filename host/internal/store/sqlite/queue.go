@@ -9,12 +9,7 @@ import (
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
-)
-
-// Bounds on waiting runs; what comes beyond them is refused with ReasonQuota.
-const (
-	maxWaitingSlots = 100  // of one schedule with overlap wait_all
-	maxWaitingRuns  = 1000 // of one pipeline
+	"github.com/uniflow-dev/uniflow/host/internal/overlap"
 )
 
 // Offer takes a run, or says why not. It is idempotent by run id, and by slot: what has an ending keeps it, and is
@@ -37,21 +32,21 @@ func (w *writer) offer(o *flow.Offer) (flow.Offered, error) {
 	if err != nil || known {
 		return flow.Offered{Answer: flow.OfferDuplicate}, err
 	}
-	line, err := w.line(&o.Run)
+	live, line, err := w.line(&o.Run)
 	if err != nil {
 		return flow.Offered{}, err
 	}
-	if reason := line.refuses(o); reason != "" {
-		ending := flow.SlotRecord{Ending: flow.SlotSkipped, Reason: reason}
-		return flow.Offered{Answer: flow.OfferRefused, Reason: reason}, w.endSlot(&o.Run, ending)
+	verdict := line.Judge(o.Run.Trigger.Kind, o.Overlap)
+	if verdict.Refuse != "" {
+		ending := flow.SlotRecord{Ending: flow.SlotSkipped, Reason: verdict.Refuse}
+		return flow.Offered{Answer: flow.OfferRefused, Reason: verdict.Refuse}, w.endSlot(&o.Run, ending)
 	}
 	answer := flow.Offered{Answer: flow.OfferQueued}
 	place := int64(0)
-	if isSlot(&o.Run) && o.Overlap != flow.OverlapWaitAll && line.waitingSlots > 0 {
+	if verdict.Coalesce {
 		if answer.Coalesced, place, err = w.coalesce(&o.Run); err != nil {
 			return flow.Offered{}, err
 		}
-		line.waiting -= len(answer.Coalesced)
 	}
 	now := time.Now()
 	if err := w.insert(&o.Run, place, now); err != nil {
@@ -60,11 +55,11 @@ func (w *writer) offer(o *flow.Offer) (flow.Offered, error) {
 	if err := w.endSlot(&o.Run, flow.SlotRecord{Ending: flow.SlotRun, Run: o.Run.ID}); err != nil {
 		return flow.Offered{}, err
 	}
-	if line.live == "" && line.waiting == 0 {
+	if verdict.Start {
 		return w.startOffered(&o.Run, now, answer)
 	}
-	if o.Overlap == flow.OverlapReplace && isSlot(&o.Run) {
-		answer.Replaces = line.live
+	if verdict.Replace {
+		answer.Replaces = live
 	}
 	return answer, w.recordRun(flow.RunQueued, &o.Run, 0, now, true)
 }
@@ -83,10 +78,8 @@ func (w *writer) startOffered(r *flow.Run, now time.Time, answer flow.Offered) (
 	return answer, w.recordRun(flow.RunStarted, r, 1, now, true)
 }
 
-// isSlot reports whether a run is the run of a slot: only those are skipped, coalesced or replace others.
-func isSlot(r *flow.Run) bool {
-	return r.Trigger.Kind == flow.TriggerSchedule || r.Trigger.Kind == flow.TriggerCatchup
-}
+// isSlot reports whether a run is the run of a slot.
+func isSlot(r *flow.Run) bool { return overlap.IsSlot(r.Trigger.Kind) }
 
 // known reports whether the run exists or its slot has an ending.
 func (w *writer) known(r *flow.Run) (bool, error) {
@@ -99,37 +92,16 @@ func (w *writer) known(r *flow.Run) (bool, error) {
 	return w.overlaps(r.Tenant, r.Trigger.Schedule, at, at)
 }
 
-// line is what a run would have to wait for.
-type line struct {
-	live                  flow.RunID
-	waiting, waitingSlots int // of the pipeline; of the schedule among them
-}
-
-func (w *writer) line(r *flow.Run) (line, error) {
-	var l line
-	_, err := w.one("SELECT id FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'running'", []any{r.Tenant, r.Pipeline}, &l.live)
+// line returns what a run would have to wait for, and the live run among it.
+func (w *writer) line(r *flow.Run) (live flow.RunID, l overlap.Line, err error) {
+	l.Live, err = w.one("SELECT id FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'running'", []any{r.Tenant, r.Pipeline}, &live)
 	if err != nil {
-		return l, err
+		return live, l, err
 	}
 	_, err = w.one(`SELECT count(*), count(*) FILTER (WHERE schedule = ? AND kind IN ('schedule', 'catchup'))
 		FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued'`,
-		[]any{r.Trigger.Schedule, r.Tenant, r.Pipeline}, &l.waiting, &l.waitingSlots)
-	return l, err
-}
-
-// refuses returns why an offer cannot be taken, or "".
-func (l *line) refuses(o *flow.Offer) flow.Reason {
-	switch {
-	case l.live == "" && l.waiting == 0:
-		return ""
-	case isSlot(&o.Run) && o.Overlap == flow.OverlapSkip:
-		return flow.ReasonOverlap
-	case isSlot(&o.Run) && o.Overlap == flow.OverlapWaitAll && l.waitingSlots >= maxWaitingSlots:
-		return flow.ReasonQuota
-	case !isSlot(&o.Run) && l.waiting >= maxWaitingRuns:
-		return flow.ReasonQuota
-	}
-	return ""
+		[]any{r.Trigger.Schedule, r.Tenant, r.Pipeline}, &l.Waiting, &l.Slots)
+	return live, l, err
 }
 
 // coalesce removes the waiting slots of r's schedule, which r stands for from now on, and returns the first one's place

@@ -75,8 +75,9 @@ func (w *writer) saveSlot(r *flow.SlotRecord) error {
 	})
 }
 
-// Slots returns the endings of a schedule's slots, newest first. Since leaves out records that end before it. The
-// limit defaults to 50 and is at most 1,000; an empty tenant is the default tenant.
+// Slots returns the endings of a schedule's slots, newest first. Since leaves out records that end before it,
+// and Until those that begin after it. The limit defaults to 50 and is at most 1,000; an empty tenant is the default
+// tenant.
 func (s *Store) Slots(ctx context.Context, q flow.SlotQuery) ([]flow.SlotRecord, error) {
 	text, args := slotsQuery(q)
 	return collect(ctx, reader{s.readers}, func(row scanner) (r flow.SlotRecord, err error) {
@@ -95,6 +96,7 @@ func slotsQuery(q flow.SlotQuery) (string, []any) {
 	f.where("tenant = ?", true, q.Tenant)
 	f.where("schedule = ?", true, q.Schedule)
 	f.where("to_at >= ?", !q.Since.IsZero(), nanos(q.Since))
+	f.where("from_at <= ?", !q.Until.IsZero(), nanos(q.Until))
 	return "SELECT tenant, schedule, from_at, to_at, pipeline, count, ending, reason, run FROM slots" + f.text.String() + " ORDER BY from_at DESC LIMIT ?",
 		append(f.args, limited(q.Limit, 50, 1000))
 }

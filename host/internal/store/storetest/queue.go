@@ -295,6 +295,16 @@ func testSlotSum(f *fixture) {
 	if late, err := f.Slots(f.ctx, flow.SlotQuery{Schedule: "hourly", Since: at(60), Limit: 1}); err != nil || len(late) != 1 || !late[0].From.Equal(at(61)) {
 		f.Fatalf("the newest: %+v, %v", late, err)
 	}
+	if early, err := f.Slots(f.ctx, flow.SlotQuery{Schedule: "hourly", Until: at(60), Limit: 1}); err != nil || len(early) != 1 || !early[0].From.Equal(at(60)) {
+		f.Fatalf("the newest by the hour: %+v, %v", early, err)
+	}
+	ended, err := f.Events(f.ctx, flow.EventQuery{Schedule: "hourly", Kind: flow.SlotEnded})
+	if err != nil || len(ended) != 5 {
+		f.Fatalf("%d slots without a run were told of, want 5: %v", len(ended), err)
+	}
+	if other, err := f.Events(f.ctx, flow.EventQuery{Schedule: "daily", Kind: flow.SlotEnded}); err != nil || len(other) != 0 {
+		f.Fatalf("events of another schedule: %+v, %v", other, err)
+	}
 	all := len(f.slots("hourly"))
 	for year, want := range map[int]int{1: all, 9999: 0} { // beyond any number of nanoseconds
 		far := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)
