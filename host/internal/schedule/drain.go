@@ -9,6 +9,7 @@ import (
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/calendar"
+	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 )
 
 // drain takes every due slot of a schedule, one decision at a time, until none is due, and reports whether it took one.
@@ -203,6 +204,7 @@ func (s *Scheduler) offer(d *due, kind flow.TriggerKind, slot time.Time, older [
 			older[i].Run = run.ID
 		}
 	}
+	failpoint.Here(failpoint.Due)
 	offered, err := s.config.Queue.Offer(ctx, flow.Offer{Run: run, Overlap: d.record.Overlap, Slots: older, Watermark: slot})
 	if err != nil {
 		return err
