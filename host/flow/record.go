@@ -106,6 +106,8 @@ type EventQuery struct {
 	Run      RunID  `json:"run,omitempty"`
 	// Limit defaults to 1,000 and is at most 10,000.
 	Limit int `json:"limit,omitempty"`
+	// Bytes ends the answer with the event by which it has so many bytes as JSON. Defaults to no bound.
+	Bytes Size `json:"bytes,omitempty"`
 }
 
 // SlotQuery selects slot records, newest first.

@@ -2,12 +2,22 @@ package hosttest_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log"
+	"os"
 	"testing"
 
+	"github.com/uniflow-dev/uniflow/host"
+	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/hosttest"
 )
+
+// TestMain makes this program a worker where a test asks for one.
+func TestMain(m *testing.M) {
+	host.WorkerMain()
+	os.Exit(m.Run())
+}
 
 func Example() {
 	ctx := context.Background()
@@ -35,7 +45,20 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 
 func TestCallsAreApart(t *testing.T) {
 	t.Parallel()
-	module, err := hosttest.Load(t.Context(), "../../plugins/echo/echo.wasm", hosttest.Config{CacheDir: t.TempDir()})
+	for _, where := range []flow.Isolation{"", flow.IsolationInline, flow.IsolationWorker} {
+		t.Run(string(where), func(t *testing.T) {
+			t.Parallel()
+			callsAreApart(t, hosttest.Config{CacheDir: t.TempDir(), Isolation: where})
+		})
+	}
+	if _, err := hosttest.Load(t.Context(), "../../plugins/echo/echo.wasm", hosttest.Config{Isolation: "moon"}); err == nil {
+		t.Error("an isolation that does not exist is accepted")
+	}
+}
+
+func callsAreApart(t *testing.T, c hosttest.Config) {
+	t.Helper()
+	module, err := hosttest.Load(t.Context(), "../../plugins/echo/echo.wasm", c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +68,10 @@ func TestCallsAreApart(t *testing.T) {
 		if err != nil || string(out.Outputs["with"]) != fmt.Sprintf(`{"i":%d}`, i) {
 			t.Errorf("got %+v, %v", out, err)
 		}
+	}
+	out, err := module.Call(t.Context(), hosttest.Input{With: map[string]any{"raw": json.RawMessage("{ }")}})
+	if err != nil || string(out.Outputs["with"]) != `{"raw":{ }}` {
+		t.Errorf("got %s, %v, want the raw value as it is", out.Outputs["with"], err)
 	}
 	if _, err := module.Call(t.Context(), hosttest.Input{With: map[string]any{"f": func() {}}}); err == nil {
 		t.Error("a value that is no JSON is accepted")

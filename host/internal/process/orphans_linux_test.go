@@ -46,7 +46,7 @@ func TestProcessesOfAnEarlierHostAreKilled(t *testing.T) {
 	}
 	copied := start(program, dir)
 	child := start(sleep, dir, "A=b", "TMPDIR="+filepath.Join(own, "run", "1"))
-	stranger := start(sleep, own, "TMPDIR=/tmp")
+	stranger := start(sleep, own, "TMPDIR="+os.TempDir())
 	defer func() {
 		_ = stranger.Process.Kill()
 		_ = stranger.Wait() // it was killed
