@@ -23,7 +23,7 @@ gofumpt       = $(TOOLS)/gofumpt-$(GOFUMPT)/gofumpt
 govulncheck   = $(TOOLS)/govulncheck-$(GOVULNCHECK)/govulncheck
 
 .DEFAULT_GOAL = help
-.PHONY: help fmt lint vuln test test-race test-all build size wasm examples bench docs cross clean
+.PHONY: help fmt lint vuln test faults test-race test-all build size wasm examples bench docs cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ vuln: $(govulncheck) ## look for known faults in what we depend on (needs the ne
 
 test: ## run all tests
 	go test ./...
+
+faults: ## hit real hosts with faults and check what is promised (ROUNDS=1000, SEED=1, FAULT="disk full")
+	go vet -tags faults ./...
+	ROUNDS=$(or $(ROUNDS),50) go test -tags faults -count=1 -timeout 3h -run '^TestFaults$$' -v ./cmd/uniflow
 
 test-race: ## run the tests of concurrent packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race $(RACE)

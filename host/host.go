@@ -221,6 +221,9 @@ func (h *Host) Start(ctx context.Context) error {
 	h.serving = true
 	h.background, h.cancel = context.WithCancel(context.Background())
 	h.mu.Unlock()
+	if err := h.store.Reserve(ctx); err != nil {
+		return fmt.Errorf("reserve disk space: %w", err)
+	}
 	if err := h.loadAll(ctx); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/calendar"
+	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 )
 
 // ScheduleDaily adds a schedule that fires every day at an hour and minute of the host's zone. The context is laid
@@ -159,6 +160,7 @@ func (h *Host) syncSchedules(ctx context.Context) error {
 			if err := h.store.PutSchedule(ctx, flow.ScheduleRecord{Tenant: e.plan.Tenant, PlanSchedule: s, Origin: flow.OriginManifest, Since: now, Watermark: now}); err != nil {
 				return fmt.Errorf("record schedule %q: %w", s.Name, err)
 			}
+			failpoint.Here(failpoint.Reload)
 		}
 	}
 	records, err := h.store.Schedules(ctx)

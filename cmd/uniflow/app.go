@@ -69,7 +69,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.initCommand(), a.checkCommand(), a.planCommand(), a.simulateCommand(), a.buildCommand(), a.runCommand(), a.serveCommand(),
 		a.scheduleCommand(), a.runsCommand(), a.pipelineCommand(), a.pluginCommand(),
-		a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
+		a.backupCommand(), a.restoreCommand(), a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root

@@ -38,6 +38,7 @@ type HostSettings struct {
 type Defaults struct {
 	Overlap   Overlap   `toml:"overlap" json:"overlap,omitempty"`
 	Catchup   Catchup   `toml:"catchup" json:"catchup,omitzero"`
+	OnCrash   OnCrash   `toml:"on_crash" json:"on_crash,omitempty"`
 	Retry     Retry     `toml:"retry" json:"retry,omitzero"`
 	Timeout   Timeout   `toml:"timeout" json:"timeout,omitzero"`
 	Limits    Limits    `toml:"limits" json:"limits,omitzero"`
@@ -53,6 +54,15 @@ const (
 	OverlapWaitAll Overlap = "wait_all" // up to 100 slots wait, in order
 	OverlapSkip    Overlap = "skip"     // the slot is skipped
 	OverlapReplace Overlap = "replace"  // the live run is cancelled and the slot runs
+)
+
+// OnCrash says what becomes of a run whose host died.
+type OnCrash string
+
+const (
+	CrashResume  OnCrash = "resume"  // it goes on at the step in flight; finished steps keep their outputs
+	CrashRestart OnCrash = "restart" // it begins again with its first step
+	CrashFail    OnCrash = "fail"    // it ends as failed, with the reason lost
 )
 
 // Isolation says where Wasm modules run.
@@ -211,6 +221,7 @@ type Pipeline struct {
 	Order   []string `toml:"order" json:"order,omitempty"`
 	Overlap Overlap  `toml:"overlap" json:"overlap,omitempty"`
 	Catchup Catchup  `toml:"catchup" json:"catchup,omitzero"`
+	OnCrash OnCrash  `toml:"on_crash" json:"on_crash,omitempty"`
 	Retry   Retry    `toml:"retry" json:"retry,omitzero"`
 	Timeout Timeout  `toml:"timeout" json:"timeout,omitzero"`
 	Limits  Limits   `toml:"limits" json:"limits,omitzero"`

@@ -27,6 +27,8 @@ type Plan struct {
 	Overlap Overlap               `json:"overlap"`
 	Timeout Duration              `json:"timeout"` // of the run
 	Keep    Keep                  `json:"keep"`
+	// OnCrash is no part of the version: what it says now holds for a run that a crash has cut off before.
+	OnCrash OnCrash `json:"on_crash,omitempty"`
 	// Schedules of the pipeline, the manifest's own first, then by name.
 	Schedules []PlanSchedule `json:"schedules,omitempty"`
 }

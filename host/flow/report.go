@@ -41,6 +41,20 @@ type BuildReport struct {
 	Plugins []BuiltPlugin `json:"plugins"`
 }
 
+// BackupReport is the answer of `uniflow backup`.
+type BackupReport struct {
+	File string `json:"file"`
+	// Bytes is the size of the file.
+	Bytes int64 `json:"bytes"`
+}
+
+// RestoreReport is the answer of `uniflow restore`.
+type RestoreReport struct {
+	Ledger string `json:"ledger"`
+	// Kept is where the ledger that was there before stands now; empty if there was none.
+	Kept string `json:"kept,omitempty"`
+}
+
 // BuiltPlugin is a plugin whose bytes were built or found, and pinned.
 type BuiltPlugin struct {
 	Name   string `json:"name"`

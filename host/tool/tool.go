@@ -21,6 +21,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/plan"
 	"github.com/uniflow-dev/uniflow/host/internal/project"
 	"github.com/uniflow-dev/uniflow/host/internal/schema"
+	"github.com/uniflow-dev/uniflow/host/internal/store/sqlite"
 )
 
 // ManifestName is the manifest of a folder.
@@ -147,10 +148,11 @@ func awaitHost(ctx context.Context, data string) bool {
 	}
 }
 
-// recorded reports whether a data folder has a ledger.
+// recorded reports whether a data folder has a ledger, or had one that was lost.
 func recorded(data string) bool {
-	_, err := os.Stat(filepath.Join(data, "uniflow.db"))
-	return err == nil
+	path := filepath.Join(data, ledgerName)
+	_, err := os.Stat(path)
+	return err == nil || sqlite.Made(path)
 }
 
 // emptyLedger makes a data folder in which nothing is recorded. The caller removes it.

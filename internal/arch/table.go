@@ -45,6 +45,10 @@ func Table() []Row {
 			Why:    "everybody imports the vocabulary, so it imports the standard library only",
 		},
 		{
+			Folder: "host/internal/failpoint",
+			Why:    "moments for the fault suite: adapters and the parts that they serve meet them, so it knows none of them",
+		},
+		{
 			Folder: "host/internal/manifest", May: []string{"host/flow"},
 			Libs:  []string{"github.com/BurntSushi/toml", "github.com/pelletier/go-toml"},
 			Never: []string{"host/internal/plan", "host/internal/store/..."},
@@ -77,19 +81,19 @@ func Table() []Row {
 			Why: "a rehearsal on a virtual clock by the rules of the real thing: no I/O, no clock, nothing runs",
 		},
 		{
-			Folder: "host/internal/schedule", May: []string{"host/flow", "host/internal/calendar", "host/internal/overlap"},
+			Folder: "host/internal/schedule", May: []string{"host/flow", "host/internal/calendar", "host/internal/failpoint", "host/internal/overlap"},
 			Libs:  []string{"github.com/go-co-op/gocron", "github.com/google/uuid", "github.com/oklog/ulid"},
 			Never: []string{"host/internal/run", "host/internal/store/..."},
 			Why:   "it decides when; the seams in flow carry what is due to whoever runs it",
 		},
 		{
-			Folder: "host/internal/dispatch", May: []string{"host/flow"},
+			Folder: "host/internal/dispatch", May: []string{"host/flow", "host/internal/failpoint"},
 			Libs:  []string{"golang.org/x/sync"},
 			Never: []string{"github.com/go-co-op/gocron", "github.com/tetratelabs/wazero"},
 			Why:   "where a run executes must be replaceable without touching when, how or where it is stored",
 		},
 		{
-			Folder: "host/internal/run", May: []string{"host/flow", "host/internal/expr"},
+			Folder: "host/internal/run", May: []string{"host/flow", "host/internal/expr", "host/internal/failpoint"},
 			Libs: []string{"golang.org/x/sync"},
 			Why:  "the runner knows seams, never an adapter: a second store or runtime is no edit here",
 		},
@@ -109,7 +113,7 @@ func Table() []Row {
 			Why:    "hostile and ordinary modules as bytes, for tests",
 		},
 		{
-			Folder: "host/internal/process", May: []string{"host/flow", "sdk/abi", "sdk/process/...", "host/internal/process/workerproto"},
+			Folder: "host/internal/process", May: []string{"host/flow", "sdk/abi", "sdk/process/...", "host/internal/process/workerproto", "host/internal/failpoint"},
 			Libs: []string{
 				"github.com/hashicorp/go-plugin", "github.com/hashicorp/go-hclog",
 				"google.golang.org/grpc", "google.golang.org/protobuf", "golang.org/x/sys", "golang.org/x/sync",
@@ -147,7 +151,7 @@ func Table() []Row {
 			Why:   "services are the same for every kind of plugin, so they see no runtime",
 		},
 		{
-			Folder: "host/internal/store/sqlite", May: []string{"host/flow", "host/internal/overlap"},
+			Folder: "host/internal/store/sqlite", May: []string{"host/flow", "host/internal/failpoint", "host/internal/overlap"},
 			Libs:  []string{"modernc.org/sqlite", "github.com/pressly/goose", "golang.org/x/sys"},
 			Never: []string{"host/internal/run"},
 			Why:   "a store is one folder that passes storetest; no other package speaks SQL",

@@ -31,12 +31,13 @@ var everyZone = sync.OnceValue(func() []string {
 		if fault != nil {
 			continue // TestEveryZoneOfTheTableLoads tells
 		}
-		clock := ""
+		var clocks strings.Builder
 		for sec := begin; sec < end; {
 			p := period(zone, sec)
-			clock += fmt.Sprint(sec, p.offset, " ")
+			fmt.Fprint(&clocks, sec, p.offset, " ")
 			sec = p.end
 		}
+		clock := clocks.String()
 		if !known[clock] {
 			known[clock] = true
 			names = append(names, name)

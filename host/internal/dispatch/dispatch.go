@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 )
 
 // Queue is what the dispatcher needs of a ledger. All methods are durable when they return.
@@ -97,6 +98,7 @@ func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered,
 	if err != nil {
 		return flow.Offered{}, fmt.Errorf("offer run %s: %w", offer.Run.ID, err)
 	}
+	failpoint.Here(failpoint.Slot)
 	for _, id := range offered.Coalesced {
 		d.tell(id, flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonReplaced, Message: "a newer slot took its place: run " + string(offer.Run.ID)}, nil)
 	}
@@ -192,6 +194,7 @@ func (d *Dispatcher) Next(ctx context.Context, tenant, pipeline string) error {
 		return fmt.Errorf("claim the next run of %s: %w", flow.ID(tenant, pipeline), err)
 	}
 	if ok {
+		failpoint.Here(failpoint.Claim)
 		d.start(claimed)
 	}
 	return nil

@@ -45,6 +45,7 @@ func rules() map[string]rule {
 		week = 7 * 24 * time.Hour
 	)
 	overlap := rule{words: []string{string(flow.OverlapWait), string(flow.OverlapWaitAll), string(flow.OverlapSkip), string(flow.OverlapReplace)}}
+	crash := rule{words: []string{string(flow.CrashResume), string(flow.CrashRestart), string(flow.CrashFail)}}
 	isolation := rule{words: []string{string(flow.IsolationInline), string(flow.IsolationWorker)}}
 	return map[string]rule{
 		"Manifest.alerts":      {names: nameThing},
@@ -56,6 +57,7 @@ func rules() map[string]rule {
 		"HostSettings.listen":  {empty: true},
 		"HostSettings.secrets": {source: true},
 		"Defaults.overlap":     overlap,
+		"Defaults.on_crash":    crash,
 		"Defaults.isolation":   isolation,
 		"Catchup.runs":         {words: []string{"none", "latest", "all"}},
 		"Catchup.max":          {min: 1, max: 10_000},
@@ -84,6 +86,7 @@ func rules() map[string]rule {
 		"Pipeline.script":      {path: true},
 		"Pipeline.steps":       {names: nameStep},
 		"Pipeline.overlap":     overlap,
+		"Pipeline.on_crash":    crash,
 		"Param.type":           {required: true, words: []string{"string", "integer", "number", "boolean", "list", "object"}},
 		"Param.about":          {empty: true},
 		"Step.wasm":            {path: true},

@@ -114,6 +114,11 @@ func (b *builder) slots(at key, o flow.Overlap, c flow.Catchup) {
 	}
 }
 
+// crash checks what is to become of runs that a crash cuts off.
+func (b *builder) crash(at key, c flow.OnCrash) {
+	b.word(at.to("on_crash"), string(c), string(flow.CrashResume), string(flow.CrashRestart), string(flow.CrashFail))
+}
+
 // catchups merges what a schedule, its pipeline and the defaults say.
 func catchups(layers ...flow.Catchup) flow.Catchup {
 	out := flow.Catchup{Runs: "latest", Within: flow.Duration(24 * time.Hour), Max: 100}

@@ -110,6 +110,7 @@ func (b *builder) pipeline(name string) flow.Plan {
 		Tenant: b.in.Tenant, Pipeline: name, Project: src.Project, About: src.About, Owner: src.Owner, Runbook: src.Runbook, Label: src.Label,
 		When: src.When, Params: src.Params, Plugins: map[string]flow.PlanPlugin{},
 		Overlap: last(flow.OverlapWait, b.m.Defaults.Overlap, src.Overlap),
+		OnCrash: last(flow.CrashResume, b.m.Defaults.OnCrash, src.OnCrash),
 		Timeout: last(defaultRun, b.m.Defaults.Timeout.Run, src.Timeout.Run),
 		Keep:    b.keep(at, src.Keep),
 	}

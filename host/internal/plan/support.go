@@ -25,6 +25,7 @@ func (b *builder) refuse() {
 	b.word(at.to("isolation"), string(d.Isolation), string(flow.IsolationInline), string(flow.IsolationWorker))
 	b.policy(at, d.Retry, d.Timeout, d.Limits)
 	b.slots(at, d.Overlap, d.Catchup)
+	b.crash(at, d.OnCrash)
 	for _, name := range slices.Sorted(maps.Keys(b.m.Alerts)) {
 		for i, on := range b.m.Alerts[name].On {
 			b.word(key{"alerts", name, "on", strconv.Itoa(i)}, on, "failed", "recovered", "late", "silent")
@@ -45,6 +46,7 @@ func (b *builder) refuse() {
 		}
 		b.policy(at, p.Retry, p.Timeout, p.Limits)
 		b.slots(at, p.Overlap, p.Catchup)
+		b.crash(at, p.OnCrash)
 		b.grant(at.to("grant"), p.Grant)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 )
 
 const (
@@ -97,6 +98,7 @@ func (c *child) live(started chan<- error) {
 		started <- err
 		return
 	}
+	failpoint.Here(failpoint.Spawn)
 	var reading sync.WaitGroup
 	reading.Go(func() { c.readStdout(stdout) })
 	reading.Go(func() { c.lines.read(stderr) })

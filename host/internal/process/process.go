@@ -128,8 +128,13 @@ func (r *Runtime) makeFolders(dir string) (err error) {
 		if own, err = os.MkdirTemp("", "uniflow-"); err != nil {
 			return err
 		}
-	} else if err = os.RemoveAll(own); err != nil {
-		return err
+	} else {
+		if n := reapOrphans(own); n > 0 {
+			r.log.Warn("processes of an earlier host killed", slog.Int("processes", n))
+		}
+		if err = os.RemoveAll(own); err != nil {
+			return err
+		}
 	}
 	if own, err = filepath.Abs(own); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 )
 
 // item executes the attempts of one call: of a step, or of one element of a step with each (e is nil otherwise). It
@@ -130,10 +131,12 @@ func (x *execution) attempt(ctx context.Context, s *stepState, e *element, in in
 	if err := x.commit(x.attemptEvent(flow.AttemptStarted, s, e, number)); err != nil {
 		return attemptEnd{}, flow.Event{}, err
 	}
+	failpoint.Here(failpoint.Step)
 	message := fmt.Sprintf("step %q took longer than %s, its timeout.step", s.step.Name, s.step.Timeout)
 	limited, cancel := context.WithTimeoutCause(ctx, s.step.Timeout.Std(), &flow.Fault{Reason: flow.ReasonTimeout, Message: message})
 	defer cancel()
 	end := x.call(limited, s, e, in, number)
+	failpoint.Here(failpoint.Result)
 	event := x.attemptEvent(flow.AttemptEnded, s, e, number)
 	event.Ending, event.Outputs, event.Usage = end.ending, end.outputs.named, &end.usage
 	return end, event, nil

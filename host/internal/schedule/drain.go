@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 	"github.com/uniflow-dev/uniflow/host/internal/overlap"
 )
 
@@ -114,6 +115,7 @@ func (s *Scheduler) offer(d *due, kind flow.TriggerKind, slot time.Time, older [
 			older[i].Run = run.ID
 		}
 	}
+	failpoint.Here(failpoint.Due)
 	offered, err := s.config.Queue.Offer(ctx, flow.Offer{Run: run, Overlap: d.Record.Overlap, Slots: older, Watermark: slot})
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ const flowPath = "github.com/uniflow-dev/uniflow/host/flow"
 func answers() map[string]any {
 	return map[string]any{
 		"artifacts":    []flow.ArtifactFile{},
+		"backup":       flow.BackupReport{},
 		"build":        flow.BuildReport{},
 		"check":        flow.CheckReport{},
 		"clocks":       []flow.ClockChange{},
@@ -48,6 +49,7 @@ func answers() map[string]any {
 		"plan":         flow.PlanReport{},
 		"plugin":       flow.PluginInfo{},
 		"plugin-run":   flow.PluginRun{},
+		"restore":      flow.RestoreReport{},
 		"run":          flow.RunReport{},
 		"run-record":   flow.RunRecord{},
 		"runs":         []flow.RunRecord{},

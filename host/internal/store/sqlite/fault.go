@@ -31,6 +31,9 @@ func fault(err error) error {
 
 // spoils reports whether an error says that storage failed: nothing of the transaction can be trusted then.
 func spoils(err error) bool {
+	if _, ok := errors.AsType[*sqlite.Error](err); !ok {
+		return false // a refusal of our own
+	}
 	switch flow.CodeOf(fault(err)) {
 	case flow.CodeLedgerFull, flow.CodeLedgerDamaged, flow.CodeLedgerIO:
 		return true
@@ -51,7 +54,7 @@ func unsynced(err error) bool {
 	return ok && (e.Code() == sqlite3.SQLITE_IOERR_FSYNC || e.Code() == sqlite3.SQLITE_IOERR_DIR_FSYNC)
 }
 
-const damagedHint = "stop the host, move the database and its -wal and -shm files away, and restore a backup; without one the host starts anew"
+const damagedHint = "restore a backup: uniflow restore FILE; without one, move the database and its -wal, -shm and .lock files away, and the host begins anew"
 
 func ioFault(err error) error {
 	return &flow.Error{Code: flow.CodeLedgerIO, Message: "the file cannot be used", Hint: "check the disk, the permissions of the data folder, and that it is local", Err: err}
@@ -60,6 +63,8 @@ func ioFault(err error) error {
 func damaged(message string) error {
 	return &flow.Error{Code: flow.CodeLedgerDamaged, Message: message, Hint: damagedHint}
 }
+
+func gone() error { return damaged("the file is gone, and it was there before") }
 
 func foreign(message string) error {
 	return &flow.Error{Code: flow.CodeLedgerForeign, Message: message, Hint: "name another folder with `data` under [host]"}

@@ -65,6 +65,11 @@ func TestADamagedFileIsRefusedByName(t *testing.T) {
 		"middle": {func(t *testing.T, path string) { overwrite(t, path, 200_000, bytes.Repeat([]byte{0xa5}, 16_384)) }, flow.CodeLedgerDamaged},
 		"short":  {func(t *testing.T, path string) { truncate(t, path, 100_000) }, flow.CodeLedgerDamaged},
 		"empty":  {func(t *testing.T, path string) { truncate(t, path, 0) }, flow.CodeLedgerDamaged},
+		"gone": {func(t *testing.T, path string) {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}, flow.CodeLedgerDamaged},
 		"folder": {func(t *testing.T, path string) {
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
@@ -92,6 +97,40 @@ func TestADamagedFileIsRefusedByName(t *testing.T) {
 				t.Errorf("for reading: %v (%s), want %s", err, flow.CodeOf(err), c.code)
 			}
 		})
+	}
+}
+
+// A large file is checked beside the writer: its damage is told as soon as it is found.
+func TestDamageOfALargeFileStopsTheWriter(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, "boot")
+	for range 40 {
+		if err := s.AppendLogs(t.Context(), said(strings.Repeat("x", 1<<20))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "uniflow.db")
+	if small(path) {
+		t.Fatal("the file is too small to prove anything")
+	}
+	whole := open(t, dir, "whole")
+	whole.checking.Wait()
+	if err := whole.AppendLogs(t.Context(), said("more")); err != nil {
+		t.Fatalf("a whole file: %v", err)
+	}
+	if err := whole.Close(); err != nil {
+		t.Fatal(err)
+	}
+	overwrite(t, path, 20<<20, bytes.Repeat([]byte{0xa5}, 1<<20))
+	s = open(t, dir, "again")
+	s.checking.Wait()
+	err := s.AppendLogs(t.Context(), said("more"))
+	if flow.CodeOf(err) != flow.CodeLedgerDamaged || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -222,8 +223,8 @@ func (w *writer) progress(run int64, e *flow.Event) (bool, error) {
 }
 
 // Recover takes over what another boot left live: open attempts end as lost, the run gets a new epoch and is returned
-// with its recorded steps. A run that was taken up maxResumes times already ends as lost; one whose end was asked for
-// ends as cancelled; both are returned by id.
+// with its recorded steps, or without any where its plan says restart. A run whose plan says fail, or that was taken up
+// maxResumes times already, ends as lost; one whose end was asked for ends as cancelled; both are returned by id.
 func (s *Store) Recover(ctx context.Context) ([]flow.Claimed, []flow.RunID, error) {
 	type recovered struct {
 		claimed []flow.Claimed
@@ -267,9 +268,19 @@ func (w *writer) recover(ctx context.Context, l *leftRun) (*flow.Claimed, error)
 	if err := w.loseAttempts(ctx, &l.liveRun, now); err != nil {
 		return nil, err
 	}
+	claimed := &flow.Claimed{StartedAt: l.startedAt.time()}
+	if err := decode(l.body, &claimed.Run); err != nil {
+		return nil, err
+	}
+	plan, err := readPlan(ctx, w, claimed.Run.Version)
+	if err != nil && !errors.Is(err, flow.ErrNotFound) {
+		return nil, err
+	}
 	switch {
 	case l.cancelling:
 		return nil, w.end(&l.liveRun, flow.Ending{Outcome: flow.Cancelled, Reason: flow.ReasonRequest, Message: "the end was asked for, and the host died before"}, now)
+	case plan.OnCrash == flow.CrashFail:
+		return nil, w.end(&l.liveRun, flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonLost, Message: "the host died during this run, and its pipeline says on_crash = \"fail\""}, now)
 	case l.resumes >= maxResumes:
 		return nil, w.end(&l.liveRun, flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonLost, Message: fmt.Sprintf("the host died %d times during this run; it is not resumed again", l.resumes+1)}, now)
 	}
@@ -277,18 +288,30 @@ func (w *writer) recover(ctx context.Context, l *leftRun) (*flow.Claimed, error)
 	if _, err := w.exec("UPDATE runs SET epoch = ?, resumes = resumes + 1, boot = ? WHERE seq = ?", l.epoch, w.store.boot, l.seq); err != nil {
 		return nil, err
 	}
-	claimed := &flow.Claimed{Claim: flow.Claim{Run: l.id, Epoch: l.epoch}, StartedAt: l.startedAt.time()}
-	err := decode(l.body, &claimed.Run)
-	if err != nil {
-		return nil, err
-	}
-	if claimed.Steps, err = steps(ctx, w, l.seq, nil); err != nil {
+	claimed.Claim = flow.Claim{Run: l.id, Epoch: l.epoch}
+	resumed := l.event(flow.RunResumed, now)
+	if plan.OnCrash == flow.CrashRestart {
+		resumed.Message = "from its first step: on_crash = \"restart\""
+		if err := w.forgetSteps(l.seq); err != nil {
+			return nil, err
+		}
+	} else if claimed.Steps, err = steps(ctx, w, l.seq, nil); err != nil {
 		return nil, err
 	}
 	if claimed.LastSuccessAt, err = w.lastSuccess(l.tenant, l.pipeline); err != nil {
 		return nil, err
 	}
-	return claimed, w.record(l.event(flow.RunResumed, now))
+	return claimed, w.record(resumed)
+}
+
+// forgetSteps drops the record of a run's steps, so that none of it is taken for the new one. Events keep what happened.
+func (w *writer) forgetSteps(run int64) error {
+	for _, text := range []string{"DELETE FROM attempts WHERE run = ?", "DELETE FROM steps WHERE run = ?"} {
+		if _, err := w.exec(text, run); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // loseAttempts ends the attempts that the dead host had open.

@@ -11,8 +11,22 @@ import (
 )
 
 // A lock file holds the process id of its holder or last holder, and on a second line madeMark once a ledger was made
-// beside it. The lock itself is the kernel's: it ends with the process, however that ends.
+// beside it: from then on a database that is missing or empty is one that was lost. The lock itself is the kernel's: it
+// ends with the process, however that ends.
 const madeMark = "ledger\n"
+
+// lockName is the path of the lock file of a ledger.
+func lockName(path string) string { return path + ".lock" }
+
+// Made reports whether a ledger was made at a path, whether it is there or not.
+func Made(path string) bool {
+	f, err := os.Open(lockName(path))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return wasMade(f)
+}
 
 // lockFile takes the lock of the data folder, or says who has it.
 func lockFile(path string) (*os.File, error) {
@@ -40,6 +54,7 @@ var errLocked = errors.New("locked")
 
 func lockedBy(content []byte) error {
 	pid, _, _ := bytes.Cut(content, []byte("\n"))
+	pid = bytes.TrimSpace(pid)
 	holder, hint := "another host uses this data folder", "ask that host, or stop it first"
 	if n, err := strconv.Atoi(string(pid)); err == nil {
 		holder = fmt.Sprintf("another host (pid %d) uses this data folder", n)
@@ -57,27 +72,23 @@ func readLock(f *os.File) []byte {
 
 func wasMade(f *os.File) bool { return bytes.HasSuffix(readLock(f), []byte("\n"+madeMark)) }
 
-// wasMadeBeside is wasMade for who does not hold the lock.
-func wasMadeBeside(path string) bool {
-	f, err := os.Open(path + ".lock")
-	if err != nil {
-		return false
+func markMade(f *os.File) error {
+	if wasMade(f) {
+		return nil
 	}
-	defer f.Close()
-	return wasMade(f)
+	return errors.Join(writeLock(f, true), f.Sync())
 }
 
-func markMade(f *os.File) error { return writeLock(f, true) }
-
+// writeLock writes lines of a fixed length over those that are there, in one piece: a kill leaves the mark whole.
 func writeLock(f *os.File, made bool) error {
-	content := strconv.Itoa(os.Getpid()) + "\n"
+	content := fmt.Sprintf("%-10d\n", os.Getpid())
 	if made {
 		content += madeMark
 	}
-	if err := f.Truncate(int64(len(content))); err != nil {
+	if _, err := f.WriteAt([]byte(content), 0); err != nil {
 		return fmt.Errorf("write lock: %w", err)
 	}
-	if _, err := f.WriteAt([]byte(content), 0); err != nil {
+	if err := f.Truncate(int64(len(content))); err != nil {
 		return fmt.Errorf("write lock: %w", err)
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 )
 
 //go:embed migrations/*.sql
@@ -41,6 +42,7 @@ type Config struct {
 
 // Store is an open ledger. It is safe for concurrent use.
 type Store struct {
+	path    string
 	boot    string
 	log     *slog.Logger
 	lock    *os.File
@@ -49,6 +51,9 @@ type Store struct {
 	followers *sql.DB
 	writers   *sql.DB // of one connection; nil when read-only
 	writer    *writer
+
+	checking sync.WaitGroup     // the look at a large file
+	unlook   context.CancelFunc // ends it
 
 	// gate lets callers send to queue while they hold it for reading; Close takes it to close the queue.
 	gate   sync.RWMutex
@@ -60,8 +65,9 @@ type Store struct {
 	changed chan struct{}
 }
 
-// Open opens the ledger, makes or migrates it if need be, and checks the whole file. A writer holds the lock file beside
-// the database until Close. Errors have codes: CodeLedgerLocked, CodeLedgerDamaged, CodeLedgerForeign, CodeLedgerNewer,
+// Open opens the ledger, makes or migrates it if need be, and checks the whole file; one of more than checkedAtOnce is
+// checked while the writer works, and takes no more once damage is found. A writer holds the lock file beside the database
+// until Close. Errors have codes: CodeLedgerLocked, CodeLedgerDamaged, CodeLedgerForeign, CodeLedgerNewer,
 // CodeLedgerMissing, CodeLedgerFull, CodeLedgerIO.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	s := &Store{boot: c.Boot, log: c.Logger, changed: make(chan struct{})}
@@ -72,6 +78,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ledger %s: %w", c.Path, err)
 	}
+	s.path = path
 	open := s.openWriter
 	if c.ReadOnly {
 		open = s.openReader
@@ -83,9 +90,11 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func (s *Store) openReader(ctx context.Context, path string) error {
-	made := wasMadeBeside(path)
+	made := Made(path)
 	info, err := os.Stat(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && made:
+		return gone()
 	case errors.Is(err, fs.ErrNotExist):
 		return missing()
 	case err != nil:
@@ -102,6 +111,11 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	s.followers = s.readers
 	if err != nil {
 		return err
+	}
+	if small(path) { // a larger one is checked by its host
+		if err := check(ctx, s.readers); err != nil {
+			return err
+		}
 	}
 	var id int64
 	if err := s.readers.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
@@ -153,7 +167,7 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 		return ioFault(err)
 	}
 	var err error
-	if s.lock, err = lockFile(path + ".lock"); err != nil {
+	if s.lock, err = lockFile(lockName(path)); err != nil {
 		return err
 	}
 	if err := checkFile(path, s.lock); err != nil {
@@ -184,6 +198,9 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 		defer close(s.done)
 		s.writer.work()
 	}()
+	if !small(path) {
+		return s.checkBeside(path)
+	}
 	return nil
 }
 
@@ -191,6 +208,8 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 func checkFile(path string, lock *os.File) error {
 	info, err := os.Stat(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && wasMade(lock):
+		return gone()
 	case errors.Is(err, fs.ErrNotExist):
 		return makeFile(path)
 	case err != nil:
@@ -240,6 +259,11 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := identify(ctx, s.writers); err != nil {
 		return err
 	}
+	if small(s.path) {
+		if err := check(ctx, s.writers); err != nil {
+			return err
+		}
+	}
 	var mode string
 	if err := s.writers.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
 		return fault(err)
@@ -258,13 +282,34 @@ func (s *Store) prepare(ctx context.Context) error {
 	if version > known {
 		return newer(version, known)
 	}
-	if _, err := provider.Up(ctx); err != nil {
+	if err := migrate(ctx, provider); err != nil {
+		return err
+	}
+	return mark(ctx, s.writers)
+}
+
+// mark says in the file whose it is, unless it says so.
+func mark(ctx context.Context, db *sql.DB) error {
+	var id int64
+	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil || id == applicationID {
 		return fault(err)
 	}
-	if _, err := s.writers.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
-		return fault(err)
+	_, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+	return fault(err)
+}
+
+// migrate applies the migrations that the ledger lacks, each in a transaction of its own.
+func migrate(ctx context.Context, provider *goose.Provider) error {
+	for {
+		_, err := provider.UpByOne(ctx)
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return nil
+		}
+		if err != nil {
+			return fault(err)
+		}
+		failpoint.Here(failpoint.Migration)
 	}
-	return nil
 }
 
 func newProvider(db *sql.DB) (*goose.Provider, error) {
@@ -276,7 +321,7 @@ func newProvider(db *sql.DB) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 }
 
-// identify refuses a file that is damaged or belongs to another program.
+// identify refuses a file that is no database, or another program's.
 func identify(ctx context.Context, db *sql.DB) error {
 	var id, tables int64
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
@@ -288,13 +333,6 @@ func identify(ctx context.Context, db *sql.DB) error {
 	// The id is set last, so a ledger whose making was cut short has none, and either no tables or its own.
 	if id != applicationID && (id != 0 || (tables > 0 && !madeHalf(ctx, db))) {
 		return foreign("it is the database of another program")
-	}
-	var verdict string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
-		return fault(err)
-	}
-	if verdict != "ok" {
-		return damaged(verdict)
 	}
 	return nil
 }
@@ -312,12 +350,10 @@ func (s *Store) current(ctx context.Context) error {
 	if err := s.readers.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&version); err != nil {
 		return fault(err)
 	}
-	provider, err := newProvider(s.readers)
+	known, err := newestForm(s.readers)
 	if err != nil {
-		return fmt.Errorf("read migrations: %w", err)
+		return err
 	}
-	sources := provider.ListSources()
-	known := sources[len(sources)-1].Version
 	if version > known {
 		return newer(version, known)
 	}
@@ -325,6 +361,16 @@ func (s *Store) current(ctx context.Context) error {
 		return &flow.Error{Code: flow.CodeLedgerNewer, Message: fmt.Sprintf("the ledger has form %d, this program reads form %d", version, known), Hint: "start the host once with `uniflow serve`: it brings the ledger up to date"}
 	}
 	return nil
+}
+
+// newestForm is the form that the last migration makes.
+func newestForm(db *sql.DB) (int64, error) {
+	provider, err := newProvider(db)
+	if err != nil {
+		return 0, fmt.Errorf("read migrations: %w", err)
+	}
+	sources := provider.ListSources()
+	return sources[len(sources)-1].Version, nil
 }
 
 // Close refuses new calls, lets the writer finish what has queued, and gives the data folder free.
@@ -335,6 +381,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	if s.unlook != nil {
+		s.unlook()
+	}
 	if s.queue != nil {
 		close(s.queue)
 	}
@@ -342,6 +391,7 @@ func (s *Store) Close() error {
 	if s.done != nil {
 		<-s.done
 	}
+	s.checking.Wait()
 	return s.release()
 }
 

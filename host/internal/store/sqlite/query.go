@@ -220,6 +220,9 @@ func (s *Store) AppendLogs(ctx context.Context, lines []flow.LogLine) error {
 		return nil
 	}
 	return s.do(ctx, func(w *writer) error {
+		if err := w.room(); err != nil {
+			return err
+		}
 		for i := range lines {
 			l := &lines[i]
 			_, err := w.exec("INSERT INTO logs (at, tenant, run, step, item, attempt, level, message, dropped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -25,6 +25,9 @@ func (s *Store) Offer(ctx context.Context, offer flow.Offer) (flow.Offered, erro
 }
 
 func (w *writer) offer(o *flow.Offer) (flow.Offered, error) {
+	if err := w.room(); err != nil {
+		return flow.Offered{}, err
+	}
 	if err := w.saveSlots(o.Run.Tenant, o.Run.Trigger.Schedule, o.Watermark, o.Slots); err != nil {
 		return flow.Offered{}, err
 	}
@@ -98,8 +101,9 @@ func (w *writer) line(r *flow.Run) (live flow.RunID, l overlap.Line, err error) 
 	if err != nil {
 		return live, l, err
 	}
+	// Left to itself, SQLite reads the whole history of the pipeline.
 	_, err = w.one(`SELECT count(*), count(*) FILTER (WHERE schedule = ? AND kind IN ('schedule', 'catchup'))
-		FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued'`,
+		FROM runs INDEXED BY runs_waiting WHERE tenant = ? AND pipeline = ? AND state = 'queued'`,
 		[]any{r.Trigger.Schedule, r.Tenant, r.Pipeline}, &l.Waiting, &l.Slots)
 	return live, l, err
 }
@@ -209,6 +213,9 @@ func (w *writer) claim(candidate string, args []any) (*flow.Claimed, error) {
 	var seq int64
 	var body string
 	found, err := w.one(candidate, args, &seq, &body)
+	if err == nil && found {
+		err = w.room()
+	}
 	if err != nil || !found {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 )
 
 // queued bounds the calls that wait for the writer, and so those that share a transaction.
@@ -33,6 +34,7 @@ type writer struct {
 	store      *Store
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	reserve    reserve
 	// broken is set once the disk failed to take what was committed; nothing is written after that.
 	broken error
 }
@@ -122,8 +124,18 @@ func (w *writer) drain(batch []*operation) []*operation {
 	return batch
 }
 
-// commit executes a batch in one transaction. An error means that nothing of the batch was written.
+// commit executes a batch, with the reserve if the disk is full. An error means that nothing of the batch was written.
 func (w *writer) commit(batch []*operation) error {
+	err := w.transact(batch)
+	if err != nil && flow.CodeOf(fault(err)) == flow.CodeLedgerFull && w.reserve.spend() {
+		w.store.log.Error("disk full, the reserve is spent and no run starts", slog.Any("err", err))
+		err = w.transact(batch)
+	}
+	return err
+}
+
+// transact executes a batch in one transaction.
+func (w *writer) transact(batch []*operation) error {
 	if w.broken != nil {
 		return w.broken
 	}
@@ -136,6 +148,7 @@ func (w *writer) commit(batch []*operation) error {
 			return err
 		}
 	}
+	failpoint.Here(failpoint.Commit)
 	if _, err := w.exec("COMMIT"); err != nil {
 		if unsynced(err) {
 			w.broken = &flow.Error{Code: flow.CodeLedgerIO, Message: "the disk failed to keep what was written", Hint: "check the disk, then start the host again: it goes on from what the disk holds", Err: err}
@@ -143,6 +156,7 @@ func (w *writer) commit(batch []*operation) error {
 		w.rollback()
 		return err
 	}
+	failpoint.Here(failpoint.Committed)
 	return nil
 }
 

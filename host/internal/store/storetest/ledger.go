@@ -182,6 +182,38 @@ func testRecover(f *fixture) {
 	f.next(waiting.Run.ID)
 }
 
+func testOnCrash(f *fixture) {
+	runs := map[flow.OnCrash]flow.RunID{}
+	for _, word := range []flow.OnCrash{flow.CrashRestart, flow.CrashFail} {
+		plan := flow.Plan{Tenant: "default", Pipeline: string(word), Digest: flow.DigestOf([]byte(word)), Steps: []flow.PlanStep{{Name: "load"}, {Name: "clean"}}}
+		f.must(f.SavePlan(f.ctx, plan))
+		o := manual()
+		o.Run.Pipeline, o.Run.Version = plan.Pipeline, plan.Digest
+		claim := f.offer(o, flow.OfferStarted).Claim
+		f.must(f.Commit(f.ctx, claim, started("load", 1), attemptEnded("load", 1, flow.Succeeded), stepEnded("load", flow.Succeeded), started("clean", 1)))
+		runs[word] = o.Run.ID
+		plan.OnCrash = word // what the manifest says when the host is back
+		f.must(f.SavePlan(f.ctx, plan))
+	}
+	f.reopen("boot-2")
+	claimed, ended, err := f.Recover(f.ctx)
+	f.must(err)
+	restart, fail := runs[flow.CrashRestart], runs[flow.CrashFail]
+	if len(claimed) != 1 || claimed[0].Claim != (flow.Claim{Run: restart, Epoch: 2}) || len(claimed[0].Steps) != 0 {
+		f.Fatalf("restart: %+v", claimed)
+	}
+	if r := f.run(restart); r.State != flow.StateRunning || len(r.Steps) != 0 {
+		f.Fatalf("restart: the record is %+v", r)
+	}
+	f.must(f.Finish(f.ctx, claimed[0].Claim, flow.Ending{Outcome: flow.Succeeded}, started("load", 1), attemptEnded("load", 1, flow.Succeeded), stepEnded("load", flow.Succeeded)))
+	if r := f.run(restart); len(r.Steps) != 1 || len(r.Steps[0].Attempts) != 1 || r.Steps[0].Attempts[0].Epoch != 2 {
+		f.Fatalf("restarted: %+v", r)
+	}
+	if r := f.run(fail); !slices.Equal(ended, []flow.RunID{fail}) || r.Outcome != flow.Failed || r.Reason != flow.ReasonLost || r.Steps[1].Attempts[0].Reason != flow.ReasonLost {
+		f.Fatalf("fail: ended %v, %+v", ended, r)
+	}
+}
+
 func testResumeCap(f *fixture) {
 	o := manual()
 	f.offer(o, flow.OfferStarted)

@@ -74,6 +74,7 @@ func Run(t *testing.T, open Open) {
 		"AConditionMakesTheSlotSkipped":            testCondition,
 		"EverySlotHasOneEnding":                    testSlotSum,
 		"ACrashedRunIsResumedWithItsSteps":         testRecover,
+		"ACrashRestartsOrFailsWhereThePlanSaysSo":  testOnCrash,
 		"ARunIsResumedThreeTimes":                  testResumeCap,
 		"ACancelledRunIsNotResumed":                testRecoverCancelled,
 		"ARunOfADeadHostIsCancelledAtOnce":         testCancelOrphan,

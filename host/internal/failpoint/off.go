@@ -1,0 +1,6 @@
+//go:build !faults || !unix
+
+package failpoint
+
+// Here does nothing.
+func Here(Point) {}
