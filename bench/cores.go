@@ -28,7 +28,7 @@ func (l *lineup) cores(ctx context.Context) (part, error) {
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	var one, two []time.Duration
-	for range rounds {
+	for range l.count(rounds) {
 		for n, into := range map[int]*[]time.Duration{1: &one, 2: &two} {
 			each, err := throughput(n, l.each/rounds, call)
 			if err != nil {

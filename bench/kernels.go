@@ -38,7 +38,7 @@ func (l *lineup) kernels(ctx context.Context) (part, error) {
 		if err := pair.agree(ctx); err != nil {
 			return part{}, err
 		}
-		p50, err := byTurns(kernelRounds, l.each/rounds/2,
+		p50, err := byTurns(l.count(kernelRounds), l.each/rounds/2,
 			func() error { return second(pair.check(ctx)) },
 			func() error { return second(pair.raw(ctx)) })
 		if err != nil {

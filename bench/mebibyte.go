@@ -27,7 +27,7 @@ func (l *lineup) mebibyte(ctx context.Context) (part, error) {
 	}
 	defer closeTheirs()
 	calls := []func() error{returns(ours, value), copying(value), returns(theirs, value)}
-	p50, err := byTurns(rounds, l.each/rounds, calls...)
+	p50, err := byTurns(l.count(rounds), l.each/rounds, calls...)
 	if err != nil {
 		return part{}, fmt.Errorf("1 MiB in and out: %w", err)
 	}

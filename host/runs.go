@@ -193,6 +193,7 @@ func (h *Host) Events(ctx context.Context, q flow.EventQuery) ([]flow.Event, err
 // Follow calls yield with each event after q.After as it is recorded, until yield returns false, ctx ends, or the run
 // of q has ended and its last event was seen.
 func (h *Host) Follow(ctx context.Context, q flow.EventQuery, yield func(flow.Event) bool) error {
+	q.Bytes = followBytes
 	for {
 		changed := h.store.Changed()
 		events, err := h.store.Events(ctx, q)
@@ -215,6 +216,10 @@ func (h *Host) Follow(ctx context.Context, q flow.EventQuery, yield func(flow.Ev
 		}
 	}
 }
+
+// followBytes bounds what one caller of Follow holds of the ledger: so much, or one event. There may be hundreds, and
+// slow ones.
+const followBytes = 256 * flow.KiB
 
 // Artifact opens bytes that the context or an output of a run refers to; else the error is flow.ErrNotFound.
 func (h *Host) Artifact(ctx context.Context, id flow.RunID, d flow.Digest) (io.ReadCloser, error) {

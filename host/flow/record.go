@@ -110,6 +110,8 @@ type EventQuery struct {
 	Kind EventKind `json:"kind,omitempty"`
 	// Limit defaults to 1,000 and is at most 10,000.
 	Limit int `json:"limit,omitempty"`
+	// Bytes ends the answer with the event by which it has so many bytes as JSON. Defaults to no bound.
+	Bytes Size `json:"bytes,omitempty"`
 }
 
 // SlotQuery selects slot records, newest first.

@@ -28,16 +28,16 @@ func Table() []Row {
 		{
 			Folder: "host", May: []string{"host/...", "sdk/abi"},
 			Libs:  []string{"golang.org/x/sync", "golang.org/x/sys", "github.com/oklog/ulid"},
-			Never: []string{"host/tool", "host/hosttest", "host/internal/plugintest", "host/internal/store/storetest"},
+			Never: []string{"host/tool", "host/hosttest", "host/internal/plugintest/...", "host/internal/store/storetest"},
 			Why:   "host wires the adapters; it knows no command and no plugin",
 		},
 		{
 			Folder: "host/tool", May: []string{"host/..."},
-			Never: []string{"host/internal/plugintest", "host/internal/store/storetest"},
+			Never: []string{"host/internal/plugintest/...", "host/internal/store/storetest"},
 			Why:   "verbs of the command line without a stability promise, built from what host has",
 		},
 		{
-			Folder: "host/hosttest", May: []string{"host", "host/flow", "host/internal/service", "host/internal/wasm"},
+			Folder: "host/hosttest", May: []string{"host", "host/flow", "host/internal/process", "host/internal/service", "host/internal/wasm"},
 			Why: "authors test one module under the real engine and the real services, without a ledger",
 		},
 		{
@@ -133,6 +133,13 @@ func Table() []Row {
 		{
 			Folder: "host/internal/plugintest/guest", May: []string{"sdk/abi"},
 			Why: "the plugin side of the suite runs inside sandboxes: contract only",
+		},
+		{
+			Folder: "host/internal/plugintest/hostile",
+			May: []string{
+				"host/flow", "host/internal/plugintest", "host/internal/plugintest/guest", "host/internal/wasm/binary/binarytest",
+			},
+			Why: "one corpus of attacks for all runtimes of modules: bytes and the seam, never a runtime",
 		},
 		{
 			Folder: "host/internal/service", May: []string{"host/flow", "sdk/abi"},
@@ -250,6 +257,13 @@ func TestTable() []Row {
 		{
 			Folder: "host/internal/gofunc", May: []string{"host/internal/plugintest/..."},
 			Why: "every runtime passes the conformance suite",
+		},
+		{
+			Folder: "host/internal/plugintest/hostile",
+			May: []string{
+				"host/flow", "host/internal/plugintest", "host/internal/plugintest/guest", "host/internal/wasm/binary/binarytest",
+			},
+			Why: "one corpus of attacks for all runtimes of modules: bytes and the seam, never a runtime",
 		},
 		{
 			Folder: "host/internal/service", May: []string{"host/internal/plugintest/..."},

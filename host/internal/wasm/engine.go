@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -32,8 +31,8 @@ type engine struct {
 
 // newEngine compiles a module as the rewriting has left it. Where dir holds a file that cannot be used, it is emptied and the
 // module compiled once more.
-func newEngine(ctx context.Context, b []byte, info *Info, dir string) (*engine, error) {
-	e, err := compile(ctx, b, info, dir)
+func newEngine(ctx context.Context, m *prepared, dir string) (*engine, error) {
+	e, err := compile(ctx, m, dir)
 	if err == nil || dir == "" {
 		return e, err
 	}
@@ -43,14 +42,14 @@ func newEngine(ctx context.Context, b []byte, info *Info, dir string) (*engine, 
 	if removeErr := os.RemoveAll(dir); removeErr != nil {
 		return nil, &flow.Error{Code: flow.CodeModuleCache, Message: "a file of the cache is damaged and cannot be removed", Err: pathless(removeErr)}
 	}
-	e, err = compile(ctx, b, info, dir)
+	e, err = compile(ctx, m, dir)
 	if err != nil {
 		_ = os.RemoveAll(dir) // nothing in it can be of use
 	}
 	return e, err
 }
 
-func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, err error) {
+func compile(ctx context.Context, m *prepared, dir string) (e *engine, err error) {
 	defer func() {
 		// The engine's validator has panicked on bytes that were made to confuse it. It must stay on this goroutine (one
 		// compilation worker, the default): a panic on another one would end the host.
@@ -62,7 +61,7 @@ func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, 
 			e = nil
 		}
 	}()
-	e = &engine{info: info, cache: wazero.NewCompilationCache(), pools: map[poolKey]*pool{}}
+	e = &engine{info: m.Info, globals: m.Globals, cache: wazero.NewCompilationCache(), pools: map[poolKey]*pool{}}
 	if dir != "" {
 		e.cache, err = wazero.NewCompilationCacheWithDir(dir)
 		if err != nil {
@@ -75,7 +74,7 @@ func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, 
 		WithCompilationCache(e.cache).
 		WithMemoryLimitPages(binary.MaxPages).
 		WithDebugInfoEnabled(false)) // DWARF is the guest's and may be hostile
-	if e.compiled, err = e.runtime.CompileModule(ctx, b); err != nil {
+	if e.compiled, err = e.runtime.CompileModule(ctx, m.module); err != nil {
 		return e, &flow.Error{Code: flow.CodeCompile, Err: err, Hint: "build with the default features of the target wasip1"}
 	}
 	return e, e.imports(ctx)
@@ -108,70 +107,6 @@ func (e *engine) imports(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// wasiCalls stands between the guest and the engine's WASI: it notes calls that may change what the engine keeps of an
-// instance, its descriptors, and tells the guest of a full /out, which the engine's files have no word for.
-type wasiCalls struct{}
-
-// NewFunctionListener implements experimental.FunctionListenerFactory.
-func (wasiCalls) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
-	stateless := []string{
-		"args_get", "args_sizes_get", "environ_get", "environ_sizes_get", "clock_res_get", "clock_time_get", "random_get",
-		"sched_yield", "proc_exit", "poll_oneoff", "fd_prestat_get", "fd_prestat_dir_name", "fd_renumber", "fd_fdstat_set_flags",
-	}
-	if slices.Contains(stateless, f.Name()) {
-		return nil
-	}
-	return wasiCall{
-		streams: f.Name() == "fd_fdstat_get", // of standard streams it only reads, and programs begin by it
-		touches: f.Name() != "fd_write",
-		fills:   slices.Contains([]string{"fd_write", "fd_pwrite", "fd_allocate", "fd_filestat_set_size", "path_open"}, f.Name()),
-	}
-}
-
-// wasiCall is wasiCalls for one function.
-type wasiCall struct{ streams, touches, fills bool }
-
-// Before implements experimental.FunctionListener.
-func (w wasiCall) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
-	a := attemptOf(ctx)
-	if w.touches && (!w.streams || api.DecodeU32(params[0]) > 2) {
-		a.instance.touched = true
-	}
-	if a.out != nil {
-		a.out.refused = false
-	}
-}
-
-// After implements experimental.FunctionListener.
-func (w wasiCall) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, results []uint64) {
-	if out := attemptOf(ctx).out; w.fills && out != nil && out.refused {
-		results[0] = noSpace
-	}
-}
-
-// Abort implements experimental.FunctionListener.
-func (wasiCall) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}
-
-// Numbers of errors in WASI preview 1.
-const (
-	noSpace      = 51
-	notSupported = 58
-)
-
-// renumber refuses; programs for wasip1 do without.
-func renumber(_ context.Context, _ api.Module, stack []uint64) { stack[0] = notSupported }
-
-// setFlags accepts that nothing blocks, which is so whatever the guest asks for: programs in Go begin by it. It keeps
-// nothing, so that instances stay alike.
-func setFlags(_ context.Context, _ api.Module, stack []uint64) {
-	const nonblock = 1 << 2 // of fdflags
-	errno := uint64(0)
-	if api.DecodeU32(stack[1])&^nonblock != 0 {
-		errno = notSupported
-	}
-	stack[0] = errno
 }
 
 func i32s(n int) []api.ValueType {

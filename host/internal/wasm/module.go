@@ -150,8 +150,8 @@ func (m *session) run(guest context.Context, a *attempt, entry string) (int32, e
 	a.fuel.restart(a.call.Limits.Fuel)
 	ret, err := in.call(guest, entry)
 	in.left(a)
-	if err == nil && m.pool != nil && m.pool.give(in) {
-		m.after = m.pool.tidy
+	if err == nil && m.pool != nil {
+		m.after = m.pool.give(in)
 	} else {
 		in.close()
 	}
@@ -160,9 +160,10 @@ func (m *session) run(guest context.Context, a *attempt, entry string) (int32, e
 
 // take returns an instance that has been initialised.
 func (m *session) take(guest context.Context, a *attempt) (*instance, error) {
-	if m.pool != nil {
+	if m.pool != nil && m.pool.fits(a) {
 		return m.pool.take(guest, a)
 	}
+	m.pool = nil
 	in, err := m.engine.instantiate(guest, a)
 	if err != nil {
 		return nil, err

@@ -80,7 +80,7 @@ func (o *outFS) OpenFile(name string, flag wasys.Oflag, _ fs.FileMode) (wasys.Fi
 		o.files[name] = f.data
 	}
 	if writes && flag&wasys.O_TRUNC != 0 {
-		o.resize(f.data, 0)
+		_ = o.resize(f.data, 0) // less is always possible
 	}
 	adapted, errno := (&sysfs.AdaptFS{FS: outOpener(func() fs.File { return f })}).OpenFile(name, flag, 0)
 	return &outHandle{File: adapted, file: f}, errno
@@ -165,7 +165,7 @@ func (o *outFS) Rename(from, to string) wasys.Errno {
 		return 0
 	}
 	if old, exists := o.files[to]; exists {
-		o.resize(old, 0)
+		_ = o.resize(old, 0) // as above
 	}
 	delete(o.files, from)
 	o.files[to] = d
@@ -275,8 +275,11 @@ func (f *outFile) Write(p []byte) (int, error) {
 
 // WriteAt implements io.WriterAt. Over the limit nothing is written.
 func (f *outFile) WriteAt(p []byte, off int64) (int, error) {
-	if !f.writes {
+	switch {
+	case !f.writes:
 		return 0, wasys.EBADF
+	case f.fs.open.ended():
+		return 0, errStopped
 	}
 	if off < 0 || off > math.MaxInt64-int64(len(p)) {
 		return 0, wasys.EINVAL

@@ -21,6 +21,8 @@ import (
 const (
 	idleTime = time.Minute // an instance that nobody needed for so long is freed
 	pageSize = 4 << 10     // what restoring compares and copies at once
+	// quickImage is the size up to which restoring costs less than handing it to another goroutine.
+	quickImage = 256 << 10
 )
 
 // poolKey tells the plugins apart that share a compiled module. No instance of one is ever another's.
@@ -45,7 +47,8 @@ type pool struct {
 
 	mu     sync.Mutex
 	image  *image // nil until an instance has been initialised
-	unfit  bool   // initialisation did what an image does not hold
+	mounts []string
+	unfit  bool // initialisation did what an image does not hold
 	idle   []idleInstance
 	used   []*instance // have ended well and are not restored yet
 	trim   *time.Timer
@@ -85,6 +88,14 @@ func (p *pool) isUnfit() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.unfit
+}
+
+// fits reports whether the attempt sees the folders that the image was made with: what a grant names can be a file now
+// and a folder later, and guests look at their folders when they are initialised.
+func (p *pool) fits(a *attempt) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.image == nil || slices.Equal(p.mounts, a.mountPaths())
 }
 
 // take returns an instance in the state of the image, for the attempt.
@@ -159,7 +170,7 @@ func (p *pool) bake(guest context.Context, a *attempt) (*instance, *image, error
 	if in.touched {
 		p.unfit = true
 	} else if p.image == nil && !p.closed && p.engine.kept.take(len(img.memory)) {
-		p.image = img
+		p.image, p.mounts = img, a.mountPaths()
 	}
 	return in, img, nil
 }
@@ -194,9 +205,22 @@ func (p *pool) popUsed() *instance {
 	return in
 }
 
-// give takes an instance back after an attempt that ended well, and reports whether it can be used again: then tidy
-// restores it, if no other attempt needs it before.
-func (p *pool) give(in *instance) bool {
+// give takes an instance back after an attempt that ended well, or frees it. It returns what is left to do when the
+// result of the attempt is known: to restore a large instance, unless another attempt needs it before.
+func (p *pool) give(in *instance) (after func()) {
+	if !p.keep(in) {
+		in.close()
+		return nil
+	}
+	if len(in.memory.bytes) <= quickImage {
+		p.tidy()
+		return nil
+	}
+	return p.tidy
+}
+
+// keep puts an instance among the used ones, if it can be used again and there is room for it.
+func (p *pool) keep(in *instance) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || p.image == nil || in.touched || len(in.memory.bytes) != len(p.image.memory) || len(p.idle)+len(p.used) > runtime.GOMAXPROCS(0) {

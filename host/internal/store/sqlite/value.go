@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -105,7 +106,10 @@ type querier interface {
 
 type scanner interface{ Scan(dest ...any) error }
 
-// collect reads all rows of a query.
+// errEnough is what scan returns when no more rows are wanted.
+var errEnough = errors.New("no more rows are wanted")
+
+// collect reads the rows of a query.
 func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error), text string, args ...any) ([]T, error) {
 	rows, err := q.query(ctx, text, args...)
 	if err != nil {
@@ -115,6 +119,9 @@ func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error
 	var all []T
 	for rows.Next() {
 		v, err := scan(rows)
+		if errors.Is(err, errEnough) {
+			return all, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read ledger: %w", fault(err))
 		}
