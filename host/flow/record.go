@@ -39,6 +39,9 @@ type StepRecord struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
 	Ending
+	// Reused is the run that executed the step, where this one has taken its ending and outputs over. EndedAt is then when
+	// that was done, and there are no attempts.
+	Reused    RunID      `json:"reused,omitempty"`
 	StartedAt *time.Time `json:"started_at,omitempty"`
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
 	// Outputs by name; a step with each has List instead.

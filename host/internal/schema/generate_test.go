@@ -30,6 +30,7 @@ const flowPath = "github.com/uniflow-dev/uniflow/host/flow"
 func answers() map[string]any {
 	return map[string]any{
 		"artifacts":    []flow.ArtifactFile{},
+		"backfill":     flow.BackfillReport{},
 		"build":        flow.BuildReport{},
 		"check":        flow.CheckReport{},
 		"cleared":      flow.Cleared{},
