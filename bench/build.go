@@ -45,10 +45,10 @@ func buildModule(ctx context.Context, dir, name string) (string, error) {
 	return out, build(ctx, []string{"GOOS=wasip1", "GOARCH=wasm"}, "-buildmode=c-shared", "-o", out, module+"/guests/"+name)
 }
 
-// buildNative builds the program in Go for this machine.
-func buildNative(ctx context.Context, dir string) (string, error) {
-	out := filepath.Join(dir, program("go-native"))
-	return out, build(ctx, []string{"CGO_ENABLED=0"}, "-o", out, module+"/guests/native")
+// buildProgram builds a program in Go for this machine.
+func buildProgram(ctx context.Context, dir, name string) (string, error) {
+	out := filepath.Join(dir, program("go-"+name))
+	return out, build(ctx, []string{"CGO_ENABLED=0"}, "-o", out, module+"/guests/"+name)
 }
 
 // build runs go build with the flags of a release.
@@ -71,7 +71,7 @@ func program(name string) string {
 
 // addNativeC adds the program in C, if there is a compiler.
 func (l *lineup) addNativeC(ctx context.Context) {
-	const name = "fork/exec, native C"
+	const name = nameNativeC
 	compiler, err := firstOf("cc", "clang", "gcc")
 	if err != nil {
 		l.omit(langC, name, err)
@@ -91,7 +91,7 @@ func (l *lineup) addNativeC(ctx context.Context) {
 // the shims that some machines put in front of it, and without the packages
 // that are installed there.
 func (l *lineup) addPython(ctx context.Context) {
-	const name = "fork/exec, python3 -S -E and a script"
+	const name = namePython
 	shim, err := firstOf("python3")
 	var interpreter []byte
 	if err == nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,26 +17,25 @@ import (
 	"github.com/uniflow-dev/uniflow/host/hosttest"
 )
 
-// addOurs adds the step as Uniflow runs it: a fresh sandbox, limits, a
-// deadline, services and a checked result in each call.
+// addOurs adds the step as Uniflow runs it: a sandbox in its first state,
+// limits, a deadline, services and a checked result in each call.
 func (l *lineup) addOurs(ctx context.Context, lang, path string) error {
 	m, err := hosttest.Load(ctx, path, hosttest.Config{})
 	if err != nil {
 		return fmt.Errorf("load under Uniflow: %w", err)
 	}
 	l.closers = append(l.closers, func(context.Context) error { return m.Close() })
-	with := map[string]any{}
-	for name, value := range inputs(noteSize()) {
-		with[name] = value
-	}
-	l.add(lang, "Uniflow, fresh sandbox", ours, func(ctx context.Context) ([]byte, error) {
-		out, err := m.Call(ctx, hosttest.Input{With: with})
-		if err == nil && out.Verdict != flow.VerdictOK {
-			err = fmt.Errorf("the step did not succeed: %s", out.Message)
-		}
-		return out.Outputs["result"], err
-	})
+	l.add(lang, "Uniflow, reset sandbox", ours, func(ctx context.Context) ([]byte, error) { return l.ours(ctx, m) })
 	return nil
+}
+
+// ours runs the step in a sandbox of ours.
+func (l *lineup) ours(ctx context.Context, m *hosttest.Module) ([]byte, error) {
+	out, err := m.Call(ctx, hosttest.Input{With: l.with})
+	if err == nil && out.Verdict != flow.VerdictOK {
+		err = fmt.Errorf("the step did not succeed: %s", out.Message)
+	}
+	return out.Outputs["result"], err
 }
 
 // exchange is what the host functions of raw wazero work on.
@@ -44,32 +44,48 @@ type exchange struct {
 	output []byte
 }
 
-// addRaw adds the same module on wazero alone, with the least host functions
-// that it links with: no limits, no deadline, and in a reused instance the
-// memory of the calls before.
-func (l *lineup) addRaw(ctx context.Context, lang, path string) error {
-	runtime := wazero.NewRuntime(ctx)
-	l.closers = append(l.closers, runtime.Close)
-	x := &exchange{input: l.doc}
-	compiled, err := x.compile(ctx, runtime, path)
-	if err != nil {
-		return fmt.Errorf("load under wazero: %w", err)
+// raw is a module on wazero alone, with the least host functions that it links
+// with: no limits, no deadline, and the memory of the calls before.
+type raw struct {
+	exchange
+
+	runtime  wazero.Runtime
+	compiled wazero.CompiledModule
+	config   wazero.ModuleConfig
+	module   api.Module
+}
+
+// newRaw compiles and instantiates a module; the function closes it.
+func newRaw(ctx context.Context, path string) (*raw, func(context.Context) error, error) {
+	r := &raw{runtime: wazero.NewRuntime(ctx), config: wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize")}
+	var err error
+	if r.compiled, err = r.compile(ctx, r.runtime, path); err == nil {
+		r.module, err = r.runtime.InstantiateModule(ctx, r.compiled, r.config)
 	}
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize")
-	l.add(lang, "wazero, fresh instance", peer, func(ctx context.Context) ([]byte, error) {
-		instance, err := runtime.InstantiateModule(ctx, compiled, config)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("load under wazero: %w", err), r.runtime.Close(ctx))
+	}
+	return r, r.runtime.Close, nil
+}
+
+// addRaw adds the same module on wazero alone.
+func (l *lineup) addRaw(ctx context.Context, lang, path string) error {
+	r, closeRaw, err := newRaw(ctx, path)
+	if err != nil {
+		return err
+	}
+	l.closers = append(l.closers, closeRaw)
+	r.input = l.doc
+	l.add(lang, nameFresh, peer, func(ctx context.Context) ([]byte, error) {
+		instance, err := r.runtime.InstantiateModule(ctx, r.compiled, r.config)
 		if err != nil {
 			return nil, err
 		}
 		defer instance.Close(ctx)
-		return x.call(ctx, instance.ExportedFunction("uniflow_run"))
+		return r.call(ctx, instance.ExportedFunction("uniflow_run"))
 	})
-	instance, err := runtime.InstantiateModule(ctx, compiled, config)
-	if err != nil {
-		return fmt.Errorf("instantiate under wazero: %w", err)
-	}
-	entry := instance.ExportedFunction("uniflow_run")
-	l.add(lang, "wazero, reused instance", floor, func(ctx context.Context) ([]byte, error) { return x.call(ctx, entry) })
+	entry := r.module.ExportedFunction("uniflow_run")
+	l.add(lang, "wazero, reused instance", floor, func(ctx context.Context) ([]byte, error) { return r.call(ctx, entry) })
 	return nil
 }
 
@@ -138,35 +154,46 @@ func (x *exchange) call(ctx context.Context, entry api.Function) ([]byte, error)
 	return x.output, nil
 }
 
-// addExtism adds the step as a plugin of the Extism Go SDK, with the deadline
-// that it needs to stop a guest.
-func (l *lineup) addExtism(ctx context.Context, lang, path string) error {
+// newExtism compiles a plugin of the Extism Go SDK, with the deadline that it
+// needs to stop a guest.
+func newExtism(ctx context.Context, path string) (*extism.CompiledPlugin, error) {
 	manifest := extism.Manifest{Wasm: []extism.Wasm{extism.WasmFile{Path: path}}, Timeout: 60_000} // milliseconds
 	compiled, err := extism.NewCompiledPlugin(ctx, manifest, extism.PluginConfig{EnableWasi: true}, nil)
 	if err != nil {
-		return fmt.Errorf("load under Extism: %w", err)
+		return nil, fmt.Errorf("load under Extism: %w", err)
+	}
+	return compiled, nil
+}
+
+// callExtism calls the entry of a plugin.
+func callExtism(ctx context.Context, p *extism.Plugin, input []byte) ([]byte, error) {
+	code, out, err := p.CallWithContext(ctx, "run", input)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("the plugin returned %d", code)
+	}
+	return out, err
+}
+
+// addExtism adds the step as a plugin of the Extism Go SDK.
+func (l *lineup) addExtism(ctx context.Context, lang, path string) error {
+	compiled, err := newExtism(ctx, path)
+	if err != nil {
+		return err
 	}
 	l.closers = append(l.closers, compiled.Close)
-	call := func(ctx context.Context, p *extism.Plugin) ([]byte, error) {
-		code, out, err := p.CallWithContext(ctx, "run", l.doc)
-		if err == nil && code != 0 {
-			err = fmt.Errorf("the plugin returned %d", code)
-		}
-		return out, err
-	}
-	l.add(lang, "Extism, fresh instance, timeout", peer, func(ctx context.Context) ([]byte, error) {
+	l.add(lang, nameExtism, peer, func(ctx context.Context) ([]byte, error) {
 		p, err := compiled.Instance(ctx, extism.PluginInstanceConfig{})
 		if err != nil {
 			return nil, err
 		}
 		defer p.CloseWithContext(ctx)
-		return call(ctx, p)
+		return callExtism(ctx, p, l.doc)
 	})
 	reused, err := compiled.Instance(ctx, extism.PluginInstanceConfig{})
 	if err != nil {
 		return fmt.Errorf("instantiate under Extism: %w", err)
 	}
-	l.add(lang, "Extism, reused instance, timeout", peer, func(ctx context.Context) ([]byte, error) { return call(ctx, reused) })
+	l.add(lang, "Extism, reused instance, timeout", peer, func(ctx context.Context) ([]byte, error) { return callExtism(ctx, reused, l.doc) })
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // The languages of the step. A variant is compared with our step in the same
@@ -14,6 +15,16 @@ import (
 const (
 	langC  = "C"
 	langGo = "Go"
+)
+
+// Names of variants that a goal is about.
+const (
+	nameFresh    = "wazero, fresh instance"
+	nameExtism   = "Extism, fresh instance, timeout"
+	nameNativeC  = "fork/exec, native C"
+	nameNativeGo = "fork/exec, native Go"
+	namePython   = "fork/exec, python3 -S -E and a script"
+	nameGoPlugin = "go-plugin, warm call, AutoMTLS"
 )
 
 // variant is one way to run the step.
@@ -44,18 +55,29 @@ type omission struct {
 
 // lineup is everything that is measured, ready to run.
 type lineup struct {
-	dir       string // for what is built
+	dir       string        // for what is built
+	each      time.Duration // to measure each variant for, all rounds together
 	doc, want []byte
+	with      map[string]any // the inputs that doc holds
 	variants  []variant
+	rows      []row // what came of the variants
 	leftOut   []omission
 	goReactor string   // path of the module whose load is measured
 	tools     []string // that took part, with versions
 	closers   []func(context.Context) error
 }
 
-func newLineup(dir string) *lineup {
-	return &lineup{dir: dir, doc: document(), want: answer()}
+func newLineup(dir string, each time.Duration) *lineup {
+	l := &lineup{dir: dir, each: each, doc: document(), want: answer(), with: map[string]any{}}
+	for name, value := range inputs(noteSize()) {
+		l.with[name] = value
+	}
+	return l
 }
+
+// count is how often something is done whose duration is its own: full, unless
+// next to no time is given.
+func (l *lineup) count(full int) int { return max(1, min(full, int(l.each/(10*time.Millisecond)))) }
 
 func (l *lineup) add(lang, name string, role role, call func(context.Context) ([]byte, error)) {
 	l.variants = append(l.variants, variant{Lang: lang, Name: name, role: role, call: call})
@@ -86,13 +108,17 @@ func (l *lineup) assemble(ctx context.Context) error {
 	if err := l.addSandboxes(ctx, langGo, l.goReactor, plugin); err != nil {
 		return err
 	}
-	native, err := buildNative(ctx, l.dir)
+	native, err := buildProgram(ctx, l.dir, "native")
 	if err != nil {
 		return err
 	}
-	l.addProcess(langGo, "fork/exec, native Go", native)
+	l.addProcess(langGo, nameNativeGo, native)
 	l.addPython(ctx)
-	return nil
+	goplugin, err := buildProgram(ctx, l.dir, "goplugin")
+	if err != nil {
+		return err
+	}
+	return l.addGoPlugin(ctx, goplugin)
 }
 
 // addSandboxes adds the step of one language under the three Wasm hosts.

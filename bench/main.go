@@ -28,7 +28,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	each := flags.Duration("time", time.Second, "time to measure each variant for, all rounds together")
+	each := flags.Duration("time", time.Second, "time to measure each variant of the step for, all rounds together")
 	asJSON := flags.Bool("json", false, "print JSON, times in nanoseconds")
 	asMarkdown := flags.Bool("md", false, "print docs/PERFORMANCE.md")
 	if err := flags.Parse(args); err != nil {
@@ -58,7 +58,7 @@ func measureAll(ctx context.Context, each time.Duration, talk io.Writer) (r repo
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintln(talk, "building")
-	l := newLineup(dir)
+	l := newLineup(dir, each)
 	defer l.close(ctx)
 	if err := l.assemble(ctx); err != nil {
 		return report{}, err
@@ -67,18 +67,38 @@ func measureAll(ctx context.Context, each time.Duration, talk io.Writer) (r repo
 	if err := l.check(ctx); err != nil {
 		return report{}, err
 	}
-	fmt.Fprintf(talk, "measuring %d variants for %v each\n", len(l.variants), each)
-	series, err := l.measure(ctx, each)
-	if err != nil {
-		return report{}, err
+	r.LeftOut = l.leftOut
+	for _, m := range l.measurements() {
+		fmt.Fprintln(talk, "measuring", m.of)
+		p, err := m.take(ctx)
+		if err != nil {
+			return report{}, fmt.Errorf("measure %s: %w", m.of, err)
+		}
+		r.Goals, r.Details = append(r.Goals, p.Goals...), append(r.Details, p.Details...)
 	}
-	r = newReport(series, l.leftOut)
-	fmt.Fprintln(talk, "measuring how long the Go module takes to load")
-	if r.Load, err = measureLoad(ctx, l.goReactor, dir); err != nil {
-		return report{}, err
-	}
+	r.Rows = l.rows
 	r.Machine, err = l.facts(ctx)
 	return r, err
+}
+
+// measurement is one of the things that are measured.
+type measurement struct {
+	of   string
+	take func(context.Context) (part, error)
+}
+
+// measurements are all of them, in the order of the page.
+func (l *lineup) measurements() []measurement {
+	return []measurement{
+		{fmt.Sprintf("%d variants of the step for %v each", len(l.variants), l.each), l.steps},
+		{"loop kernels", l.kernels},
+		{"runaway guests", l.stops},
+		{"the garbage collector beside a guest that spins", l.collection},
+		{"1 MiB in and out", l.mebibyte},
+		{"two cores", l.cores},
+		{"how long the Go module takes to load", l.restart},
+		{"durable runs", l.durable},
+	}
 }
 
 // write prints a report in the asked form.

@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
-
-	"github.com/uniflow-dev/uniflow/host/hosttest"
 )
 
 const (
@@ -29,31 +25,44 @@ type series struct {
 
 // measure gives every variant one turn in each round, so that a noisy stretch
 // of the machine meets all of them.
-func (l *lineup) measure(ctx context.Context, each time.Duration) ([]series, error) {
+func (l *lineup) measure(ctx context.Context) ([]series, error) {
 	all := make([]series, len(l.variants))
+	calls := make([]func() error, len(l.variants))
 	for i, v := range l.variants {
 		all[i].variant = v
+		calls[i] = func() error { return l.once(ctx, v) }
 	}
+	p50, err := byTurns(rounds, l.each/rounds, calls...)
+	for i := range all {
+		all[i].p50 = p50[i]
+	}
+	return all, err
+}
+
+// byTurns gives every call one turn in each round and returns the p50 of each
+// in each round.
+func byTurns(rounds int, budget time.Duration, calls ...func() error) ([][]time.Duration, error) {
+	all := make([][]time.Duration, len(calls))
 	for range rounds {
-		for i := range all {
-			p50, err := l.turn(ctx, all[i].variant, each/rounds)
+		for i, call := range calls {
+			p50, err := turn(call, budget)
 			if err != nil {
-				return nil, err
+				return all, err
 			}
-			all[i].p50 = append(all[i].p50, p50)
+			all[i] = append(all[i], p50)
 		}
 	}
 	return all, nil
 }
 
-// turn measures one variant for a while and returns the p50 of one call. Each
-// variant starts on a collected heap and pays for its own garbage.
-func (l *lineup) turn(ctx context.Context, v variant, budget time.Duration) (time.Duration, error) {
+// turn makes a call for a while and returns the p50 of one. Each turn starts on
+// a collected heap and pays for its own garbage.
+func turn(call func() error, budget time.Duration) (time.Duration, error) {
 	runtime.GC()
 	var took time.Duration
 	for range 2 { // the first one finds cold caches
 		start := time.Now()
-		if err := l.once(ctx, v); err != nil {
+		if err := call(); err != nil {
 			return 0, err
 		}
 		took = time.Since(start)
@@ -63,7 +72,7 @@ func (l *lineup) turn(ctx context.Context, v variant, budget time.Duration) (tim
 	for begin := time.Now(); len(samples) < leastSamples || time.Since(begin) < budget; {
 		start := time.Now()
 		for range calls {
-			if err := l.once(ctx, v); err != nil {
+			if err := call(); err != nil {
 				return 0, err
 			}
 		}
@@ -78,30 +87,5 @@ func median[T time.Duration | float64](values []T) T {
 	return sorted[(len(sorted)-1)/2]
 }
 
-// loadTimes says how long our engine takes to make a module ready.
-type loadTimes struct {
-	Cold   time.Duration `json:"cold_ns"`   // checked and compiled
-	Cached time.Duration `json:"cached_ns"` // checked, and its code taken from the cache
-}
-
-// measureLoad loads a module several times, each with a cache of its own: the
-// first load fills it, the second one reads it.
-func measureLoad(ctx context.Context, path, dir string) (loadTimes, error) {
-	var cold, cached []time.Duration
-	for i := range 3 {
-		config := hosttest.Config{CacheDir: filepath.Join(dir, fmt.Sprintf("cache-%d", i))}
-		for _, into := range []*[]time.Duration{&cold, &cached} {
-			runtime.GC()
-			start := time.Now()
-			m, err := hosttest.Load(ctx, path, config)
-			if err != nil {
-				return loadTimes{}, fmt.Errorf("load %s: %w", filepath.Base(path), err)
-			}
-			*into = append(*into, time.Since(start))
-			if err := m.Close(); err != nil {
-				return loadTimes{}, fmt.Errorf("close %s: %w", filepath.Base(path), err)
-			}
-		}
-	}
-	return loadTimes{Cold: median(cold), Cached: median(cached)}, nil
-}
+// second returns the error of a call whose answer does not matter.
+func second(_ []byte, err error) error { return err }

@@ -17,66 +17,60 @@ import (
 	"time"
 )
 
-// noisy is the spread of a floor, in shares of its median, over which the
-// ratios of its rows are marked.
-const noisy = 0.30
-
 // report is everything that a run of this program says.
 type report struct {
+	Goals   []figure   `json:"goals"`
 	Rows    []row      `json:"rows"`
+	Details []figure   `json:"details"`
 	LeftOut []omission `json:"left_out"`
-	Load    loadTimes  `json:"load_of_the_go_module"`
 	Machine []string   `json:"machine"`
 }
 
-// row is what is said of one variant. A ratio is its p50 to that of our step
-// in the same language and the same round: above 1, ours is faster.
+// row is what is said of one variant of the step. A ratio is its p50 to that of
+// our step in the same language and the same round: above 1, ours is faster.
 type row struct {
-	Lang  string        `json:"lang"`
-	Name  string        `json:"name"`
-	P50   time.Duration `json:"p50_ns"` // median of the rounds
-	Ratio float64       `json:"ratio"`  // median of the rounds
-	Min   float64       `json:"ratio_min"`
-	Max   float64       `json:"ratio_max"`
-	Noisy bool          `json:"noisy"`
+	Lang    string        `json:"lang"`
+	Name    string        `json:"name"`
+	P50     time.Duration `json:"p50_ns"` // median of the rounds
+	Ratio   figure        `json:"ratio"`
+	Warning string        `json:"warning,omitempty"` // why the ratio is not shown
 }
 
-func newReport(all []series, leftOut []omission) report {
-	r := report{LeftOut: leftOut}
-	for _, s := range all {
+func newRows(all []series) []row {
+	rows := make([]row, len(all))
+	for i, s := range all {
 		base, quiet := find(all, s.Lang, ours), find(all, s.Lang, floor)
-		ratios := make([]float64, len(s.p50))
-		for i := range s.p50 {
-			ratios[i] = float64(s.p50[i]) / float64(base.p50[i])
-		}
-		r.Rows = append(r.Rows, row{
-			Lang: s.Lang, Name: s.Name, P50: median(s.p50),
-			Ratio: median(ratios), Min: slices.Min(ratios), Max: slices.Max(ratios), Noisy: spread(quiet.p50) > noisy,
-		})
+		busy := unsteady(quiet.Name, quiet.p50)
+		rows[i] = row{Lang: s.Lang, Name: s.Name, P50: median(s.p50), Ratio: ratios("", s.p50, base.p50).unless(busy), Warning: busy}
 	}
-	return r
+	return rows
 }
 
-func find(all []series, lang string, role role) series {
-	return all[slices.IndexFunc(all, func(s series) bool { return s.Lang == lang && s.role == role })]
-}
-
-// spread returns the distance of the extremes in shares of the median.
-func spread(p50 []time.Duration) float64 {
-	return float64(slices.Max(p50)-slices.Min(p50)) / float64(median(p50))
-}
-
-// table returns the rows as text, the head first.
-func (r report) table() [][]string {
+// rowTable returns the variants of the step as text, the head first.
+func (r report) rowTable() [][]string {
 	cells := [][]string{{"step in", "run by", "p50", "p50 to ours", "min..max"}}
 	for _, row := range r.Rows {
-		mark := ""
-		if row.Noisy {
-			mark = " (noisy)"
-		}
-		cells = append(cells, []string{
-			row.Lang, row.Name, duration(row.P50), ratio(row.Ratio) + mark, ratio(row.Min) + ".." + ratio(row.Max),
-		})
+		ratio := row.Ratio.cells()
+		cells = append(cells, []string{row.Lang, row.Name, duration(row.P50), ratio[2], ratio[3]})
+	}
+	return cells
+}
+
+// goalTable returns the figures that have a goal.
+func (r report) goalTable() [][]string {
+	cells := [][]string{{"figure", "goal", "measured", "min..max", "verdict"}}
+	for _, f := range r.Goals {
+		cells = append(cells, f.cells())
+	}
+	return cells
+}
+
+// detailTable returns the figures that have none.
+func (r report) detailTable() [][]string {
+	cells := [][]string{{"figure", "median", "min..max", ""}}
+	for _, f := range r.Details {
+		c := f.cells()
+		cells = append(cells, []string{c[0], c[2], c[3], c[4]})
 	}
 	return cells
 }
@@ -85,26 +79,32 @@ func (r report) table() [][]string {
 func (r report) Warnings() []string {
 	var said []string
 	for _, lang := range []string{langC, langGo} {
-		if slices.ContainsFunc(r.Rows, func(row row) bool { return row.Lang == lang && row.Noisy }) {
-			said = append(said, fmt.Sprintf(
-				"rows of %s are marked: the p50 of their floor, wazero with a reused instance, spread by more than %.0f %% over the rounds, "+
-					"so the machine was busy with other work. Measure again on a quiet one.", lang, noisy*100))
+		if i := slices.IndexFunc(r.Rows, func(row row) bool { return row.Lang == lang && row.Warning != "" }); i >= 0 {
+			said = append(said, fmt.Sprintf("ratios of the step in %s are not shown: their floor, %s over the rounds, "+
+				"so the machine was busy with other work. Measure again on a quiet one.", lang, r.Rows[i].Warning))
 		}
 	}
 	return said
 }
 
-// LoadText says how long the Go module takes to load.
-func (r report) LoadText() string {
-	return fmt.Sprintf("Loading the Go module under Uniflow: %s cold, %s from the cache (%s to 1).",
-		duration(r.Load.Cold), duration(r.Load.Cached), figure(float64(r.Load.Cold)/float64(r.Load.Cached)))
+// Met says how many goals were met.
+func (r report) Met() string {
+	count := map[string]int{}
+	for _, f := range r.Goals {
+		verdict, _, _ := strings.Cut(f.verdict(), ":")
+		count[verdict]++
+	}
+	return fmt.Sprintf("%d goals met, %d missed, %d skipped", count["met"], count["missed"], count["skipped"])
 }
 
 // text prints the report for a terminal.
 func (r report) text(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, cells := range r.table() {
-		fmt.Fprintln(out, strings.Join(cells, "\t"))
+	for _, table := range [][][]string{r.goalTable(), r.rowTable(), r.detailTable()} {
+		for _, cells := range table {
+			fmt.Fprintln(out, strings.Join(cells, "\t"))
+		}
+		fmt.Fprintln(out)
 	}
 	if err := out.Flush(); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (r report) text(w io.Writer) error {
 	for _, warning := range r.Warnings() {
 		fmt.Fprintln(w, "warning:", warning)
 	}
-	_, err := fmt.Fprintf(w, "%s\n%s\n", r.LoadText(), strings.Join(r.Machine, "\n"))
+	_, err := fmt.Fprintf(w, "%s\n%s\n", r.Met(), strings.Join(r.Machine, "\n"))
 	return err
 }
 
@@ -124,6 +124,9 @@ func (report) Rounds() int { return rounds }
 
 // NoisyPercent is the mark of a row as the page says it.
 func (report) NoisyPercent() int { return 100 * noisy }
+
+// RunawayTime is the deadline of runaway guests.
+func (report) RunawayTime() time.Duration { return runawayTime }
 
 // AnswerBytes is the length of the answer.
 func (report) AnswerBytes() int { return len(answer()) }
@@ -136,13 +139,21 @@ func (r report) markdown(w io.Writer) error {
 	return template.Must(template.New("page").Parse(page)).Execute(w, r)
 }
 
-// Table returns the rows as a table of a Markdown document.
-func (r report) Table() string {
+// GoalTable is goalTable as Markdown.
+func (r report) GoalTable() string { return markdownTable(r.goalTable(), "|---|---:|---:|---:|---|") }
+
+// RowTable is rowTable as Markdown.
+func (r report) RowTable() string { return markdownTable(r.rowTable(), "|---|---|---:|---:|---:|") }
+
+// DetailTable is detailTable as Markdown.
+func (r report) DetailTable() string { return markdownTable(r.detailTable(), "|---|---:|---:|---|") }
+
+func markdownTable(table [][]string, rule string) string {
 	var b strings.Builder
-	for i, cells := range r.table() {
+	for i, cells := range table {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
 		if i == 0 {
-			b.WriteString("|---|---|---:|---:|---:|\n")
+			b.WriteString(rule + "\n")
 		}
 	}
 	return b.String()
@@ -152,20 +163,18 @@ func (r report) Table() string {
 func duration(d time.Duration) string {
 	switch {
 	case d < time.Microsecond:
-		return figure(float64(d)) + " ns"
+		return number(float64(d)) + " ns"
 	case d < time.Millisecond:
-		return figure(float64(d)/1e3) + " µs"
+		return number(float64(d)/1e3) + " µs"
 	case d < time.Second:
-		return figure(float64(d)/1e6) + " ms"
+		return number(float64(d)/1e6) + " ms"
 	}
-	return figure(float64(d)/1e9) + " s"
+	return number(float64(d)/1e9) + " s"
 }
 
-func ratio(v float64) string { return figure(v) + "x" }
-
-// figure formats a positive number with three significant figures, without an
+// number formats a positive number with three significant figures, without an
 // exponent.
-func figure(v float64) string {
+func number(v float64) string {
 	decimals := 2
 	for scale := v; scale >= 10 && decimals > 0; scale /= 10 {
 		decimals--
@@ -179,7 +188,7 @@ func figure(v float64) string {
 // facts says on what and with what was measured.
 func (l *lineup) facts(ctx context.Context) ([]string, error) {
 	said, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Version}}",
-		"github.com/tetratelabs/wazero", "github.com/extism/go-sdk", "github.com/extism/go-pdk").Output()
+		"github.com/tetratelabs/wazero", "github.com/extism/go-sdk", "github.com/extism/go-pdk", "github.com/hashicorp/go-plugin").Output()
 	if err != nil {
 		return nil, fmt.Errorf("versions of the engines (start it in the folder bench): %w", err)
 	}

@@ -195,6 +195,7 @@ func (h *Host) Events(ctx context.Context, q flow.EventQuery) ([]flow.Event, err
 // Follow calls yield with each event after q.After as it is recorded, until yield returns false, ctx ends, or the run
 // of q has ended and its last event was seen.
 func (h *Host) Follow(ctx context.Context, q flow.EventQuery, yield func(flow.Event) bool) error {
+	q.Bytes = followBytes
 	for {
 		changed := h.store.Changed()
 		events, err := h.store.Events(ctx, q)
@@ -217,6 +218,10 @@ func (h *Host) Follow(ctx context.Context, q flow.EventQuery, yield func(flow.Ev
 		}
 	}
 }
+
+// followBytes bounds what one caller of Follow holds of the ledger: so much, or one event. There may be hundreds, and
+// slow ones.
+const followBytes = 256 * flow.KiB
 
 // Artifact opens bytes that the context or an output of a run refers to; else the error is flow.ErrNotFound.
 func (h *Host) Artifact(ctx context.Context, id flow.RunID, d flow.Digest) (io.ReadCloser, error) {
@@ -287,9 +292,14 @@ func (h *Host) judge(ctx context.Context, r *flow.ScheduleRecord, now time.Time)
 	if err != nil {
 		return health, fmt.Errorf("last run of schedule %q: %w", r.Name, err)
 	}
+	// What was run by hand says nothing of whether the schedule fires.
+	fired, err := h.store.Runs(ctx, flow.RunQuery{Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Due: true, Limit: 1})
+	if err != nil {
+		return health, fmt.Errorf("last slot of schedule %q: %w", r.Name, err)
+	}
 	seen := r.Since
-	if len(last) > 0 {
-		seen = last[0].QueuedAt
+	if len(fired) > 0 {
+		seen = fired[0].QueuedAt
 	}
 	next := cal.Next(r.Watermark)
 	silence := max(silentAfter, 2*cal.Interval())

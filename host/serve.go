@@ -94,24 +94,24 @@ func (h *Host) listenSocket(ctx context.Context) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		dir, err := os.MkdirTemp("", "uniflow-*")
 		if err != nil {
-			return nil, fmt.Errorf("make a folder for the socket: %w", err)
+			return nil, noSocket(path, "no folder can be made for it", err)
 		}
 		path = filepath.Join(dir, socketName)
 		if err := os.WriteFile(record, []byte(path), 0o600); err != nil {
-			return nil, fmt.Errorf("record the socket's place: %w", err)
+			return nil, noSocket(path, "its place cannot be recorded in the data folder", err)
 		}
 		h.services.Go(func() {
 			<-h.background.Done()
 			dropSocket(record)
 		})
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove a dead socket: %w", err)
+	if err := dropDead(path); err != nil {
+		return nil, err
 	}
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "unix", path)
 	if err != nil {
-		return nil, &flow.Error{Code: flow.CodeListen, Op: "listen on " + path, Message: "the socket cannot be made", Hint: "choose another data folder with `data` under [host]", Err: err}
+		return nil, noSocket(path, "the socket cannot be made", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("guard the socket: %w", err), l.Close())
@@ -120,6 +120,27 @@ func (h *Host) listenSocket(ctx context.Context) (net.Listener, error) {
 	h.socket = path
 	h.mu.Unlock()
 	return l, nil
+}
+
+func noSocket(path, message string, err error) error {
+	return &flow.Error{Code: flow.CodeListen, Op: "listen on " + path, Message: message, Hint: "check the data folder, or choose another with `data` under [host]", Err: err}
+}
+
+// dropDead removes the socket of a dead host; what is none is left alone.
+func dropDead(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err == nil && info.Mode().Type() != fs.ModeSocket:
+		return &flow.Error{Code: flow.CodeListen, Op: "listen on " + path, Message: "something that is no socket stands there", Hint: "move it away, or choose another data folder with `data` under [host]"}
+	case err == nil:
+		err = os.Remove(path)
+	}
+	if err != nil {
+		return noSocket(path, "the socket of a dead host cannot be removed", err)
+	}
+	return nil
 }
 
 // dropSocket removes a socket that stands outside of the data folder, with its folder and its record, if there is one.

@@ -40,6 +40,8 @@ func TestDocumentedCommandsRun(t *testing.T) {
 					r.console(b.lines)
 				case b.language == "output" && before == "sh":
 					r.saw(b.lines)
+				case b.language == "c":
+					r.source = b.text()
 				}
 				before = b.language
 			}
@@ -69,16 +71,18 @@ const prompt = "$ "
 // reader is somebody who follows a document at a shell.
 type reader struct {
 	t       *testing.T
+	clone   string   // of the project
 	dir     string   // where the shell stands
 	path    []string // of programs, first ones first
 	printed bytes.Buffer
+	source  string // the last one that was shown
 }
 
 func newReader(t *testing.T) *reader {
 	t.Helper()
 	clone := t.TempDir()
 	copyProject(t, clone)
-	return &reader{t: t, dir: clone, path: []string{os.Getenv("PATH")}}
+	return &reader{t: t, clone: clone, dir: clone, path: []string{os.Getenv("PATH")}}
 }
 
 // sh follows a block of commands.
@@ -119,11 +123,9 @@ func ways() []way {
 	return []way{
 		{"cd ", (*reader).cd},
 		{"uniflow serve", (*reader).serve},
-		{"uniflow ", (*reader).uniflow},
-		// Building the program from the copy would compile all of it once more: the installed one does what it says.
-		{"go run ./cmd/uniflow ", func(r *reader, command string) {
-			r.uniflow("uniflow " + strings.TrimPrefix(command, "go run ./cmd/uniflow "))
-		}},
+		{"uniflow ", (*reader).execute},
+		{"go run ", (*reader).goRun},
+		{"clang ", (*reader).clang},
 		{"go install ./cmd/uniflow", (*reader).install},
 		// It runs this test. That it passes is what the check of the whole project says.
 		{"go test ./...", func(r *reader, command string) {
@@ -184,7 +186,34 @@ func (r *reader) shell(ctx context.Context, command string) *exec.Cmd {
 // commandTime bounds one command; what takes longer is stuck.
 const commandTime = 2 * time.Minute
 
-func (r *reader) uniflow(command string) {
+// goRun runs the program that is installed: building it from the copy would compile all of it once more.
+func (r *reader) goRun(command string) {
+	r.t.Helper()
+	words := strings.SplitN(command, " ", 4)
+	if want := filepath.Join(r.clone, "cmd", "uniflow"); filepath.Join(r.dir, words[2]) != want {
+		r.t.Fatalf("%s: from %s that is not %s", command, r.dir, want)
+	}
+	r.execute("uniflow " + words[3])
+}
+
+// clang compiles the source that was shown. Without a compiler what follows cannot be seen; the check of the whole
+// project has one.
+func (r *reader) clang(command string) {
+	r.t.Helper()
+	words := strings.Fields(command)
+	if err := os.WriteFile(filepath.Join(r.dir, words[len(words)-1]), []byte(r.source), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	for _, tool := range []string{"clang", "wasm-ld"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			r.t.Skip(tool + " is not installed")
+		}
+	}
+	r.execute(command)
+}
+
+// execute has the shell run a command, which must succeed.
+func (r *reader) execute(command string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), commandTime)
 	defer cancel()

@@ -38,21 +38,19 @@ func (b *block) text() string { return strings.Join(b.lines, "\n") + "\n" }
 // documents reads the project's documents.
 func documents(t *testing.T) []document {
 	t.Helper()
-	names := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}
-	more, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil || len(more) == 0 {
-		t.Fatalf("docs: found %d documents, %v", len(more), err)
-	}
-	for _, path := range more {
-		names = append(names, filepath.Join("docs", filepath.Base(path)))
-	}
 	var all []document
-	for _, name := range names {
-		text, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			t.Fatal(err)
+	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*/README.md", "plugins/*/README.md", "sdk/*/README.md"} {
+		names, err := fs.Glob(os.DirFS(root), pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: found %d documents, %v", pattern, len(names), err)
 		}
-		all = append(all, document{filepath.ToSlash(name), string(text), blocksOf(string(text))})
+		for _, name := range names {
+			text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, document{name, string(text), blocksOf(string(text))})
+		}
 	}
 	return all
 }
@@ -103,7 +101,7 @@ func TestEveryBlockIsOfAKindThatIsTested(t *testing.T) {
 				t.Errorf("%s: a block of text holds a command, which is not run; mark it as sh:\n%s", d.name, b.text())
 			case b.language == "json" && !json.Valid([]byte(b.text())):
 				t.Errorf("%s: this is no JSON:\n%s", d.name, b.text())
-			case !slices.Contains([]string{"sh", "console", "output", "toml", "json", "text"}, b.language):
+			case !slices.Contains([]string{"sh", "console", "output", "toml", "json", "c", "text"}, b.language):
 				t.Errorf("%s: nothing tests a block of kind %q: give this test a way, or mark it as text\n%s", d.name, b.language, b.text())
 			}
 			before = b.language

@@ -86,6 +86,8 @@ type RunQuery struct {
 	Schedule string  `json:"schedule,omitempty"`
 	State    State   `json:"state,omitempty"`
 	Outcome  Outcome `json:"outcome,omitempty"`
+	// Due selects the runs that slots made by coming due, and leaves out those that were asked for.
+	Due bool `json:"due,omitempty"`
 	// Before is the id of the last run of the page before; empty for the first page.
 	Before RunID `json:"before,omitempty"`
 	// Limit defaults to 50 and is at most 1,000.
@@ -109,6 +111,8 @@ type EventQuery struct {
 	Run      RunID  `json:"run,omitempty"`
 	// Limit defaults to 1,000 and is at most 10,000.
 	Limit int `json:"limit,omitempty"`
+	// Bytes ends the answer with the event by which it has so many bytes as JSON. Defaults to no bound.
+	Bytes Size `json:"bytes,omitempty"`
 }
 
 // SlotQuery selects slot records, newest first.

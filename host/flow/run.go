@@ -125,7 +125,7 @@ const (
 	ReasonOutput      Reason = "output"       // the outputs are not what they must be (not JSON, unknown artifact)
 	ReasonDenied      Reason = "denied"       // a grant is missing
 	ReasonInvalid     Reason = "invalid"      // the plugin cannot be loaded; of a slot: its run cannot be made
-	ReasonCrashed     Reason = "crashed"      // the process of the plugin died
+	ReasonCrashed     Reason = "crashed"      // the process of the plugin, or its worker, died
 	ReasonLost        Reason = "lost"         // the host that executed it died
 	ReasonExpression  Reason = "expression"   // a condition or reference could not be evaluated
 	ReasonCondition   Reason = "condition"    // a when condition was false

@@ -84,7 +84,8 @@ func (m *Module) Close() error {
 type Input struct {
 	// Function is the export of a reactor. Defaults to uniflow_run.
 	Function string
-	// Context and With are values that encoding/json can marshal.
+	// Context and With are values that encoding/json can marshal. A json.RawMessage is handed on as it is, as in
+	// production: it must be valid JSON.
 	Context, With map[string]any
 	// Args are argv[1:] of a command.
 	Args []string
@@ -148,6 +149,10 @@ func (m *Module) newCall(in Input) (flow.Call, error) {
 func marshal(values map[string]any) (map[string]json.RawMessage, error) {
 	out := make(map[string]json.RawMessage, len(values))
 	for k, v := range values {
+		if raw, ok := v.(json.RawMessage); ok {
+			out[k] = raw
+			continue
+		}
 		raw, err := json.Marshal(v)
 		if err != nil {
 			return nil, fmt.Errorf("value %q: %w", k, err)

@@ -2,6 +2,7 @@ package hosttest_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log"
 	"testing"
@@ -45,6 +46,10 @@ func TestCallsAreApart(t *testing.T) {
 		if err != nil || string(out.Outputs["with"]) != fmt.Sprintf(`{"i":%d}`, i) {
 			t.Errorf("got %+v, %v", out, err)
 		}
+	}
+	out, err := module.Call(t.Context(), hosttest.Input{With: map[string]any{"raw": json.RawMessage("{ }")}})
+	if err != nil || string(out.Outputs["with"]) != `{"raw":{ }}` {
+		t.Errorf("got %s, %v, want the raw value as it is", out.Outputs["with"], err)
 	}
 	if _, err := module.Call(t.Context(), hosttest.Input{With: map[string]any{"f": func() {}}}); err == nil {
 		t.Error("a value that is no JSON is accepted")

@@ -166,7 +166,11 @@ func (d *doctor) zones() {
 func (d *doctor) machine() {
 	d.add("machine", statusOK, fmt.Sprintf("%s/%s, %d processors", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()), "")
 	for _, g := range process.Guards() {
-		d.add("confinement: "+g.Name, statusOK, g.About, "")
+		status := statusOK
+		if !g.Holds {
+			status = statusWarning
+		}
+		d.add("confinement: "+g.Name, status, g.About, "")
 	}
 }
 

@@ -98,21 +98,53 @@ func own(ctx context.Context, t Target, a Access, data string) (*Link, error) {
 	if a == History {
 		config.Manifest, config.Data = "", data
 	}
-	remove := func() error { return nil }
 	if config.ReadOnly && !recorded(data) {
-		// Looking must leave no trace: the answers are those of an empty ledger, somewhere else.
-		scratch, err := emptyLedger(ctx)
-		if err != nil {
-			return nil, err
-		}
-		config.Data = scratch
-		remove = func() error { return os.RemoveAll(scratch) }
+		return ownEmpty(ctx, config, data)
 	}
+	h, err := host.Open(ctx, config)
+	switch code := flow.CodeOf(err); {
+	case err == nil:
+		return &Link{Control: h, Data: data, close: h.Close}, nil
+	case config.ReadOnly && code == flow.CodeLedgerMissing: // its first host is making it
+		return ownEmpty(ctx, config, data)
+	case code == flow.CodeLedgerLocked && awaitHost(ctx, data):
+		return &Link{Control: api.NewSocketClient(host.SocketPath(data)), Remote: true, Data: data, close: func() error { return nil }}, nil
+	}
+	return nil, err
+}
+
+// ownEmpty opens a host that reads an empty ledger, somewhere else: looking must leave no trace.
+func ownEmpty(ctx context.Context, config host.Config, data string) (*Link, error) {
+	scratch, err := emptyLedger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	config.Data = scratch
+	remove := func() error { return os.RemoveAll(scratch) }
 	h, err := host.Open(ctx, config)
 	if err != nil {
 		return nil, errors.Join(err, remove())
 	}
 	return &Link{Control: h, Data: data, close: func() error { return errors.Join(h.Close(), remove()) }}, nil
+}
+
+// startTime is how long a host that holds the data folder may take until it serves.
+const startTime = 2 * time.Second
+
+// awaitHost waits for the host that holds a data folder to serve, and reports whether it does: it may be starting.
+func awaitHost(ctx context.Context, data string) bool {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for {
+		if answers(ctx, host.SocketPath(data)) {
+			return true
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // recorded reports whether a data folder has a ledger.

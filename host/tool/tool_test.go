@@ -2,12 +2,15 @@ package tool
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/uniflow-dev/uniflow/host"
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
@@ -117,5 +120,49 @@ func TestDataFolderThatCannotBeUsed(t *testing.T) {
 	}
 	if _, err := Check(t.Context(), target); flow.CodeOf(err) != flow.CodeData {
 		t.Errorf("check: got %v, want code %s", err, flow.CodeData)
+	}
+}
+
+// A verb that comes while a host starts waits for it to serve, and looks at nothing while it makes its ledger.
+func TestVerbsMeetAHostThatStarts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	target := Target{Manifest: filepath.Join(dir, ManifestName)}
+	if _, err := Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(data, "uniflow.db"), nil, 0o600); err != nil { // so it begins
+		t.Fatal(err)
+	}
+	link, err := Connect(t.Context(), target, History)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runs, err := link.Runs(t.Context(), flow.RunQuery{}); err != nil || len(runs) != 0 {
+		t.Errorf("got %v, %v", runs, err)
+	}
+	if err := link.Close(); err != nil {
+		t.Error(err)
+	}
+	h, err := host.Open(t.Context(), host.Config{Data: data, API: &host.API{Listen: "none"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.Close() }()
+	if _, err := Connect(t.Context(), target, Write); flow.CodeOf(err) != flow.CodeLedgerLocked {
+		t.Errorf("a host that does not serve: %v", err)
+	}
+	started := make(chan error, 1)
+	time.AfterFunc(100*time.Millisecond, func() { started <- h.Start(context.Background()) })
+	link, err = Connect(t.Context(), target, Write)
+	if err != nil || !link.Remote {
+		t.Errorf("a host that starts: %v, %v", link, err)
+	}
+	if err := <-started; err != nil {
+		t.Fatal(err)
 	}
 }

@@ -28,12 +28,12 @@ func Table() []Row {
 		{
 			Folder: "host", May: []string{"host/...", "sdk/abi"},
 			Libs:  []string{"golang.org/x/sync", "golang.org/x/sys", "github.com/oklog/ulid"},
-			Never: []string{"host/tool", "host/hosttest", "host/internal/plugintest", "host/internal/store/storetest"},
+			Never: []string{"host/tool", "host/hosttest", "host/internal/plugintest/...", "host/internal/store/storetest"},
 			Why:   "host wires the adapters; it knows no command and no plugin",
 		},
 		{
 			Folder: "host/tool", May: []string{"host/..."},
-			Never: []string{"host/internal/plugintest", "host/internal/store/storetest"},
+			Never: []string{"host/internal/plugintest/...", "host/internal/store/storetest"},
 			Why:   "verbs of the command line without a stability promise, built from what host has",
 		},
 		{
@@ -125,6 +125,13 @@ func Table() []Row {
 		{
 			Folder: "host/internal/plugintest/guest", May: []string{"sdk/abi"},
 			Why: "the plugin side of the suite runs inside sandboxes: contract only",
+		},
+		{
+			Folder: "host/internal/plugintest/hostile",
+			May: []string{
+				"host/flow", "host/internal/plugintest", "host/internal/plugintest/guest", "host/internal/wasm/binary/binarytest",
+			},
+			Why: "one corpus of attacks for all runtimes of modules: bytes and the seam, never a runtime",
 		},
 		{
 			Folder: "host/internal/service", May: []string{"host/flow", "sdk/abi"},
@@ -242,6 +249,13 @@ func TestTable() []Row {
 		{
 			Folder: "host/internal/gofunc", May: []string{"host/internal/plugintest/..."},
 			Why: "every runtime passes the conformance suite",
+		},
+		{
+			Folder: "host/internal/plugintest/hostile",
+			May: []string{
+				"host/flow", "host/internal/plugintest", "host/internal/plugintest/guest", "host/internal/wasm/binary/binarytest",
+			},
+			Why: "one corpus of attacks for all runtimes of modules: bytes and the seam, never a runtime",
 		},
 		{
 			Folder: "host/internal/service", May: []string{"host/internal/plugintest/..."},

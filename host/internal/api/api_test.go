@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -195,6 +196,39 @@ func TestMalformedRequestsAreProblemsToo(t *testing.T) {
 	}
 }
 
+// A body that breaks off, or whose parts are not what they say, is the client's mistake.
+func TestABrokenBodyIsAProblemOfTheRequest(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t, api.Config{Control: &fake{}})
+	for name, body := range map[string]string{
+		"chunk":     "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"pip\r\nzz\r\n\r\n",
+		"cut off":   "Transfer-Encoding: chunked\r\n\r\n50\r\n{\"pip",
+		"too short": "Content-Length: 80\r\n\r\n{\"pip",
+	} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+body); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil { //nolint:forcetypeassert // it is one
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var p api.ErrorBody
+		err = json.NewDecoder(response.Body).Decode(&p)
+		if err != nil || response.StatusCode != 400 || p.Status != 400 || p.Code != flow.CodeRequest || p.Hint == "" || response.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %s %+v, %v", name, response.Status, p, err)
+		}
+		_ = response.Body.Close()
+	}
+}
+
 func TestEmptyListsAreNoNull(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t, api.Config{Control: &fake{}})
@@ -284,6 +318,32 @@ func TestFollowResumesAndEndsWithTheRun(t *testing.T) {
 	err := client.Follow(t.Context(), flow.EventQuery{Run: "R"}, func(flow.Event) bool { return true })
 	if flow.CodeOf(err) != flow.CodeUnreachable {
 		t.Errorf("a broken stream: got %v", err)
+	}
+}
+
+// A client that does not read is dropped, and the host's log says so.
+func TestAFollowerThatDoesNotReadIsDropped(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	for seq := range int64(64) {
+		f.events = append(f.events, flow.Event{Seq: seq + 1, Detail: json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)})
+	}
+	lines, out := io.Pipe()
+	server := httptest.NewServer(api.NewServer(api.Config{Control: f, Logger: slog.New(slog.NewTextHandler(out, nil))}).Handler)
+	defer server.Close()
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /v1/events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(time.Minute, func() { _ = out.Close() }).Stop()
+	line := make([]byte, 1<<10)
+	n, err := lines.Read(line)
+	if err != nil || !strings.Contains(string(line[:n]), "slow client of an event stream dropped") {
+		t.Errorf("the log says %q, %v", line[:n], err)
 	}
 }
 

@@ -38,10 +38,14 @@ const mostPlaces = 5
 
 // malformed gives huma's own errors, about requests that are not well formed, the code and next action of all others,
 // and leaves out the values: the client has them, and they may be large.
-func malformed(_ huma.Context, _ string, answer any) (any, error) {
+func malformed(c huma.Context, _ string, answer any) (any, error) {
 	m, ok := answer.(*huma.ErrorModel)
 	if !ok {
 		return answer, nil
+	}
+	if m.Detail == unreadable {
+		m.Status, m.Title = http.StatusBadRequest, http.StatusText(http.StatusBadRequest)
+		c.SetStatus(m.Status) // huma sets its own after this, but the first one stands
 	}
 	p := &ErrorBody{Title: m.Title, Status: m.Status, Detail: m.Detail, Code: flow.CodeRequest, Hint: "GET /openapi.json describes what is expected", Errors: m.Errors}
 	for i, e := range m.Errors {
@@ -52,6 +56,9 @@ func malformed(_ huma.Context, _ string, answer any) (any, error) {
 	}
 	return p, nil
 }
+
+// unreadable is what huma says, with a status of 500, of a body that breaks off or is not framed well.
+const unreadable = "cannot read request body"
 
 // problemType is the media type of errors.
 const problemType = "application/problem+json"

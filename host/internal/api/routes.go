@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -215,8 +217,15 @@ func (r routes) registerEvents(a huma.API) {
 	sse.Register(a, huma.Operation{OperationID: "follow-events", Method: http.MethodGet, Path: "/v1/events/stream", Summary: "Changes as they are recorded"},
 		map[string]any{"event": flow.Event{}}, func(ctx context.Context, in *follow, send sse.Sender) {
 			q := flow.EventQuery{Run: in.Run, After: max(in.After, in.Last)}
-			err := r.control.Follow(ctx, q, func(e flow.Event) bool { return send(sse.Message{ID: int(e.Seq), Data: e}) == nil })
-			if err != nil && ctx.Err() == nil {
+			var unsent error
+			err := r.control.Follow(ctx, q, func(e flow.Event) bool {
+				unsent = send(sse.Message{ID: int(e.Seq), Data: e}) // within sse.WriteTimeout
+				return unsent == nil
+			})
+			switch {
+			case errors.Is(unsent, os.ErrDeadlineExceeded):
+				r.log.Warn("slow client of an event stream dropped", "err", unsent)
+			case err != nil && ctx.Err() == nil:
 				r.log.Warn("event stream ended", "err", err)
 			}
 		})

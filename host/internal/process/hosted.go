@@ -157,5 +157,5 @@ func (m *hosted) workerFault(ctx context.Context, err error) *flow.Fault {
 	if m.runtime.stopping() {
 		return stopFault()
 	}
-	return &flow.Fault{Reason: flow.ReasonLost, Message: "no worker could take the attempt: " + err.Error(), Err: err}
+	return &flow.Fault{Reason: flow.ReasonCrashed, Message: "no worker could take the attempt: " + err.Error(), Err: err}
 }

@@ -227,6 +227,20 @@ func TestFileWrittenAfterLoadIsNotExecuted(t *testing.T) {
 	}
 }
 
+// Paths of sockets are bounded by the system. A host without processes does not mind.
+func TestFoldersTooLongForSockets(t *testing.T) {
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", 80))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", long)
+	r := newRuntime(t, Config{Dir: filepath.Join(long, "data")})
+	_, err := r.Load(t.Context(), plan(nil))
+	if e, ok := errors.AsType[*flow.Error](err); !ok || e.Code != flow.CodeProcessHost || !strings.Contains(e.Error(), "too long") || !strings.Contains(e.Hint, "TMPDIR") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestFoldersOfEarlierHostAreEmptied(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

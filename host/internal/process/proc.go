@@ -91,7 +91,7 @@ func (w *proc) describe(ctx context.Context) error {
 func (r *Runtime) launch(ctx context.Context, w *proc, c *child, first func(context.Context) error) error {
 	scratch, err := r.scratchFolder()
 	if err != nil {
-		return loadError(w.plugin, flow.CodeProcessHost, "", "make a folder for the process", err)
+		return loadError(w.plugin, flow.CodeProcessHost, "see that the disk is not full; or choose a data folder with a shorter path, or set TMPDIR to one", "make a folder for the process", err)
 	}
 	w.scratch, w.lines, w.services = scratch, &lines{}, &services{most: w.spoken.most, worker: w.worker != nil}
 	c.dir, c.env = scratch, append(c.env, "TMPDIR="+scratch)

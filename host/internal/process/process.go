@@ -280,6 +280,9 @@ func (r *Runtime) stopping() bool {
 
 // scratchFolder makes the folder of a new process. Its name is short: it is part of the paths of sockets.
 func (r *Runtime) scratchFolder() (string, error) {
+	if n := len(r.scratch); n > longestScratch {
+		return "", fmt.Errorf("the path of a socket in %s would be too long: it has %d bytes, at most %d are possible", r.scratch, n, longestScratch)
+	}
 	dir := filepath.Join(r.scratch, strconv.FormatUint(r.started.Add(1), 36))
 	return dir, os.Mkdir(dir, 0o700)
 }

@@ -194,7 +194,7 @@ func (a *attempt) lost(err error) *flow.Fault {
 	if !p.child.ended() {
 		message = "the worker broke off the attempt: " + abi.ClipMessage(status.Convert(err).Message())
 	}
-	return &flow.Fault{Reason: flow.ReasonLost, Message: message, Hint: "the log of the host holds its last words", Err: err}
+	return &flow.Fault{Reason: flow.ReasonCrashed, Message: message, Hint: "the log of the host holds its last words", Err: err}
 }
 
 // judge makes a result of what the worker says. A worker may have been taken over by its module, so nothing of it is

@@ -244,7 +244,8 @@ func TestKilledGuestSaysSo(t *testing.T) {
 	waitForDeath(t, fd)
 }
 
-func TestKilledWorkerIsLostAndReplaced(t *testing.T) {
+// Only the death of the host makes an attempt lost, which does not count as one of the step's attempts.
+func TestKilledWorkerHasCrashedAndIsReplaced(t *testing.T) {
 	t.Parallel()
 	m := load(t, newWorkers(t, Config{}), moduleOf(t, "a"))
 	a := start(t.Context(), t, m, guest.With{Behaviour: "hold"}, 0)
@@ -252,7 +253,7 @@ func TestKilledWorkerIsLostAndReplaced(t *testing.T) {
 	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	fault := wantFault(t, a.wait(t), flow.ReasonLost)
+	fault := wantFault(t, a.wait(t), flow.ReasonCrashed)
 	if !strings.Contains(fault.Message, "was killed (signal: killed)") || !fault.Reason.Retryable() {
 		t.Errorf("message %q of a fault that can be tried again: %v", fault.Message, fault.Reason.Retryable())
 	}
@@ -260,7 +261,7 @@ func TestKilledWorkerIsLostAndReplaced(t *testing.T) {
 		t.Error("the dead worker took an attempt")
 	}
 	_, _, err := do(t, m, guest.With{Behaviour: "die"})
-	if fault := wantFault(t, err, flow.ReasonLost); !strings.Contains(fault.Message, "exit code 3") {
+	if fault := wantFault(t, err, flow.ReasonCrashed); !strings.Contains(fault.Message, "exit code 3") {
 		t.Errorf("message %q", fault.Message)
 	}
 }

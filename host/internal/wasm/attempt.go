@@ -169,6 +169,16 @@ func (a *attempt) outOfMemory() *flow.Fault {
 	}
 }
 
+// outFull is the fault of a guest that fails after /out took no more; nil if that did not happen.
+func (a *attempt) outFull() *flow.Fault {
+	if a.out == nil || a.out.full == nil {
+		return nil
+	}
+	fault := *a.out.full
+	fault.Usage = a.usage()
+	return &fault
+}
+
 // stdin is the run context, or what the step puts in its place.
 func (a *attempt) stdin() ([]byte, error) {
 	if a.call.Stdin == nil {

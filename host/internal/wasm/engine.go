@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -103,47 +102,11 @@ func (e *engine) imports(ctx context.Context) error {
 		// The engine's own grows the table of descriptors to any number that the guest names: 16 GiB for one call.
 		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(renumber), i32s(2), i32s(1)).Export("fd_renumber")
 		builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(setFlags), i32s(2), i32s(1)).Export("fd_fdstat_set_flags")
-		if _, err := builder.Instantiate(experimental.WithFunctionListenerFactory(ctx, touching{})); err != nil {
+		if _, err := builder.Instantiate(experimental.WithFunctionListenerFactory(ctx, wasiCalls{})); err != nil {
 			return fmt.Errorf("instantiate WASI: %w", err)
 		}
 	}
 	return nil
-}
-
-// touching notes calls of the functions of WASI that may change what the engine keeps of an instance, its descriptors.
-type touching struct{}
-
-// NewFunctionListener implements experimental.FunctionListenerFactory.
-func (touching) NewFunctionListener(f api.FunctionDefinition) experimental.FunctionListener {
-	stateless := []string{
-		"args_get", "args_sizes_get", "environ_get", "environ_sizes_get", "clock_res_get", "clock_time_get", "random_get",
-		"sched_yield", "proc_exit", "poll_oneoff", "fd_write", "fd_prestat_get", "fd_prestat_dir_name", "fd_renumber", "fd_fdstat_set_flags",
-	}
-	if slices.Contains(stateless, f.Name()) {
-		return nil
-	}
-	streams := f.Name() == "fd_fdstat_get" // of standard streams it only reads, and programs begin by it
-	return experimental.FunctionListenerFunc(func(ctx context.Context, _ api.Module, _ api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
-		if !streams || api.DecodeU32(params[0]) > 2 {
-			attemptOf(ctx).instance.touched = true
-		}
-	})
-}
-
-const notSupported = 58 // an errno of WASI preview 1
-
-// renumber refuses; programs for wasip1 do without.
-func renumber(_ context.Context, _ api.Module, stack []uint64) { stack[0] = notSupported }
-
-// setFlags accepts that nothing blocks, which is so whatever the guest asks for: programs in Go begin by it. It keeps
-// nothing, so that instances stay alike.
-func setFlags(_ context.Context, _ api.Module, stack []uint64) {
-	const nonblock = 1 << 2 // of fdflags
-	errno := uint64(0)
-	if api.DecodeU32(stack[1])&^nonblock != 0 {
-		errno = notSupported
-	}
-	stack[0] = errno
 }
 
 func i32s(n int) []api.ValueType {

@@ -83,6 +83,7 @@ func TestFilesAndAmbience(t *testing.T) {
 	t.Run("a missing mount is a fault", func(t *testing.T) { t.Parallel(); missingMount(t, g) })
 	t.Run("artifacts can be sought in", func(t *testing.T) { t.Parallel(); artifactsIn(t, g) })
 	t.Run("out is a bounded folder", func(t *testing.T) { t.Parallel(); outFolder(t, g) })
+	t.Run("a full out is told", func(t *testing.T) { t.Parallel(); outFull(t, g) })
 	t.Run("open files are bounded", func(t *testing.T) { t.Parallel(); openFiles(t, g) })
 	t.Run("time and randomness repeat", func(t *testing.T) { t.Parallel(); ambience(t, g) })
 	t.Run("environment", func(t *testing.T) { t.Parallel(); environment(t, g) })
@@ -193,7 +194,12 @@ func outFolder(t *testing.T, g *filesGuest) {
 			t.Errorf("%s: %q, want %q", order, said[order], want)
 		}
 	}
-	for _, order := range []string{"create /out/a.csv", "truncate /out/sparse 1000000000000", "mkdir /out/d", "write /out/d/e x", "symlink /out/l /etc", "write /out/../escape x", "write /out/large " + strings.Repeat("x", 100)} {
+	for _, order := range []string{"truncate /out/sparse 1000000000000", "write /out/large " + strings.Repeat("x", 100)} {
+		if !strings.HasSuffix(said[order], "No space left on device") {
+			t.Errorf("%.40s: %q, want no space", order, said[order])
+		}
+	}
+	for _, order := range []string{"create /out/a.csv", "mkdir /out/d", "write /out/d/e x", "symlink /out/l /etc", "write /out/../escape x"} {
 		if !strings.HasPrefix(said[order], "error: ") {
 			t.Errorf("%.40s: %q, want a refusal", order, said[order])
 		}
@@ -205,6 +211,47 @@ func outFolder(t *testing.T, g *filesGuest) {
 	}
 	if _, kept := result.Outputs["gone"]; kept || result.Outputs["c"] == nil {
 		t.Errorf("outputs %q", result.Outputs)
+	}
+}
+
+// A guest that fails because /out takes no more has a reason that says so; one that copes has not.
+func outFull(t *testing.T, g *filesGuest) {
+	const large = "write /out/large 0123456789012345678901234567890123456789"
+	for _, c := range []struct {
+		orders []string
+		reason flow.Reason
+		says   []string
+	}{
+		{[]string{large, "exit 3 cannot write"}, flow.ReasonOutputLimit, []string{"limits.artifacts, 30", "cannot write"}},
+		{[]string{"fill /out 65", "exit 3 too bad"}, flow.ReasonOutputLimit, []string{"64 files", "too bad"}},
+		{[]string{large, "remove /out/large", "exit 3 else"}, "", nil},
+		{[]string{large, "exit 75 later"}, "", nil},
+		{[]string{"write /out/small x", "exit 3 else"}, "", nil},
+	} {
+		m, err := g.runtime.Load(t.Context(), g.plugin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		call := plugintest.NewCall(t, guest.With{})
+		call.Args, call.Limits.Artifacts = c.orders, 30
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		result, err := m.Call(ctx, call, plugintest.NewHost(ctx))
+		cancel()
+		if c.reason == "" {
+			if err != nil || result.ExitCode == nil {
+				t.Errorf("%.60q: %+v, %v; want the guest's own word", c.orders, result, err)
+			}
+			continue
+		}
+		fault := faultOf(t, err)
+		if fault.Reason != c.reason || fault.Hint == "" {
+			t.Errorf("%.60q: %s: %s (%s)", c.orders, fault.Reason, fault.Message, fault.Hint)
+		}
+		for _, want := range c.says {
+			if !strings.Contains(fault.Message, want) {
+				t.Errorf("%.60q: %q does not say %q", c.orders, fault.Message, want)
+			}
+		}
 	}
 }
 

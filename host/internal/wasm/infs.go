@@ -21,11 +21,13 @@ type inFS struct {
 	refs map[string]flow.ArtifactRef
 	open func(ctx context.Context, ref flow.ArtifactRef) (io.ReadCloser, error)
 	ctx  context.Context //nolint:containedctx // an attempt's file system ends with it
+	// ended reports whether the guest has been stopped.
+	ended func() bool
 }
 
 // artifactsIn finds the artifacts among the top-level values of with whose names can be file names.
 func (a *attempt) artifactsIn() *inFS {
-	found := &inFS{refs: map[string]flow.ArtifactRef{}, open: a.host.Open, ctx: a.ctx}
+	found := &inFS{refs: map[string]flow.ArtifactRef{}, open: a.host.Open, ctx: a.ctx, ended: a.ended}
 	for name, value := range a.call.Context.With {
 		ref, ok := abi.AsArtifact(value)
 		if ok && name != "." && fs.ValidPath(name) && !strings.Contains(name, "/") {
@@ -72,7 +74,7 @@ func (f *inFile) Read(p []byte) (int, error) {
 		}
 	}
 	if f.at < f.want {
-		n, err := io.CopyN(io.Discard, f.r, f.want-f.at)
+		n, err := io.CopyN(io.Discard, reader(f.skip), f.want-f.at)
 		f.at += n
 		if err != nil {
 			return 0, err
@@ -82,6 +84,14 @@ func (f *inFile) Read(p []byte) (int, error) {
 	f.at += int64(n)
 	f.want = f.at
 	return n, err
+}
+
+// skip reads what nobody wants, until the guest has been stopped.
+func (f *inFile) skip(p []byte) (int, error) {
+	if f.fs.ended() {
+		return 0, errStopped
+	}
+	return f.r.Read(p) //nolint:wrapcheck // io.Reader
 }
 
 func (f *inFile) reopen() error {

@@ -120,7 +120,7 @@ func checkFormat(b []byte) error {
 			Hint: "build for wasip1 instead of wasip2, or take the module out: wasm-tools component unbundle FILE --module-dir DIR",
 		}
 	case binary.FormatVersion:
-		return &flow.Error{Code: flow.CodeNotWasm, Message: "the file is Wasm of a version other than 1"}
+		return &flow.Error{Code: flow.CodeNotWasm, Message: "the file is Wasm of a version other than 1", Hint: "build the plugin again as a core module, for wasip1"}
 	}
 	message, hint := "the file does not begin with the bytes of a Wasm module", "is it a native program? then write process = instead of wasm ="
 	switch {
@@ -230,7 +230,11 @@ func (i *Info) checkImports() error {
 	var lines []string
 	for _, imp := range i.Imports {
 		if imp.Refused != "" {
-			lines = append(lines, fmt.Sprintf("%s.%s %s: %s", printable(imp.Module), printable(imp.Name), imp.Signature, imp.Refused))
+			form := imp.Signature
+			if form == "" {
+				form = "(" + imp.Kind + ")"
+			}
+			lines = append(lines, fmt.Sprintf("%s.%s %s: %s", printable(imp.Module), printable(imp.Name), form, imp.Refused))
 		}
 	}
 	if len(lines) == 0 {

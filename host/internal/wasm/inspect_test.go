@@ -110,6 +110,7 @@ func TestFilesThatAreNoPlugin(t *testing.T) {
 		"native":        {[]byte("\x7fELF\x02\x01\x01\x00\x00"), flow.CodeNotWasm, "does not begin"},
 		"component":     {[]byte("\x00asm\x0d\x00\x01\x00"), flow.CodeComponent, "component"},
 		"version":       {[]byte("\x00asm\x02\x00\x00\x00"), flow.CodeNotWasm, "version"},
+		"memory":        {bt.Join(bt.Preamble(), bt.Section(2, []byte("\x01\x03env\x03mem\x02\x00\x01"))), flow.CodeImports, "env.mem (memory): the host offers functions only"},
 		"bomb":          {bt.Join(bt.Preamble(), bt.Section(2, []byte{0xff, 0xff, 0xff, 0xff, 0x0f})), flow.CodeMalformed, "at byte 15"},
 		"Extism":        {extism.Bytes(), flow.CodeExtism, "the Extism profile is not in this version"},
 		"no entry":      {bt.Preamble(), flow.CodeNoEntry, "_start"},
@@ -120,8 +121,12 @@ func TestFilesThatAreNoPlugin(t *testing.T) {
 			b.Export("_start", b.Func(b.Type(nil, nil), 0))
 		}), flow.CodeNoEntry, "memory"},
 	} {
-		if _, err := wasm.Inspect(c.module); flow.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.says) {
+		_, err := wasm.Inspect(c.module)
+		if flow.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %s with %q", name, err, c.code, c.says)
+		}
+		if e, ok := errors.AsType[*flow.Error](err); !ok || e.Hint == "" {
+			t.Errorf("%s: %v has no hint", name, err)
 		}
 	}
 }

@@ -160,9 +160,10 @@ func (m *session) run(guest context.Context, a *attempt, entry string) (int32, e
 
 // take returns an instance that has been initialised.
 func (m *session) take(guest context.Context, a *attempt) (*instance, error) {
-	if m.pool != nil {
+	if m.pool != nil && m.pool.fits(a) {
 		return m.pool.take(guest, a)
 	}
+	m.pool = nil
 	in, err := m.engine.instantiate(guest, a)
 	if err != nil {
 		return nil, err
@@ -197,10 +198,17 @@ func (m *session) settle(ctx context.Context, a *attempt, ret int32, err error) 
 		return flow.Result{}, a.outOfMemory()
 	}
 	var verdict abi.Verdict
+	full := a.outFull()
 	if exited || m.engine.info.Profile == ProfileCommand {
 		verdict = a.outputs.SettleExit(code, a.stderr.reason())
 	} else {
 		verdict = a.outputs.Settle(ret)
+	}
+	if verdict.Kind == abi.KindFailed && full != nil {
+		if verdict.Message != "" {
+			full.Message += "; the guest said: " + verdict.Message
+		}
+		return flow.Result{}, full
 	}
 	result := flow.Result{
 		Verdict: flow.Verdict(verdict.Kind), Code: verdict.Code, Message: verdict.Message, RetryAfter: flow.Duration(verdict.RetryAfter),
@@ -243,6 +251,8 @@ func (m *session) broken(a *attempt, err error) error {
 	switch {
 	case a.refused && fault.Reason == flow.ReasonTrap:
 		return a.outOfMemory()
+	case a.outFull() != nil && fault.Reason == flow.ReasonTrap:
+		fault = a.outFull()
 	case fault.Reason == flow.ReasonInternal:
 		m.log.Error("fault of the engine", slog.String("run", string(a.call.Context.RunID)), slog.String("step", a.call.Context.Step), slog.Any("err", err))
 	}

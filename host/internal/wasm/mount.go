@@ -33,7 +33,7 @@ type mount struct {
 
 // mount opens what the guest may see: granted folders and files, artifacts, and a folder to write to.
 func (a *attempt) mount() error {
-	a.files = &openFiles{}
+	a.files = &openFiles{ended: a.ended}
 	single := map[string]*onlyFS{} // granted files by the guest's folder
 	for _, guest := range slices.Sorted(maps.Keys(a.grant.Mount)) {
 		if err := a.mountHost(path.Clean("/"+guest), a.grant.Mount[guest], single); err != nil {
@@ -47,6 +47,15 @@ func (a *attempt) mount() error {
 	a.out = newOutFS(int64(orDefault(a.call.Limits.Artifacts, defaultArtifacts)), a.files)
 	a.mounts = append(a.mounts, mount{path: dirOut, fs: a.out})
 	return nil
+}
+
+// mountPaths are the guest's folders, in the order in which they are mounted.
+func (a *attempt) mountPaths() []string {
+	paths := make([]string, len(a.mounts))
+	for i, m := range a.mounts {
+		paths[i] = m.path
+	}
+	return paths
 }
 
 // mountHost opens a folder, or notes a file among those of its folder. What the grant names may be a symbolic link of
@@ -145,8 +154,12 @@ func (o *onlyFS) close() error {
 	return nil
 }
 
-// openFiles counts the files that an attempt holds open.
-type openFiles struct{ n int }
+// openFiles counts the files that an attempt holds open. They are read and written until the guest has been stopped: one
+// call of WASI may do so any number of times.
+type openFiles struct {
+	n     int
+	ended func() bool
+}
 
 func (o *openFiles) take() bool {
 	if o.n >= maxOpenFiles {
@@ -191,6 +204,14 @@ func (f *countedFile) Close() error {
 		f.open.give()
 	}
 	return f.File.Close()
+}
+
+// Read implements fs.File.
+func (f *countedFile) Read(p []byte) (int, error) {
+	if f.open.ended() {
+		return 0, errStopped
+	}
+	return f.File.Read(p) //nolint:wrapcheck // fs.File
 }
 
 // Seek implements io.Seeker.

@@ -1,9 +1,11 @@
 package wasm
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental/sysfs"
 	"github.com/tetratelabs/wazero/sys"
 
+	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
 )
 
@@ -24,6 +27,10 @@ type outFS struct {
 	used  int64
 	limit int64
 	open  *openFiles
+	// refused is true when the call under way was refused for lack of room; full is the last time that one was and
+	// nothing was freed since.
+	refused bool
+	full    *flow.Fault
 }
 
 // outData is the content of a file; it outlives its name while it is open.
@@ -59,8 +66,10 @@ func (o *outFS) OpenFile(name string, flag wasys.Oflag, _ fs.FileMode) (wasys.Fi
 		return nil, wasys.EEXIST
 	case !exists && flag&wasys.O_CREAT == 0:
 		return nil, wasys.ENOENT
-	case !exists && len(o.files) >= abi.MaxOutputs, !exists && len(name) > abi.MaxOutputName:
-		return nil, wasys.EACCES
+	case !exists && len(name) > abi.MaxOutputName:
+		return nil, wasys.ENAMETOOLONG
+	case !exists && len(o.files) >= abi.MaxOutputs:
+		return nil, o.refuse(fmt.Sprintf("/out holds %d files, and takes no more", abi.MaxOutputs), "write fewer files to /out")
 	}
 	if !o.open.take() {
 		return nil, wasys.EAGAIN
@@ -88,11 +97,20 @@ func (o *outFS) list() fs.File {
 	}}
 }
 
+// refuse notes that the guest asked for more than /out takes. The guest sees "no space", see wasiCalls.
+func (o *outFS) refuse(message, hint string) wasys.Errno {
+	o.refused, o.full = true, &flow.Fault{Reason: flow.ReasonOutputLimit, Message: message, Hint: hint}
+	return wasys.EIO
+}
+
 // resize grows a file with zeros or cuts it; a growth over the limit changes nothing.
-func (o *outFS) resize(d *outData, size int64) bool {
+func (o *outFS) resize(d *outData, size int64) wasys.Errno {
 	grown := size - int64(len(d.b))
 	if grown > o.limit-o.used {
-		return false
+		return o.refuse(fmt.Sprintf("the files in /out exceed limits.artifacts, %s", flow.Size(o.limit)), "raise limits.artifacts of the step")
+	}
+	if grown < 0 {
+		o.full = nil
 	}
 	o.used += grown
 	if grown > 0 {
@@ -101,7 +119,7 @@ func (o *outFS) resize(d *outData, size int64) bool {
 		clear(d.b[size:])
 		d.b = d.b[:size]
 	}
-	return true
+	return 0
 }
 
 // Stat implements wasys.FS.
@@ -131,8 +149,8 @@ func (o *outFS) Unlink(name string) wasys.Errno {
 		return wasys.ENOENT
 	}
 	delete(o.files, name)
-	o.resize(d, 0)
-	return 0
+	o.full = nil
+	return o.resize(d, 0)
 }
 
 // Rename implements wasys.FS.
@@ -189,10 +207,8 @@ func (h *outHandle) Truncate(size int64) wasys.Errno {
 		return wasys.EBADF
 	case size < 0:
 		return wasys.EINVAL
-	case !h.file.fs.resize(h.file.data, size):
-		return wasys.EIO
 	}
-	return 0
+	return h.file.fs.resize(h.file.data, size)
 }
 
 // Utimens implements wasys.File; files have no times.
@@ -259,15 +275,19 @@ func (f *outFile) Write(p []byte) (int, error) {
 
 // WriteAt implements io.WriterAt. Over the limit nothing is written.
 func (f *outFile) WriteAt(p []byte, off int64) (int, error) {
-	if !f.writes {
+	switch {
+	case !f.writes:
 		return 0, wasys.EBADF
+	case f.fs.open.ended():
+		return 0, errStopped
 	}
-	if off < 0 || off > f.fs.limit {
+	if off < 0 || off > math.MaxInt64-int64(len(p)) {
 		return 0, wasys.EINVAL
 	}
-	end := off + int64(len(p))
-	if end > int64(len(f.data.b)) && !f.fs.resize(f.data, end) {
-		return 0, wasys.EIO
+	if end := off + int64(len(p)); end > int64(len(f.data.b)) {
+		if errno := f.fs.resize(f.data, end); errno != 0 {
+			return 0, errno
+		}
 	}
 	return copy(f.data.b[off:], p), nil
 }

@@ -45,7 +45,8 @@ type pool struct {
 
 	mu     sync.Mutex
 	image  *image // nil until an instance has been initialised
-	unfit  bool   // initialisation did what an image does not hold
+	mounts []string
+	unfit  bool // initialisation did what an image does not hold
 	idle   []idleInstance
 	used   []*instance // have ended well and are not restored yet
 	trim   *time.Timer
@@ -85,6 +86,14 @@ func (p *pool) isUnfit() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.unfit
+}
+
+// fits reports whether the attempt sees the folders that the image was made with: what a grant names can be a file now
+// and a folder later, and guests look at their folders when they are initialised.
+func (p *pool) fits(a *attempt) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.image == nil || slices.Equal(p.mounts, a.mountPaths())
 }
 
 // take returns an instance in the state of the image, for the attempt.
@@ -159,7 +168,7 @@ func (p *pool) bake(guest context.Context, a *attempt) (*instance, *image, error
 	if in.touched {
 		p.unfit = true
 	} else if p.image == nil && !p.closed && p.engine.kept.take(len(img.memory)) {
-		p.image = img
+		p.image, p.mounts = img, a.mountPaths()
 	}
 	return in, img, nil
 }

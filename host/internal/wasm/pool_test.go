@@ -2,7 +2,10 @@ package wasm_test
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -209,5 +212,36 @@ func TestSteadyTimeGoesOnAfterTheInitialisation(t *testing.T) {
 		if result, _, err := again(t, m, guest.With{}); err != nil || result.Verdict != 0 {
 			t.Errorf("got %+v, %v", result, err)
 		}
+	}
+}
+
+// What a grant names can be a folder now and a file later, which moves the guest's folders: an instance from before is
+// not used then.
+func TestAnInstanceIsNotUsedWithOtherFolders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	x, y := filepath.Join(dir, "x"), filepath.Join(dir, "y")
+	if err := errors.Join(os.Mkdir(x, 0o700), os.WriteFile(y, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	b := &bt.Builder{}
+	stat := b.Import("wasi_snapshot_preview1", "fd_filestat_get", b.Type([]byte{bt.I32, bt.I32}, []byte{bt.I32}))
+	b.Memory(1)
+	b.Export("uniflow_abi_v1", b.Func(b.Type(nil, nil), 0))
+	// The last of four folders: of x itself, of y's, /in and /out.
+	b.Export("probe", b.Func(b.Type(nil, []byte{bt.I32}), 0, bt.Const(6), bt.Const(0), bt.Call(stat), bt.Asm("i32.const 0 i32.ne")))
+	p := pluginOf(t, entry(b, 0, bt.Const(0)))
+	p.Grant.Mount = map[string]string{"/c/x": x, "/c/y": y}
+	m := load(t, p)
+	if result, _, err := again(t, m, guest.With{}); err != nil || result.Verdict != flow.VerdictOK {
+		t.Fatalf("got %+v, %v", result, err)
+	}
+	if err := errors.Join(os.Remove(x), os.WriteFile(x, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	call := plugintest.NewCall(t, guest.With{})
+	call.Context.Function = "probe"
+	if result, err := m.Call(t.Context(), call, plugintest.NewHost(t.Context())); err != nil || result.Verdict != flow.VerdictFailed {
+		t.Errorf("got %+v, %v; want a fourth folder that is not there any more", result, err)
 	}
 }

@@ -23,6 +23,11 @@ func trapFault(err error) *flow.Fault {
 			Reason: flow.ReasonStack, Message: "the guest's call stack is exhausted" + calledFrom(stack),
 			Hint: "look for a recursion without an end, or one that is too deep", Err: err,
 		}
+	case !trapped && strings.HasSuffix(first, "out of bounds memory access"): // before anything was called
+		return &flow.Fault{
+			Reason: flow.ReasonTrap, Message: "the guest trapped: a data segment lies outside its memory",
+			Hint: "build the plugin again: its linker has laid it out wrongly", Err: err,
+		}
 	case !trapped && strings.HasPrefix(stack, "\t"+wasiModule+"."):
 		// The engine's WASI trusts some numbers and panics on them, which it recovers from.
 		return &flow.Fault{

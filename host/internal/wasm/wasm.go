@@ -275,8 +275,14 @@ func readModule(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, binary.MaxModule+1))
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, fail("cannot be read", err)
+	case len(b) > binary.MaxModule: // of which no digest can be told
+		return nil, &flow.Error{
+			Code: flow.CodeModuleLimit, Message: fmt.Sprintf("%s: has more than %s, the most that a module may have", name, flow.Size(binary.MaxModule)),
+			Hint: "strip debug information, or split the plugin",
+		}
 	}
 	return b, nil
 }

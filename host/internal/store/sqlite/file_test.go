@@ -88,12 +88,8 @@ func TestADamagedFileIsRefusedByName(t *testing.T) {
 			if flow.CodeOf(err) != c.code || !strings.Contains(err.Error(), path) {
 				t.Errorf("got %v (%s), want %s", err, flow.CodeOf(err), c.code)
 			}
-			want := c.code
-			if name == "empty" {
-				want = flow.CodeLedgerMissing // what a reader sees while the first writer makes it
-			}
-			if _, err := Open(t.Context(), Config{Path: path, ReadOnly: true}); flow.CodeOf(err) != want {
-				t.Errorf("for reading: %v (%s), want %s", err, flow.CodeOf(err), want)
+			if _, err := Open(t.Context(), Config{Path: path, ReadOnly: true}); flow.CodeOf(err) != c.code {
+				t.Errorf("for reading: %v (%s), want %s", err, flow.CodeOf(err), c.code)
 			}
 		})
 	}
@@ -113,13 +109,35 @@ func execute(t *testing.T, path, text string) {
 	}
 }
 
+func TestALedgerIsTheHostsAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, "boot")
+	if err := s.PutSeal(t.Context(), "x", flow.DigestOf(nil)); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) < 3 {
+		t.Fatalf("files %v, %v", entries, err)
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has the mode %v, %v", e.Name(), info.Mode(), err)
+		}
+	}
+}
+
 // The mark of the file is what its first writer sets last.
 func TestALedgerInTheMakingIsNotThereYet(t *testing.T) {
 	t.Parallel()
 	path := filled(t)
 	execute(t, path, "PRAGMA application_id = 0")
-	if _, err := Open(t.Context(), Config{Path: path, ReadOnly: true}); flow.CodeOf(err) != flow.CodeLedgerMissing {
-		t.Fatalf("got %v", err)
+	empty := filepath.Join(t.TempDir(), "uniflow.db")
+	overwrite(t, empty, 0, nil)
+	for _, path := range []string{path, empty} {
+		if _, err := Open(t.Context(), Config{Path: path, ReadOnly: true}); flow.CodeOf(err) != flow.CodeLedgerMissing {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 

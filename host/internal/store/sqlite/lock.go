@@ -57,6 +57,16 @@ func readLock(f *os.File) []byte {
 
 func wasMade(f *os.File) bool { return bytes.HasSuffix(readLock(f), []byte("\n"+madeMark)) }
 
+// wasMadeBeside is wasMade for who does not hold the lock.
+func wasMadeBeside(path string) bool {
+	f, err := os.Open(path + ".lock")
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return wasMade(f)
+}
+
 func markMade(f *os.File) error { return writeLock(f, true) }
 
 func writeLock(f *os.File, made bool) error {

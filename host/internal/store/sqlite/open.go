@@ -45,8 +45,10 @@ type Store struct {
 	log     *slog.Logger
 	lock    *os.File
 	readers *sql.DB
-	writers *sql.DB // of one connection; nil when read-only
-	writer  *writer
+	// followers read events: they may be many and slow, so they have connections of their own.
+	followers *sql.DB
+	writers   *sql.DB // of one connection; nil when read-only
+	writer    *writer
 
 	// gate lets callers send to queue while they hold it for reading; Close takes it to close the queue.
 	gate   sync.RWMutex
@@ -81,6 +83,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func (s *Store) openReader(ctx context.Context, path string) error {
+	made := wasMadeBeside(path)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -93,6 +96,7 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	if s.readers, err = connect(path, runtime.NumCPU(), "mode=ro"); err != nil {
 		return err
 	}
+	s.followers = s.readers
 	if err := identify(ctx, s.readers); err != nil {
 		return err
 	}
@@ -100,11 +104,18 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	if err := s.readers.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		return fault(err)
 	}
+	if id != applicationID && made && info.Size() == 0 {
+		return emptied()
+	}
 	if id != applicationID {
 		return missing() // its first writer is making it
 	}
 	return s.current(ctx)
 }
+
+// followerConnections bounds the events that are read and decoded at one time, and so what followers take of the
+// processors.
+func followerConnections() int { return min(max(1, runtime.NumCPU()/2), 4) }
 
 func missing() error {
 	return &flow.Error{Code: flow.CodeLedgerMissing, Message: "there is no ledger yet", Hint: "run a pipeline with `uniflow run`, or start the host with `uniflow serve`"}
@@ -136,6 +147,9 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 	if s.readers, err = connect(path, 4, "_pragma=query_only(1)"); err != nil {
 		return err
 	}
+	if s.followers, err = connect(path, followerConnections(), "_pragma=query_only(1)"); err != nil {
+		return err
+	}
 	conn, err := s.writers.Conn(ctx)
 	if err != nil {
 		return fault(err)
@@ -154,13 +168,27 @@ func checkFile(path string, lock *os.File) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return makeFile(path)
 	case err != nil:
 		return ioFault(err)
 	case !info.Mode().IsRegular():
 		return foreign("it is not a file")
 	case info.Size() == 0 && wasMade(lock):
-		return damaged("the file is empty, and it was not before")
+		return emptied()
+	}
+	return nil
+}
+
+func emptied() error { return damaged("the file is empty, and it was not before") }
+
+// makeFile makes the file, which nobody else may read, like those that SQLite puts beside it.
+func makeFile(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return ioFault(err)
+	}
+	if err := f.Close(); err != nil {
+		return ioFault(err)
 	}
 	return nil
 }
@@ -298,6 +326,9 @@ func (s *Store) release() error {
 	var failures []error
 	if s.readers != nil {
 		failures = append(failures, s.readers.Close())
+	}
+	if s.followers != nil {
+		failures = append(failures, s.followers.Close())
 	}
 	if s.writers != nil {
 		failures = append(failures, s.writers.Close())

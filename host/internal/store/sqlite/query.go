@@ -111,6 +111,7 @@ func runsQuery(q flow.RunQuery) (string, []any) {
 	f.where("schedule = ?", q.Schedule != "", q.Schedule)
 	f.where("state = ?", q.State != "", q.State)
 	f.where("outcome = ?", q.Outcome != "", q.Outcome)
+	f.where("(kind IN ('schedule', 'catchup')) = ?", q.Due, true)
 	f.where("seq < (SELECT seq FROM runs WHERE id = ?)", q.Before != "", q.Before)
 	return "SELECT " + runColumns + " FROM runs" + f.text.String() + " ORDER BY seq DESC LIMIT ?", append(f.args, limited(q.Limit, 50, 1000))
 }
@@ -182,15 +183,21 @@ func scanAttempt(row scanner) (r storedAttempt, err error) {
 	return r, errors.Join(decodeNull(outputs, &r.Outputs), decodeNull(usage, &r.Usage))
 }
 
-// Events returns recorded changes after q.After, oldest first.
+// Events returns recorded changes after q.After, oldest first. Any number of callers who follow a ledger take no
+// connection from those who execute runs.
 func (s *Store) Events(ctx context.Context, q flow.EventQuery) ([]flow.Event, error) {
 	text, args := eventsQuery(q)
-	return collect(ctx, reader{s.readers}, func(row scanner) (e flow.Event, err error) {
+	var size flow.Size
+	return collect(ctx, reader{s.followers}, func(row scanner) (e flow.Event, err error) {
+		if q.Bytes > 0 && size >= q.Bytes {
+			return e, errEnough
+		}
 		var seq int64
 		var body string
 		if err := row.Scan(&seq, &body); err != nil {
 			return e, err
 		}
+		size += flow.Size(len(body))
 		err = decode(body, &e)
 		e.Seq = seq
 		return e, err

@@ -1,10 +1,12 @@
 package sqlite
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
@@ -81,5 +83,28 @@ func BenchmarkRun(b *testing.B) {
 			wait.Wait()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "runs/s")
 		})
+	}
+}
+
+// Whoever follows the ledger, however many and slow, holds up no run: its readers have connections of their own.
+func TestFollowersLeaveTheReadersOfRunsAlone(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), "boot")
+	for range followerConnections() {
+		held, err := s.followers.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.Close()
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := s.Events(soon, flow.EventQuery{}); err == nil {
+		t.Error("events are read by other connections than those that were taken")
+	}
+	bounded, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := s.Runs(bounded, flow.RunQuery{}); err != nil {
+		t.Error(err)
 	}
 }

@@ -4,16 +4,24 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-// nanos is how an instant is stored: exact, and ordered as a number. It holds years 1678 to 2262; the zero instant is 0.
+// nanos is how an instant is stored: exact, and ordered as a number. It holds years 1678 to 2262, and takes what lies
+// beyond for the nearest instant that it holds; the zero instant is 0.
 func nanos(t time.Time) int64 {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return 0
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
 	}
 	return t.UnixNano()
 }
@@ -98,7 +106,10 @@ type querier interface {
 
 type scanner interface{ Scan(dest ...any) error }
 
-// collect reads all rows of a query.
+// errEnough is what scan returns when no more rows are wanted.
+var errEnough = errors.New("no more rows are wanted")
+
+// collect reads the rows of a query.
 func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error), text string, args ...any) ([]T, error) {
 	rows, err := q.query(ctx, text, args...)
 	if err != nil {
@@ -108,6 +119,9 @@ func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error
 	var all []T
 	for rows.Next() {
 		v, err := scan(rows)
+		if errors.Is(err, errEnough) {
+			return all, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read ledger: %w", fault(err))
 		}

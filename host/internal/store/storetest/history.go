@@ -42,6 +42,7 @@ func testPaging(f *fixture) {
 		want int
 	}{
 		{flow.RunQuery{Schedule: "hourly"}, 4},
+		{flow.RunQuery{Due: true}, 4},
 		{flow.RunQuery{State: flow.StateEnded}, 7},
 		{flow.RunQuery{State: flow.StateQueued}, 0},
 		{flow.RunQuery{Outcome: flow.Failed}, 0},
@@ -97,6 +98,11 @@ func testReadOn(f *fixture) {
 	f.must(err)
 	if len(events) != 3 || events[0].Seq >= events[1].Seq || events[1].Step != "load" || events[2].Outcome != flow.Succeeded || events[1].Epoch != 1 {
 		f.Fatalf("events %+v", events)
+	}
+	for size, want := range map[flow.Size]int{1: 1, flow.GiB: len(events)} {
+		if some, err := f.Events(f.ctx, flow.EventQuery{Tenant: "default", Pipeline: "weather", Bytes: size}); err != nil || len(some) != want {
+			f.Fatalf("events up to %s: %d, %v; want %d", size, len(some), err, want)
+		}
 	}
 	if rest, err := f.Events(f.ctx, flow.EventQuery{After: events[1].Seq}); err != nil || len(rest) != 1 || rest[0].Kind != flow.RunEnded {
 		f.Fatalf("read on: %+v, %v", rest, err)

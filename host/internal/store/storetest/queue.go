@@ -295,4 +295,11 @@ func testSlotSum(f *fixture) {
 	if late, err := f.Slots(f.ctx, flow.SlotQuery{Schedule: "hourly", Since: at(60), Limit: 1}); err != nil || len(late) != 1 || !late[0].From.Equal(at(61)) {
 		f.Fatalf("the newest: %+v, %v", late, err)
 	}
+	all := len(f.slots("hourly"))
+	for year, want := range map[int]int{1: all, 9999: 0} { // beyond any number of nanoseconds
+		far := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)
+		if got, err := f.Slots(f.ctx, flow.SlotQuery{Schedule: "hourly", Since: far}); err != nil || len(got) != want {
+			f.Fatalf("since the year %d: %d records, %v; want %d", year, len(got), err, want)
+		}
+	}
 }

@@ -99,7 +99,7 @@ var mnemonics = map[string]mnemonic{
 	"i32.const": {[]byte{0x41}, "s"}, "i64.const": {[]byte{0x42}, "s"}, "f64.const": {[]byte{0x44}, "f"},
 	"i32.eqz": {[]byte{0x45}, ""}, "i32.eq": {[]byte{0x46}, ""}, "i32.ne": {[]byte{0x47}, ""}, "i32.lt_s": {[]byte{0x48}, ""}, "i32.lt_u": {[]byte{0x49}, ""},
 	"i32.gt_s": {[]byte{0x4a}, ""}, "i32.gt_u": {[]byte{0x4b}, ""}, "i32.le_u": {[]byte{0x4d}, ""}, "i32.ge_u": {[]byte{0x4f}, ""}, "i64.eqz": {[]byte{0x50}, ""}, "i64.ne": {[]byte{0x52}, ""},
-	"i32.add": {[]byte{0x6a}, ""}, "i32.sub": {[]byte{0x6b}, ""}, "i32.mul": {[]byte{0x6c}, ""}, "i32.div_u": {[]byte{0x6e}, ""}, "i32.rem_u": {[]byte{0x70}, ""},
+	"i32.add": {[]byte{0x6a}, ""}, "i32.sub": {[]byte{0x6b}, ""}, "i32.mul": {[]byte{0x6c}, ""}, "i32.div_s": {[]byte{0x6d}, ""}, "i32.div_u": {[]byte{0x6e}, ""}, "i32.rem_u": {[]byte{0x70}, ""},
 	"i32.and": {[]byte{0x71}, ""}, "i32.or": {[]byte{0x72}, ""}, "i32.xor": {[]byte{0x73}, ""}, "i32.shl": {[]byte{0x74}, ""}, "i32.shr_u": {[]byte{0x76}, ""},
 	"i64.add": {[]byte{0x7c}, ""}, "i64.mul": {[]byte{0x7e}, ""}, "i64.xor": {[]byte{0x85}, ""}, "i64.shl": {[]byte{0x86}, ""}, "i64.shr_u": {[]byte{0x88}, ""},
 	"f64.add": {[]byte{0xa0}, ""}, "f64.mul": {[]byte{0xa2}, ""}, "i32.wrap_i64": {[]byte{0xa7}, ""}, "i64.extend_i32_u": {[]byte{0xad}, ""},

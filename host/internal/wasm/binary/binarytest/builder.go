@@ -14,11 +14,13 @@ const (
 type Builder struct {
 	types, imports, funcs, exports, codes, datas [][]byte
 	elements                                     [][]byte
-	memory, table                                []byte
+	memory                                       []byte
+	tables                                       [][]byte
 	globals                                      [][]byte
 	start                                        []byte
 	customs                                      [][]byte
 	imported                                     int
+	passive                                      bool // code names a data segment
 }
 
 // Type adds a signature and returns its index.
@@ -51,8 +53,18 @@ func (b *Builder) Memory(pages int) {
 	b.exports = append(b.exports, Join(Vec([]byte("memory")), []byte{2, 0}))
 }
 
+// PrivateMemory adds the memory without exporting it.
+func (b *Builder) PrivateMemory(pages int) { b.memory = Join([]byte{0}, U32(pages)) }
+
 // Table adds a table of functions without a maximum.
-func (b *Builder) Table(entries int) { b.table = Join([]byte{0x70, 0}, U32(entries)) }
+func (b *Builder) Table(entries int) { b.Tables(1, entries) }
+
+// Tables adds tables of functions without a maximum.
+func (b *Builder) Tables(n, entries int) {
+	for range n {
+		b.tables = append(b.tables, Join([]byte{0x70, 0}, U32(entries)))
+	}
+}
 
 // Element puts functions into the table from an entry on.
 func (b *Builder) Element(first int, functions ...int) {
@@ -84,6 +96,12 @@ func (b *Builder) Data(offset int, content string) {
 	b.datas = append(b.datas, Join([]byte{0}, Const(offset), []byte{0x0b}, Vec([]byte(content))))
 }
 
+// Passive adds a data segment for memory.init.
+func (b *Builder) Passive(content string) {
+	b.datas = append(b.datas, Join([]byte{1}, Vec([]byte(content))))
+	b.passive = true
+}
+
 // Custom adds a custom section at the end.
 func (b *Builder) Custom(name, content string) {
 	b.customs = append(b.customs, Join(Vec([]byte(name)), []byte(content)))
@@ -98,9 +116,7 @@ func (b *Builder) Bytes() []byte {
 	}{{1, b.types}, {2, b.imports}, {3, b.funcs}} {
 		m = append(m, list(s.id, s.items)...)
 	}
-	if b.table != nil {
-		m = append(m, list(4, [][]byte{b.table})...)
-	}
+	m = append(m, list(4, b.tables)...)
 	if b.memory != nil {
 		m = append(m, list(5, [][]byte{b.memory})...)
 	}
@@ -110,6 +126,9 @@ func (b *Builder) Bytes() []byte {
 		m = append(m, Section(8, b.start)...)
 	}
 	m = append(m, list(9, b.elements)...)
+	if b.passive {
+		m = append(m, Section(12, U32(len(b.datas)))...)
+	}
 	m = append(m, list(10, b.codes)...)
 	m = append(m, list(11, b.datas)...)
 	for _, c := range b.customs {
@@ -159,6 +178,9 @@ func Const(n int) []byte {
 		code = append(code, c|0x80)
 	}
 }
+
+// I64Const is i64.const.
+func I64Const(v int64) []byte { return signed([]byte{0x42}, v) }
 
 // Call calls a function.
 func Call(index int) []byte { return Join([]byte{0x10}, U32(index)) }

@@ -77,6 +77,15 @@ func do(verb, path, rest string) (string, error) {
 		return "", os.Mkdir(path, 0o700)
 	case "symlink":
 		return "", os.Symlink(rest, path)
+	case "fill": // many small files
+		return fill(path, rest)
+	case "exit":
+		fmt.Fprintln(os.Stderr, rest)
+		code, err := strconv.Atoi(path)
+		if err == nil {
+			os.Exit(code)
+		}
+		return "", err
 	case "hold":
 		return hold(path)
 	case "now":
@@ -117,6 +126,15 @@ func tail(path, rest string) (string, error) {
 	}
 	whole, err := io.ReadAll(f)
 	return string(last) + "|" + string(whole), err
+}
+
+// fill makes as many files as it is told to.
+func fill(dir, rest string) (string, error) {
+	n, err := strconv.Atoi(rest)
+	for i := 0; i < n && err == nil; i++ {
+		err = os.WriteFile(fmt.Sprintf("%s/%d", dir, i), nil, 0o600)
+	}
+	return "", err
 }
 
 // hold opens the file until it cannot be opened any more.
