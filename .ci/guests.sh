@@ -48,5 +48,9 @@ plugins/echo/echo.c plugins/echo/echo.wasm
 examples/weather/summarise/summarise.c examples/weather/plugins/summarise.wasm
 bench/guests/c/reactor.c bench/guests/c/reactor.wasm
 bench/guests/c/extism.c bench/guests/c/extism.wasm
+bench/guests/c/extism-mebibyte.c bench/guests/c/extism-mebibyte.wasm
+bench/guests/c/kernels.c bench/guests/c/kernels.wasm
+bench/guests/c/mebibyte.c bench/guests/c/mebibyte.wasm
+bench/guests/c/runaway.c bench/guests/c/runaway.wasm
 LIST
 exit "$failed"

@@ -96,6 +96,9 @@ func (l *lineup) assemble(ctx context.Context) error {
 	if err := l.addSandboxes(ctx, langC, filepath.Join(l.dir, "reactor.wasm"), filepath.Join(l.dir, "extism.wasm")); err != nil {
 		return err
 	}
+	if err := l.addWorker(ctx, langC, filepath.Join(l.dir, "reactor.wasm")); err != nil {
+		return err
+	}
 	l.addNativeC(ctx)
 	var err error
 	if l.goReactor, err = buildModule(ctx, l.dir, "reactor"); err != nil {

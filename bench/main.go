@@ -15,9 +15,12 @@ import (
 	"os"
 	"os/signal"
 	"time"
+
+	"github.com/uniflow-dev/uniflow/host"
 )
 
 func main() {
+	host.WorkerMain()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -93,6 +96,7 @@ func (l *lineup) measurements() []measurement {
 		{fmt.Sprintf("%d variants of the step for %v each", len(l.variants), l.each), l.steps},
 		{"loop kernels", l.kernels},
 		{"runaway guests", l.stops},
+		{"runaway guests in workers", l.workerStops},
 		{"the garbage collector beside a guest that spins", l.collection},
 		{"1 MiB in and out", l.mebibyte},
 		{"two cores", l.cores},

@@ -101,15 +101,22 @@ func (l *lineup) loadRunaways(ctx context.Context, c hosttest.Config) (all []run
 	return all, closeAll, nil
 }
 
+// errNoWorker is what became of a guest whose worker was not ready in time.
+var errNoWorker = errors.New("the machine was too busy to start workers in time")
+
 // late runs the guest until its deadline stops it, and returns how long after
 // that the call came back.
-func (r runaway) late(ctx context.Context) (time.Duration, error) {
-	deadline := time.Now().Add(runawayTime)
+func (r runaway) late(ctx context.Context, after time.Duration) (time.Duration, error) {
+	deadline := time.Now().Add(after)
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	_, err := r.module.Call(ctx, hosttest.Input{Function: r.function})
 	late := time.Since(deadline)
-	if fault, ok := errors.AsType[*flow.Fault](err); !ok || fault.Reason != flow.ReasonTimeout {
+	fault, ok := errors.AsType[*flow.Fault](err)
+	if ok && fault.Reason == flow.ReasonCrashed {
+		return 0, errNoWorker
+	}
+	if !ok || fault.Reason != flow.ReasonTimeout {
 		return 0, fmt.Errorf("runaway guest %s: got %w, want a timeout", r.name, err)
 	}
 	return late, nil
@@ -127,7 +134,7 @@ func (l *lineup) stops(ctx context.Context) (part, error) {
 	for _, g := range guests {
 		var late []time.Duration
 		for range l.count(rounds) {
-			d, err := g.late(ctx)
+			d, err := g.late(ctx, runawayTime)
 			if err != nil {
 				return part{}, err
 			}

@@ -53,5 +53,7 @@ func (l *lineup) steps(ctx context.Context) (part, error) {
 		return part{}, err
 	}
 	l.rows = newRows(all)
-	return stepGoals(all), nil
+	p := stepGoals(all)
+	p.Goals = append(p.Goals, workerGoals(all)...)
+	return p, nil
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/process"
 	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/host/internal/wasm"
 )
@@ -30,11 +31,14 @@ type Config struct {
 	Limits flow.Limits
 	// CacheDir keeps compiled modules between test runs. Defaults to none.
 	CacheDir string
+	// Isolation is where the module runs: in this process, or in a worker, which is this program once more, confined; its
+	// main function, or TestMain, then begins with host.WorkerMain(). Defaults to flow.IsolationInline.
+	Isolation flow.Isolation
 }
 
 // Module is a loaded module. It is safe for concurrent use.
 type Module struct {
-	runtime  *wasm.Runtime
+	runtime  flow.Runtime
 	module   flow.Module
 	services *service.Services
 	config   Config
@@ -50,7 +54,7 @@ func Load(ctx context.Context, path string, c Config) (*Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the module: %w", err)
 	}
-	runtime, err := wasm.New(ctx, wasm.Config{CacheDir: c.CacheDir, Logger: slog.New(slog.DiscardHandler)})
+	runtime, err := newRuntime(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +64,18 @@ func Load(ctx context.Context, path string, c Config) (*Module, error) {
 	}
 	c.Limits = withDefaults(c.Limits)
 	return &Module{runtime, loaded, service.New(service.Config{Blobs: noBlobs{}, Version: "hosttest"}), c}, nil
+}
+
+// newRuntime returns what runs modules where the Config says.
+func newRuntime(ctx context.Context, c Config) (flow.Runtime, error) {
+	log := slog.New(slog.DiscardHandler)
+	switch c.Isolation {
+	case flow.IsolationWorker:
+		return process.New(process.Config{Dir: c.CacheDir, Logger: log})
+	case flow.IsolationInline, "":
+		return wasm.New(ctx, wasm.Config{CacheDir: c.CacheDir, Logger: log})
+	}
+	return nil, fmt.Errorf("isolation %q is unknown: use %q or %q", c.Isolation, flow.IsolationInline, flow.IsolationWorker)
 }
 
 // withDefaults fills in what a manifest that says nothing gives.

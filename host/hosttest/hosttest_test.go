@@ -5,10 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"os"
 	"testing"
 
+	"github.com/uniflow-dev/uniflow/host"
+	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/hosttest"
 )
+
+// TestMain makes this program a worker where a test asks for one.
+func TestMain(m *testing.M) {
+	host.WorkerMain()
+	os.Exit(m.Run())
+}
 
 func Example() {
 	ctx := context.Background()
@@ -36,7 +45,20 @@ func TestLoadTellsWhatIsWrong(t *testing.T) {
 
 func TestCallsAreApart(t *testing.T) {
 	t.Parallel()
-	module, err := hosttest.Load(t.Context(), "../../plugins/echo/echo.wasm", hosttest.Config{CacheDir: t.TempDir()})
+	for _, where := range []flow.Isolation{"", flow.IsolationInline, flow.IsolationWorker} {
+		t.Run(string(where), func(t *testing.T) {
+			t.Parallel()
+			callsAreApart(t, hosttest.Config{CacheDir: t.TempDir(), Isolation: where})
+		})
+	}
+	if _, err := hosttest.Load(t.Context(), "../../plugins/echo/echo.wasm", hosttest.Config{Isolation: "moon"}); err == nil {
+		t.Error("an isolation that does not exist is accepted")
+	}
+}
+
+func callsAreApart(t *testing.T, c hosttest.Config) {
+	t.Helper()
+	module, err := hosttest.Load(t.Context(), "../../plugins/echo/echo.wasm", c)
 	if err != nil {
 		t.Fatal(err)
 	}

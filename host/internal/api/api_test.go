@@ -213,7 +213,7 @@ func TestABrokenBodyIsAProblemOfTheRequest(t *testing.T) {
 		if _, err := io.WriteString(c, "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+body); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.(*net.TCPConn).CloseWrite(); err != nil { //nolint:forcetypeassert // it is one
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
 		response, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -222,7 +222,7 @@ func TestABrokenBodyIsAProblemOfTheRequest(t *testing.T) {
 		}
 		var p api.ErrorBody
 		err = json.NewDecoder(response.Body).Decode(&p)
-		if err != nil || response.StatusCode != 400 || p.Status != 400 || p.Code != flow.CodeRequest || p.Hint == "" || response.Header.Get("Content-Type") != "application/problem+json" {
+		if err != nil || response.StatusCode != http.StatusBadRequest || p.Status != 400 || p.Code != flow.CodeRequest || p.Hint == "" || response.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %s %+v, %v", name, response.Status, p, err)
 		}
 		_ = response.Body.Close()

@@ -39,26 +39,15 @@ func (c *cache) entry(module flow.Digest) string {
 	return filepath.Join(c.dir, fmt.Sprintf("%s-r%d", module.Hex(), binary.RewriterVersion))
 }
 
-// checkedEntry is an entry that can be used.
-type checkedEntry struct {
-	dir  string // empty when there is no cache
-	kept bool   // it holds what was compiled before
-	err  error
-}
-
-// checking checks the entry of a module, and sends once.
-func (c *cache) checking(module flow.Digest) <-chan checkedEntry {
-	done := make(chan checkedEntry, 1)
+// open returns the folder of a module, and whether it holds what was compiled before. The folder is empty when there is no
+// cache.
+func (c *cache) open(ctx context.Context, module flow.Digest) (dir string, kept bool, err error) {
 	if c.dir == "" {
-		done <- checkedEntry{}
-		return done
+		return "", false, nil
 	}
-	go func() {
-		e := checkedEntry{dir: c.entry(module)}
-		e.kept, e.err = c.check(context.Background(), e.dir)
-		done <- e
-	}()
-	return done
+	dir = c.entry(module)
+	kept, err = c.check(ctx, dir)
+	return dir, kept, err
 }
 
 // check empties an entry that cannot be trusted, and reports whether something is left.
@@ -94,15 +83,15 @@ func (c *cache) trusted(ctx context.Context, entry string) bool {
 }
 
 // keep seals what was compiled into an entry, and makes room for it.
-func (c *cache) keep(ctx context.Context, entry string) {
+func (c *cache) keep(ctx context.Context, entry string, ready *prepared) {
+	err := ready.write(entry)
+	if err == nil && c.seals != nil {
+		var found flow.Digest
+		if found, err = contentOf(entry); err == nil {
+			err = c.seals.PutSeal(ctx, filepath.Base(entry), found)
+		}
+	}
 	c.evict(entry)
-	if c.seals == nil {
-		return
-	}
-	found, err := contentOf(entry)
-	if err == nil {
-		err = c.seals.PutSeal(ctx, filepath.Base(entry), found)
-	}
 	if err != nil {
 		c.log.Error("compiled module not sealed", slog.Any("err", err))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -43,7 +44,7 @@ func codeIn(t *testing.T, dir string) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		if err == nil && !d.IsDir() && strings.Contains(path, "wazero-") {
 			files = append(files, path)
 		}
 		return err
@@ -92,12 +93,18 @@ func TestStrangersCodeIsNotLoaded(t *testing.T) {
 			own = file
 		}
 	}
+	entryOf := func(code string) string { return filepath.Dir(filepath.Dir(code)) }
+	module, err := os.ReadFile(filepath.Join(entryOf(strange[0]), "module.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, harm := range []func(){
-		func() { err = os.WriteFile(own, code, 0o600) },                                     // another module's
-		func() { known.mu.Lock(); clear(known.byName); known.mu.Unlock() },                  // of an earlier ledger
-		func() { err = os.WriteFile(filepath.Join(filepath.Dir(own), "more"), nil, 0o600) }, // something beside it
-		func() { err = os.Remove(own) },                                                     // nothing
-		func() { err = os.Chmod(own, 0o400); _ = os.Truncate(own, 10) },                     // half of it
+		func() { err = os.WriteFile(filepath.Join(entryOf(own), "module.wasm"), module, 0o600) }, // what another one was made of
+		func() { err = os.WriteFile(own, code, 0o600) },                                          // another module's
+		func() { known.mu.Lock(); clear(known.byName); known.mu.Unlock() },                       // of an earlier ledger
+		func() { err = os.WriteFile(filepath.Join(filepath.Dir(own), "more"), nil, 0o600) },      // something beside it
+		func() { err = os.Remove(own) },                                                          // nothing
+		func() { err = os.Chmod(own, 0o400); _ = os.Truncate(own, 10) },                          // half of it
 		func() {
 			err = os.RemoveAll(filepath.Dir(own))
 			_ = os.WriteFile(filepath.Dir(own), []byte("a file"), 0o600)

@@ -31,8 +31,8 @@ type engine struct {
 
 // newEngine compiles a module as the rewriting has left it. Where dir holds a file that cannot be used, it is emptied and the
 // module compiled once more.
-func newEngine(ctx context.Context, b []byte, info *Info, dir string) (*engine, error) {
-	e, err := compile(ctx, b, info, dir)
+func newEngine(ctx context.Context, m *prepared, dir string) (*engine, error) {
+	e, err := compile(ctx, m, dir)
 	if err == nil || dir == "" {
 		return e, err
 	}
@@ -42,14 +42,14 @@ func newEngine(ctx context.Context, b []byte, info *Info, dir string) (*engine, 
 	if removeErr := os.RemoveAll(dir); removeErr != nil {
 		return nil, &flow.Error{Code: flow.CodeModuleCache, Message: "a file of the cache is damaged and cannot be removed", Err: pathless(removeErr)}
 	}
-	e, err = compile(ctx, b, info, dir)
+	e, err = compile(ctx, m, dir)
 	if err != nil {
 		_ = os.RemoveAll(dir) // nothing in it can be of use
 	}
 	return e, err
 }
 
-func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, err error) {
+func compile(ctx context.Context, m *prepared, dir string) (e *engine, err error) {
 	defer func() {
 		// The engine's validator has panicked on bytes that were made to confuse it. It must stay on this goroutine (one
 		// compilation worker, the default): a panic on another one would end the host.
@@ -61,7 +61,7 @@ func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, 
 			e = nil
 		}
 	}()
-	e = &engine{info: info, cache: wazero.NewCompilationCache(), pools: map[poolKey]*pool{}}
+	e = &engine{info: m.Info, globals: m.Globals, cache: wazero.NewCompilationCache(), pools: map[poolKey]*pool{}}
 	if dir != "" {
 		e.cache, err = wazero.NewCompilationCacheWithDir(dir)
 		if err != nil {
@@ -74,7 +74,7 @@ func compile(ctx context.Context, b []byte, info *Info, dir string) (e *engine, 
 		WithCompilationCache(e.cache).
 		WithMemoryLimitPages(binary.MaxPages).
 		WithDebugInfoEnabled(false)) // DWARF is the guest's and may be hostile
-	if e.compiled, err = e.runtime.CompileModule(ctx, b); err != nil {
+	if e.compiled, err = e.runtime.CompileModule(ctx, m.module); err != nil {
 		return e, &flow.Error{Code: flow.CodeCompile, Err: err, Hint: "build with the default features of the target wasip1"}
 	}
 	return e, e.imports(ctx)

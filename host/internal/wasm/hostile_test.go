@@ -67,7 +67,7 @@ func BenchmarkReadingHostileModules(b *testing.B) {
 			}
 		}
 	}
-	for b.Loop() { //nolint:revive // the loop above is the measurement
+	for b.Loop() {
 	}
 	b.Logf("slowest: %s", which)
 	b.ReportMetric(worst.Seconds()*1000, "worst-ms")

@@ -150,8 +150,8 @@ func (m *session) run(guest context.Context, a *attempt, entry string) (int32, e
 	a.fuel.restart(a.call.Limits.Fuel)
 	ret, err := in.call(guest, entry)
 	in.left(a)
-	if err == nil && m.pool != nil && m.pool.give(in) {
-		m.after = m.pool.tidy
+	if err == nil && m.pool != nil {
+		m.after = m.pool.give(in)
 	} else {
 		in.close()
 	}

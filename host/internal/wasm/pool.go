@@ -21,6 +21,8 @@ import (
 const (
 	idleTime = time.Minute // an instance that nobody needed for so long is freed
 	pageSize = 4 << 10     // what restoring compares and copies at once
+	// quickImage is the size up to which restoring costs less than handing it to another goroutine.
+	quickImage = 256 << 10
 )
 
 // poolKey tells the plugins apart that share a compiled module. No instance of one is ever another's.
@@ -203,9 +205,22 @@ func (p *pool) popUsed() *instance {
 	return in
 }
 
-// give takes an instance back after an attempt that ended well, and reports whether it can be used again: then tidy
-// restores it, if no other attempt needs it before.
-func (p *pool) give(in *instance) bool {
+// give takes an instance back after an attempt that ended well, or frees it. It returns what is left to do when the
+// result of the attempt is known: to restore a large instance, unless another attempt needs it before.
+func (p *pool) give(in *instance) (after func()) {
+	if !p.keep(in) {
+		in.close()
+		return nil
+	}
+	if len(in.memory.bytes) <= quickImage {
+		p.tidy()
+		return nil
+	}
+	return p.tidy
+}
+
+// keep puts an instance among the used ones, if it can be used again and there is room for it.
+func (p *pool) keep(in *instance) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || p.image == nil || in.touched || len(in.memory.bytes) != len(p.image.memory) || len(p.idle)+len(p.used) > runtime.GOMAXPROCS(0) {

@@ -218,39 +218,31 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 		}
 	}
 	c := &cache{dir: r.config.CacheDir, seals: r.config.Seals, limit: r.config.MaxCache, log: r.config.Logger}
-	checked := c.checking(p.Digest) // meanwhile, since both take some milliseconds
-	rewritten, info, done, err := rewrite(b)
-	entry := <-checked
-	if err == nil {
-		err = entry.err
-	}
+	dir, kept, err := c.open(context.Background(), p.Digest)
 	if err != nil {
 		return nil, err
 	}
-	e, err := newEngine(context.Background(), rewritten, info, entry.dir)
+	if kept {
+		if ready, err := readPrepared(dir); err == nil {
+			if e, err := newEngine(context.Background(), ready, dir); err == nil {
+				e.kept = &r.kept
+				return e, nil
+			}
+		}
+	}
+	ready, err := prepare(b)
 	if err != nil {
 		return nil, err
 	}
-	e.globals, e.kept = done.Globals, &r.kept
-	if entry.dir != "" && !entry.kept {
-		c.keep(context.Background(), entry.dir)
+	e, err := newEngine(context.Background(), ready, dir)
+	if err != nil {
+		return nil, err
+	}
+	e.kept = &r.kept
+	if dir != "" {
+		c.keep(context.Background(), dir, ready)
 	}
 	return e, nil
-}
-
-// rewrite checks a module and writes it anew, as the engine gets it.
-func rewrite(b []byte) ([]byte, *Info, binary.RewriteInfo, error) {
-	m, info, err := inspect(b)
-	if err != nil {
-		return nil, nil, binary.RewriteInfo{}, err
-	}
-	options := rewriting
-	options.ExportGlobals = info.resettable
-	rewritten, done, err := m.Rewrite(options)
-	if err != nil {
-		return nil, nil, done, refused(err)
-	}
-	return rewritten, info, done, nil
 }
 
 // readModule returns the bytes of a module's file. The error names the file without its folders, which are the host's.

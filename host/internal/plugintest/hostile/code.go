@@ -46,7 +46,7 @@ func codeCases() []Case {
 		{Name: "300,000 blocks in one another", Stage: Decode, Want: limit, Modules: later(func() []byte { return nested(300_000, []byte{2, 0x40}) })},
 		{Name: "300,000 blocks that do not end", Stage: Decode, Want: limit, Modules: later(func() []byte { return code(bytes.Repeat([]byte{2, 0x40}, 300_000)) })},
 		{Name: "1,001 loops in one another", Stage: Decode, Want: limit, Modules: later(func() []byte { return nested(1001, []byte{3, 0x40}) })},
-		{Name: "operands of wrong types", Stage: Compile, Want: invalid, Modules: func() [][]byte { return invalidBodies() }},
+		{Name: "operands of wrong types", Stage: Compile, Want: invalid, Modules: invalidBodies},
 	}...)
 }
 

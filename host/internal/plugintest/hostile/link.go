@@ -77,8 +77,10 @@ func linkCases() []Case {
 			return [][]byte{newReactor().Bytes(), (&bt.Builder{}).Bytes(), imported("uniflow.output").Bytes()}
 		}},
 		{Name: "entries of other signatures", Stage: Decode, Modules: wrongEntries, Want: noEntry},
-		{Name: "a function that the module does not have", Stage: Execute, Modules: one(simple(0, "i32.const 0")), Want: faults(flow.ReasonInvalid),
-			Entries: []string{"no_such", "memory", "uniflow_abi_v1", "_initialize", "uniflow:fuel", "\x00", strings.Repeat("x", 1<<20)}},
+		{
+			Name: "a function that the module does not have", Stage: Execute, Modules: one(simple(0, "i32.const 0")), Want: faults(flow.ReasonInvalid),
+			Entries: []string{"no_such", "memory", "uniflow_abi_v1", "_initialize", "uniflow:fuel", "\x00", strings.Repeat("x", 1<<20)},
+		},
 		{Name: "a start function with parameters", Stage: Decode, Want: malformed, Modules: later(func() []byte {
 			g := newReactor()
 			g.Start(g.Func(g.Type([]byte{bt.I32}, nil), 0))

@@ -31,7 +31,7 @@ type signature struct {
 // functions returns all functions of one module, "uniflow" or "wasi".
 func functions(module string) []signature {
 	var found []signature
-	for _, entry := range strings.Split(signatures, ",") {
+	for entry := range strings.SplitSeq(signatures, ",") {
 		full, params, _ := strings.Cut(strings.TrimLeft(entry, " \n"), " ")
 		in, name, _ := strings.Cut(full, ".")
 		if in != module {

@@ -25,7 +25,8 @@ type Subject struct {
 	// Needs names the cases that the runtime does not withstand yet, each with the reason. They are run, and one that
 	// passes fails the test until it is no longer named here.
 	Needs map[string]string
-	// Sample bounds the modules that are loaded of each case, spread over all of them. Defaults to all.
+	// Sample bounds the modules that are loaded of each case, spread over all of them. Defaults to all, and to 20 under
+	// the race detector.
 	Sample int
 	// Slack is what a runtime needs beyond a deadline to stop a guest, and to load a module that is refused. Defaults to
 	// 20 seconds, for busy machines.
@@ -42,6 +43,9 @@ func Run(t *testing.T, s Subject) {
 	if s.Slack == 0 {
 		s.Slack = 20 * time.Second
 	}
+	if racing && s.Sample == 0 {
+		s.Sample = 20
+	}
 	cases, all := Cases(), &suite{Subject: s}
 	for name := range s.Needs {
 		if !slices.ContainsFunc(cases, func(c Case) bool { return c.Name == name }) {
@@ -53,6 +57,9 @@ func Run(t *testing.T, s Subject) {
 		for _, c := range cases {
 			t.Run(string(c.Stage)+"/"+c.Name, func(t *testing.T) {
 				t.Parallel()
+				if racing && c.Stage == Compile {
+					t.Skip("a compilation is one goroutine, which has no races and takes minutes here")
+				}
 				all.judge(t, c)
 			})
 		}
@@ -192,11 +199,12 @@ func (s *suite) call(t *testing.T, c Case, m flow.Module, entry string) error {
 	if timeout == 0 {
 		timeout = time.Minute
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
-	defer cancel()
-	host := plugintest.NewHost(ctx)
+	host := plugintest.NewHost(t.Context())
 	call := c.call(t, host)
 	call.Context.Function = entry
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	host.Ctx = ctx
 	result, err := within(ctx, s.Slack, func() (flow.Result, error) { return m.Call(ctx, call, host) })
 	if deadline, _ := ctx.Deadline(); c.Timeout > 0 {
 		s.lateness(c, time.Since(deadline))

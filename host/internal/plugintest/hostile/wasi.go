@@ -169,7 +169,7 @@ func commandCases() []Case {
 			return g.start(0, g.call("proc_exit", c.code))
 		})})
 	}
-	print := func(times string, text string) func() []byte {
+	printing := func(times string, text string) func() []byte {
 		return func() []byte {
 			g := newCommand("wasi.fd_write")
 			g.Data(0, "\x10\x00\x00\x00")
@@ -179,12 +179,12 @@ func commandCases() []Case {
 		}
 	}
 	return append(cases,
-		Case{Name: "standard output without an end", Stage: WASI, Modules: later(print("-1", "0123456789abcdef\n")), Want: faults(flow.ReasonOutputLimit)},
-		Case{Name: "standard output that is nested too deep", Stage: WASI, Modules: later(print("20000", "[")), Want: want(OK, Ending(flow.ReasonOutput))},
-		Case{Name: "standard output that is nested too deep, and closed", Stage: WASI, Modules: later(print("1", nestedJSON(15_000))), Want: want(OK, Ending(flow.ReasonOutput))},
-		Case{Name: "standard output with a key twice", Stage: WASI, Modules: later(print("1", `{"a":1,"a":2,"":3}`)), Want: want(OK, Ending(flow.ReasonOutput))},
-		Case{Name: "standard output with 65 names", Stage: WASI, Modules: later(print("1", manyNames(65))), Want: faults(flow.ReasonOutputLimit)},
-		Case{Name: "standard output that is not UTF-8", Stage: WASI, Modules: later(print("3", "\xff\xfe{\x00")), Want: want(OK)},
+		Case{Name: "standard output without an end", Stage: WASI, Modules: later(printing("-1", "0123456789abcdef\n")), Want: faults(flow.ReasonOutputLimit)},
+		Case{Name: "standard output that is nested too deep", Stage: WASI, Modules: later(printing("20000", "[")), Want: want(OK, Ending(flow.ReasonOutput))},
+		Case{Name: "standard output that is nested too deep, and closed", Stage: WASI, Modules: later(printing("1", nestedJSON(15_000))), Want: want(OK, Ending(flow.ReasonOutput))},
+		Case{Name: "standard output with a key twice", Stage: WASI, Modules: later(printing("1", `{"a":1,"a":2,"":3}`)), Want: want(OK, Ending(flow.ReasonOutput))},
+		Case{Name: "standard output with 65 names", Stage: WASI, Modules: later(printing("1", manyNames(65))), Want: faults(flow.ReasonOutputLimit)},
+		Case{Name: "standard output that is not UTF-8", Stage: WASI, Modules: later(printing("3", "\xff\xfe{\x00")), Want: want(OK)},
 		Case{Name: "1,024 vectors of standard output for each byte", Stage: WASI, Want: faults(flow.ReasonOutputLimit), Modules: later(func() []byte {
 			g := newCommand("wasi.fd_write")
 			return g.start(1, vectors(4_096, 65_536), g.drop("fd_write", 1, 65_536, 4_096, 8))
@@ -195,9 +195,9 @@ func commandCases() []Case {
 func nestedJSON(n int) string { return string(filled(n, '[')) + string(filled(n, ']')) }
 
 func manyNames(n int) string {
-	text := "{"
+	var text []byte
 	for i := range n {
-		text += fmt.Sprintf(`"n%d":%d,`, i, i)
+		text = fmt.Appendf(text, `,"n%d":%d`, i, i)
 	}
-	return text[:len(text)-1] + "}"
+	return "{" + string(text[1:]) + "}"
 }

@@ -38,6 +38,12 @@ func spoils(err error) bool {
 	return false
 }
 
+// unwritable reports whether SQLite could not make a file beside the database.
+func unwritable(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code()&0xff == sqlite3.SQLITE_CANTOPEN || e.Code() == sqlite3.SQLITE_READONLY_DIRECTORY)
+}
+
 // unsynced reports whether the system could not bring data to the disk. What the disk holds is unknown from then on,
 // and a second try would claim success for data that is gone.
 func unsynced(err error) bool {

@@ -63,7 +63,7 @@ func wasMadeBeside(path string) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	return wasMade(f)
 }
 

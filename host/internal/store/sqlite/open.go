@@ -96,8 +96,11 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 	if s.readers, err = connect(path, runtime.NumCPU(), "mode=ro"); err != nil {
 		return err
 	}
+	if err = identify(ctx, s.readers); unwritable(err) {
+		err = s.openStill(ctx, path)
+	}
 	s.followers = s.readers
-	if err := identify(ctx, s.readers); err != nil {
+	if err != nil {
 		return err
 	}
 	var id int64
@@ -111,6 +114,27 @@ func (s *Store) openReader(ctx context.Context, path string) error {
 		return missing() // its first writer is making it
 	}
 	return s.current(ctx)
+}
+
+// openStill opens a ledger in a folder that cannot be written, where SQLite cannot make the index of its log beside the
+// database. Without a log there is nothing to index, and nobody who writes.
+func (s *Store) openStill(ctx context.Context, path string) error {
+	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > 0 {
+		return &flow.Error{
+			Code: flow.CodeLedgerIO, Message: "its folder cannot be written, and its last changes are in " + filepath.Base(path) + "-wal, which can only be read where it can",
+			Hint: "copy the data folder to a place that can be written and read it there, or let a host end that uses it",
+		}
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ioFault(err)
+	}
+	if err := s.readers.Close(); err != nil {
+		return fault(err)
+	}
+	var err error
+	if s.readers, err = connect(path, runtime.NumCPU(), "mode=ro&immutable=1"); err != nil {
+		return err
+	}
+	return identify(ctx, s.readers)
 }
 
 // followerConnections bounds the events that are read and decoded at one time, and so what followers take of the
