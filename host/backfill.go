@@ -76,9 +76,9 @@ func (h *Host) backfilled(ctx context.Context, name string) (flow.ScheduleRecord
 
 // checkRange fills in the defaults of a request and refuses a range that cannot be used, with the nearest that can.
 func checkRange(r *flow.BackfillRequest, cal *calendar.Schedule, now time.Time) error {
-	now = now.Truncate(time.Second)
+	past := now.Truncate(time.Second) // as it can be written
 	if r.To.IsZero() {
-		r.To = now
+		r.To = past
 	}
 	if r.Max == 0 {
 		r.Max = backfillRuns
@@ -91,13 +91,13 @@ func checkRange(r *flow.BackfillRequest, cal *calendar.Schedule, now time.Time) 
 	case r.Max < 1 || r.Max > maxBackfillRuns:
 		return refuse(fmt.Sprintf("--max %d", min(max(r.Max, 1), maxBackfillRuns)), "a backfill is of 1 to %d runs, not %d", maxBackfillRuns, r.Max)
 	case r.From.IsZero():
-		return refuse("--from "+now.AddDate(0, 0, -1).Format(time.RFC3339), "from is missing")
+		return refuse("--from "+past.AddDate(0, 0, -1).Format(time.RFC3339), "from is missing")
 	case r.From.After(now):
-		return refuse("--from "+now.AddDate(0, 0, -1).Format(time.RFC3339), "from, %s, has not come yet", from)
+		return refuse("--from "+past.AddDate(0, 0, -1).Format(time.RFC3339), "from, %s, has not come yet", from)
 	case r.From.After(r.To):
 		return refuse("--from "+to+" --to "+from, "from, %s, is after to, %s", from, to)
-	case r.To.After(now.Add(time.Second)):
-		return refuse("--to "+now.Format(time.RFC3339), "to, %s, has not come yet, and slots that come are for the schedule", to)
+	case r.To.After(now):
+		return refuse("--to "+past.Format(time.RFC3339), "to, %s, has not come yet, and slots that come are for the schedule", to)
 	}
 	if _, count := cal.Due(r.From.Add(-1), r.To); count > maxBackfillSpan {
 		return refuse("--to "+nth(cal, r.From, r.Max).Format(time.RFC3339), "there are %d slots from %s to %s; at most %d are looked at", count, from, to, maxBackfillSpan)

@@ -150,6 +150,28 @@ func TestBackfillWaitsInTheQueue(t *testing.T) {
 	}
 }
 
+// A slot that is due is for its schedule, unless that is disabled: what is missing is what nobody takes.
+func TestBackfillOfWhatIsMissingLeavesDueSlots(t *testing.T) {
+	t.Parallel()
+	h := begin(t, host.Config{Data: t.TempDir()})
+	define(t, h, flow.Pipeline{Name: "p"}, func(context.Context, *host.Call) error { return nil })
+	if err := h.ScheduleInterval(t.Context(), "often", "p", time.Second, nil); err != nil {
+		t.Fatal(err)
+	}
+	slot := time.Now().Truncate(time.Second).Add(time.Second)
+	<-time.After(time.Until(slot)) // the host was not started, so nothing else happens
+	r := flow.BackfillRequest{Name: "often", From: slot, To: slot, MissingOnly: true, DryRun: true}
+	if got := backfill(t, h, r); len(got.Slots) != 0 || got.Left != 1 {
+		t.Errorf("a slot that is due: %+v", got)
+	}
+	if err := h.Disable(t.Context(), "often"); err != nil {
+		t.Fatal(err)
+	}
+	if got := backfill(t, h, r); len(got.Slots) != 1 || got.Left != 0 {
+		t.Errorf("of a disabled schedule: %+v", got)
+	}
+}
+
 // A slot's own run is named, and its record stays.
 func TestBackfillLinksToTheSlotsRun(t *testing.T) {
 	t.Parallel()
