@@ -274,6 +274,86 @@ func ExampleHost_Runs() {
 	// 1 true first good one
 }
 
+// A run that failed is run again from there: what succeeded is reused, what it was for is done now.
+func ExampleHost_Rerun() {
+	h, done := open()
+	defer done()
+	ctx := context.Background()
+
+	ready := false
+	send := func(_ context.Context, c *host.Call) error {
+		if !ready {
+			return host.Permanent(errors.New("the mail server is down"))
+		}
+		return c.Output("sent", text(c.With["text"]))
+	}
+	mail := flow.Pipeline{
+		Name: "mail", Context: map[string]json.RawMessage{"name": json.RawMessage(`"world"`)},
+		Steps: map[string]flow.Step{
+			"greet": {Plugin: "greet"},
+			"send":  {Plugin: "send", With: map[string]json.RawMessage{"text": json.RawMessage(`"${steps.greet.greeting}"`)}},
+		},
+	}
+	if err := errors.Join(h.Register("send", send), h.Define(ctx, mail)); err != nil {
+		log.Fatal(err)
+	}
+	first, err := h.RunNow(ctx, "mail", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(first.Success, first.Steps[1].Message)
+
+	ready = true
+	again, err := h.Rerun(ctx, flow.RerunRequest{Run: string(first.Run), Failed: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := h.Follow(ctx, flow.EventQuery{Run: again.ID}, func(flow.Event) bool { return true }); err != nil {
+		log.Fatal(err)
+	}
+	second, err := h.Result(ctx, again.ID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(second.Success, string(second.Outputs["send"]["sent"]), second.Steps[0].Reused == first.Run)
+	// Output:
+	// false the mail server is down
+	// true "hello, world" true
+}
+
+// The slots of days that are past are run, in order; here, those that have no run that succeeded.
+func ExampleHost_Backfill() {
+	h, done := open()
+	defer done()
+	ctx := context.Background()
+
+	if err := h.ScheduleDaily(ctx, "morning", "hello", 6, 30, nil); err != nil {
+		log.Fatal(err)
+	}
+	report, err := h.Backfill(ctx, flow.BackfillRequest{
+		Name: "morning", MissingOnly: true,
+		From: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 3, 3, 23, 59, 59, 0, time.UTC),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, s := range report.Slots {
+		// The run waits its turn; Follow returns when it has ended.
+		if err := h.Follow(ctx, flow.EventQuery{Run: s.Run}, func(flow.Event) bool { return true }); err != nil {
+			log.Fatal(err)
+		}
+		run, err := h.Run(ctx, string(s.Run))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(run.Trigger.Kind, run.Trigger.ScheduledAt.Format(time.RFC3339), run.Outcome)
+	}
+	// Output:
+	// backfill 2026-03-01T06:30:00Z succeeded
+	// backfill 2026-03-02T06:30:00Z succeeded
+	// backfill 2026-03-03T06:30:00Z succeeded
+}
+
 // Pipelines are found by name, with project and version.
 func ExampleHost_Pipeline() {
 	h, done := open()

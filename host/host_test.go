@@ -112,7 +112,9 @@ func TestDataFolderHasOneHost(t *testing.T) {
 	_, startErr := reader.StartRun(t.Context(), flow.RunRequest{Pipeline: "p"})
 	_, cancelErr := reader.Cancel(t.Context(), runs[0].ID)
 	_, clearErr := reader.Clear(t.Context())
-	for _, err := range []error{startErr, cancelErr, clearErr, reader.Unschedule(t.Context(), "p"), reader.Disable(t.Context(), "p"), reader.Start(t.Context()), reader.Define(t.Context(), flow.Pipeline{})} {
+	_, rerunErr := reader.Rerun(t.Context(), flow.RerunRequest{Run: string(runs[0].ID)})
+	_, backfillErr := reader.Backfill(t.Context(), flow.BackfillRequest{Name: "p"})
+	for _, err := range []error{startErr, cancelErr, clearErr, rerunErr, backfillErr, reader.Unschedule(t.Context(), "p"), reader.Disable(t.Context(), "p"), reader.Start(t.Context()), reader.Define(t.Context(), flow.Pipeline{})} {
 		if flow.CodeOf(err) != flow.CodeReadOnly {
 			t.Errorf("got %v", err)
 		}

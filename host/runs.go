@@ -88,10 +88,6 @@ func (h *Host) StartRun(ctx context.Context, r flow.RunRequest) (flow.RunRecord,
 	if err != nil {
 		return flow.RunRecord{}, err
 	}
-	// A plugin that cannot be loaded is told now, and no run comes of it; and compiling it takes no time of a step.
-	if err := h.load(ctx, &e.plan); err != nil {
-		return flow.RunRecord{}, err
-	}
 	now := time.Now().UTC()
 	request := flow.Run{
 		ID: r.ID, Tenant: e.plan.Tenant, Pipeline: e.plan.Pipeline, Version: e.plan.Digest,
@@ -100,14 +96,23 @@ func (h *Host) StartRun(ctx context.Context, r flow.RunRequest) (flow.RunRecord,
 	if request.ID == "" {
 		request.ID = flow.NewRunID(now)
 	}
-	offered, err := h.runner.Offer(ctx, flow.Offer{Run: request})
+	return h.take(ctx, &e.plan, flow.Offer{Run: request}, "run "+r.Pipeline)
+}
+
+// take offers a run and returns it as recorded.
+func (h *Host) take(ctx context.Context, p *flow.Plan, offer flow.Offer, op string) (flow.RunRecord, error) {
+	// A plugin that cannot be loaded is told now, and no run comes of it; and compiling it takes no time of a step.
+	if err := h.load(ctx, p); err != nil {
+		return flow.RunRecord{}, err
+	}
+	offered, err := h.runner.Offer(ctx, offer)
 	if err != nil {
 		return flow.RunRecord{}, err
 	}
 	if offered.Answer == flow.OfferRefused {
-		return flow.RunRecord{}, &flow.Error{Code: flow.CodeRefused, Op: "run " + r.Pipeline, Message: "too many runs of the pipeline wait already", Hint: "uniflow runs list --pipeline " + r.Pipeline + " --state queued"}
+		return flow.RunRecord{}, &flow.Error{Code: flow.CodeRefused, Op: op, Message: "too many runs of the pipeline wait already", Hint: "uniflow runs list --pipeline " + p.ID() + " --state queued"}
 	}
-	return h.store.Run(ctx, request.ID)
+	return h.store.Run(ctx, offer.Run.ID)
 }
 
 // checkContext lays values over the plan's context and checks them against its params.
@@ -290,9 +295,14 @@ func (h *Host) judge(ctx context.Context, r *flow.ScheduleRecord, now time.Time)
 	if err != nil {
 		return health, fmt.Errorf("last run of schedule %q: %w", r.Name, err)
 	}
+	// What was run by hand says nothing of whether the schedule fires.
+	fired, err := h.store.Runs(ctx, flow.RunQuery{Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Due: true, Limit: 1})
+	if err != nil {
+		return health, fmt.Errorf("last slot of schedule %q: %w", r.Name, err)
+	}
 	seen := r.Since
-	if len(last) > 0 {
-		seen = last[0].QueuedAt
+	if len(fired) > 0 {
+		seen = fired[0].QueuedAt
 	}
 	next := cal.Next(r.Watermark)
 	silence := max(silentAfter, 2*cal.Interval())

@@ -31,6 +31,7 @@ var exitCodes = map[flow.Code]int{
 	flow.CodeRunFailed: exitRun,
 	flow.CodeWaitOver:  exitRun,
 	flow.CodeRefused:   exitConflict,
+	flow.CodeRerun:     exitConflict,
 
 	flow.CodeLedgerLocked:    exitConflict,
 	flow.CodeLedgerDamaged:   exitInternal,

@@ -44,6 +44,8 @@ func TestExitCodes(t *testing.T) {
 		"ended":                 {coded(flow.CodeRunEnded), 6},
 		"written":               {coded(flow.CodeWritten), 6},
 		"busy":                  {coded(flow.CodeRefused), 6},
+		"rerun":                 {coded(flow.CodeRerun), 6},
+		"backfill":              {coded(flow.CodeBackfill), 2},
 		"stopping":              {coded(flow.CodeStopping), 6},
 		"locked":                {coded(flow.CodeLedgerLocked), 6},
 		"full disk":             {coded(flow.CodeLedgerFull), 8},

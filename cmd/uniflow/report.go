@@ -51,6 +51,9 @@ func (a *app) tree(w io.Writer, r *flow.RunRecord) {
 		length = " in " + took(r.Duration(time.Now()))
 	}
 	fmt.Fprintf(w, "run %s of %s: %s%s\n", r.ID, line(flow.ID(r.Tenant, r.Pipeline)), a.paint(outcomeStyle(r.Outcome), standing(r)), length)
+	if r.Trigger.Of != "" {
+		fmt.Fprintf(w, "  %s of run %s\n", r.Trigger.Kind, r.Trigger.Of)
+	}
 	if r.Message != "" {
 		fmt.Fprintf(w, "  %s\n", line(r.Message))
 	}
@@ -63,13 +66,16 @@ func (a *app) tree(w io.Writer, r *flow.RunRecord) {
 	}
 }
 
-// branch writes a step: mark, name, ending, time, attempts, what was consumed.
+// branch writes a step: mark, name, ending, time, attempts, what was consumed; or whose it was.
 func (a *app) branch(w io.Writer, s *flow.StepRecord, width int) {
 	ending := endingWords(s.Ending)
 	if s.State != flow.StateEnded {
 		ending = string(s.State)
 	}
 	facts := []string{a.paint(outcomeStyle(s.Outcome), ending)}
+	if s.Reused != "" {
+		facts = append(facts, "reused from run "+string(s.Reused))
+	}
 	if s.StartedAt != nil && s.EndedAt != nil {
 		facts = append(facts, took(s.EndedAt.Sub(*s.StartedAt)))
 	}

@@ -49,11 +49,7 @@ and name; artifacts among them are copied below out in the data folder, under na
 var errWaitOver = &flow.Error{Code: flow.CodeWaitOver, Message: "the run did not end within --timeout, and was cancelled", Hint: "wait longer, or uniflow run PIPELINE --detach"}
 
 func (a *app) runPipeline(ctx context.Context, pipeline string, o *runOptions) error {
-	access := tool.Run
-	if o.detach {
-		access = tool.Serving
-	}
-	return a.with(ctx, access, func(l *tool.Link) error {
+	return a.with(ctx, o.access(), func(l *tool.Link) error {
 		p, err := l.Pipeline(ctx, pipeline)
 		if err != nil {
 			return err
@@ -66,16 +62,29 @@ func (a *app) runPipeline(ctx context.Context, pipeline string, o *runOptions) e
 		if err != nil {
 			return err
 		}
-		if o.detach {
-			return a.answer(flow.RunReport{Run: record, Outputs: map[string]map[string]json.RawMessage{}}, func() { fmt.Fprintln(a.out, record.ID) })
-		}
-		if !l.Remote && record.State == flow.StateQueued {
-			return cutOff(ctx, l, &record)
-		}
-		waiting, cancel := patience(ctx, o.timeout)
-		defer cancel()
-		return a.await(waiting, l, p.Plan, record.ID)
+		return a.attend(ctx, l, p.Plan, &record, o)
 	})
+}
+
+// access is what a verb that makes a run needs.
+func (o *runOptions) access() tool.Access {
+	if o.detach {
+		return tool.Serving
+	}
+	return tool.Run
+}
+
+// attend waits for a run that was asked for, or leaves it to the host that serves.
+func (a *app) attend(ctx context.Context, l *tool.Link, plan *flow.Plan, r *flow.RunRecord, o *runOptions) error {
+	if o.detach {
+		return a.answer(flow.RunReport{Run: *r, Outputs: map[string]map[string]json.RawMessage{}}, func() { fmt.Fprintln(a.out, r.ID) })
+	}
+	if !l.Remote && r.State == flow.StateQueued {
+		return cutOff(ctx, l, r)
+	}
+	waiting, cancel := patience(ctx, o.timeout)
+	defer cancel()
+	return a.await(waiting, l, plan, r.ID)
 }
 
 // patience bounds ctx by --timeout, if there is one.

@@ -15,10 +15,10 @@ import (
 
 func (a *app) runsCommand() *cobra.Command {
 	c := a.group(&cobra.Command{
-		Use: "runs", Short: "Show and cancel runs",
-		Long: "Show and cancel runs. RUN is an id, the beginning of one that no other run shares, or @last.",
+		Use: "runs", Short: "Show, repeat and cancel runs",
+		Long: "Show, repeat and cancel runs. RUN is an id, the beginning of one that no other run shares, or @last.",
 	})
-	c.AddCommand(a.runsList(), a.runsShow(), a.runsLogs(), a.runsOutputs(), a.runsArtifacts(), a.runsCancel())
+	c.AddCommand(a.runsList(), a.runsShow(), a.runsLogs(), a.runsOutputs(), a.runsArtifacts(), a.runsRerun(), a.runsBackfill(), a.runsCancel())
 	return c
 }
 

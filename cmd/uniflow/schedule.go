@@ -145,7 +145,7 @@ func (a *app) scheduleClear() *cobra.Command {
 		Use: "clear", Short: "Remove all schedules that were added, and say what stays", Args: args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !yes {
-				if err := a.confirm(c, "remove all schedules that were added?"); err != nil {
+				if err := a.confirm(c, "remove all schedules that were added?", "nothing was removed"); err != nil {
 					return err
 				}
 			}
@@ -169,8 +169,8 @@ func (a *app) scheduleClear() *cobra.Command {
 	return c
 }
 
-// confirm asks a person; where there is none, the flag must say it.
-func (a *app) confirm(c *cobra.Command, question string) error {
+// confirm asks a person; where there is none, the flag must say it. The refusal says what a no has left undone.
+func (a *app) confirm(c *cobra.Command, question, refusal string) error {
 	in, ok := a.in.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return usage(c, "nobody is there to ask: say --yes")
@@ -181,7 +181,7 @@ func (a *app) confirm(c *cobra.Command, question string) error {
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-		return usage(c, "nothing was removed")
+		return usage(c, "%s", refusal)
 	}
 	return nil
 }

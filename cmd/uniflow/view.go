@@ -33,6 +33,7 @@ type viewStep struct {
 	took    time.Duration
 	attempt int
 	note    string
+	reused  bool
 }
 
 // redrawEvery is the time between drawings; running steps show their time.
@@ -110,7 +111,7 @@ func (v *view) apply(e *flow.Event) {
 		case flow.StepProgress:
 			s.note = line(e.Message)
 		case flow.StepEnded:
-			s.state, s.ending, s.note = flow.StateEnded, e.Ending, ""
+			s.state, s.ending, s.note, s.reused = flow.StateEnded, e.Ending, "", e.Reused != ""
 			if !s.since.IsZero() {
 				s.took = e.At.Sub(s.since)
 			}
@@ -150,6 +151,9 @@ func (s *viewStep) text(now time.Time) string {
 	switch s.state {
 	case flow.StateEnded:
 		text += "  " + endingWords(s.ending)
+		if s.reused {
+			text += ", reused"
+		}
 		if s.took > 0 {
 			text += ", " + took(s.took)
 		}
@@ -194,6 +198,9 @@ func eventText(e *flow.Event) string {
 			return fmt.Sprintf("%s %s, again at %s: %s", step, endingWords(e.Ending), stamp(*e.RetryAt), line(e.Message))
 		}
 	case flow.StepEnded:
+		if e.Reused != "" {
+			return fmt.Sprintf("%s %s, reused", step, endingWords(e.Ending))
+		}
 		return fmt.Sprintf("%s %s", step, endingWords(e.Ending))
 	}
 	return ""

@@ -6,6 +6,8 @@ const (
 	CodeScheduleRange Code = "UF1302"
 	CodeScheduleZone  Code = "UF1303"
 	CodeScheduleNever Code = "UF1304"
+	// CodeBackfill: the slots of a backfill cannot be told, or are too many.
+	CodeBackfill Code = "UF1305"
 )
 
 func scheduleCodes() []Explanation {
@@ -32,5 +34,9 @@ is part of Uniflow, so a name that is good on one machine is good on all. Offset
 such as PST are refused, because they do not say when clocks change. The host's default is ` + "`timezone`" + ` in [host].`},
 		{CodeScheduleNever, "the schedule never fires", `Every part of the schedule is valid, but no date has them all: cron 0 0 30 2 * asks for 30 February. Mend the day or
 the month. For the last day of every month write: monthly last 23:00.`},
+		{CodeBackfill, "the backfill cannot be made", `A backfill runs the slots of one schedule from an instant to another, both included. Instants are written as
+2026-03-01T00:00:00Z, the first is not after the second, and the second has come. A pipeline with several schedules has
+several sets of slots: name the schedule. At most 1,000 runs are asked for at once, unless --max says otherwise. The
+help line names the nearest range that can be used; --dry-run shows its slots.`},
 	}
 }

@@ -46,6 +46,12 @@ type Control interface {
 
 	// StartRun asks for a run and returns once it is recorded; the run may wait its turn.
 	StartRun(ctx context.Context, r RunRequest) (RunRecord, error)
+	// Rerun asks for a new run of an old one, as StartRun does; steps that it does not execute again are reused. What
+	// cannot be reused is an error with CodeRerun that names it.
+	Rerun(ctx context.Context, r RerunRequest) (RunRecord, error)
+	// Backfill asks for runs of slots of the past, the oldest first, and returns once they are recorded. A range that
+	// cannot be used is an error with CodeBackfill.
+	Backfill(ctx context.Context, r BackfillRequest) (BackfillReport, error)
 	// Cancel asks a run to end. A run that has ended is an error with CodeRunEnded.
 	Cancel(ctx context.Context, id RunID) (RunRecord, error)
 	// Runs lists runs, newest first.

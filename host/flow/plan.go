@@ -46,6 +46,21 @@ func (p *Plan) Step(name string) *PlanStep {
 	return nil
 }
 
+// Before returns the names of the steps that a step waits for. A hook that names none waits for every step that is no
+// hook.
+func (p *Plan) Before(s *PlanStep) []string {
+	if len(s.Needs) > 0 || s.On == OnSuccess {
+		return s.Needs
+	}
+	var all []string
+	for i := range p.Steps {
+		if p.Steps[i].On == OnSuccess {
+			all = append(all, p.Steps[i].Name)
+		}
+	}
+	return all
+}
+
 // Ends returns the names of the steps that no other step needs, hooks aside, in order: their outputs are the run's.
 func (p *Plan) Ends() []string {
 	needed := map[string]bool{}

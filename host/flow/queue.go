@@ -41,6 +41,8 @@ type Offer struct {
 	Run Run `json:"run"`
 	// Overlap applies to slots only: other runs always wait their turn.
 	Overlap Overlap `json:"overlap"`
+	// Steps have ended before the run begins: a rerun takes them over. They are recorded with the offer.
+	Steps []StepRecord `json:"steps,omitempty"`
 	// Slots are the endings of older due slots of the schedule, recorded with the offer in one transaction.
 	Slots []SlotRecord `json:"slots,omitempty"`
 	// Watermark is the schedule's new watermark; zero leaves it.
@@ -82,7 +84,7 @@ type Claim struct {
 type Claimed struct {
 	Run   Run   `json:"run"`
 	Claim Claim `json:"claim"`
-	// Steps that an earlier epoch recorded, for a run that is resumed after a crash; empty for a first start.
+	// Steps that an earlier epoch recorded, for a run that is resumed after a crash; for a first start, those of the offer.
 	Steps []StepRecord `json:"steps,omitempty"`
 	// StartedAt is when the run first became live.
 	StartedAt time.Time `json:"started_at"`
@@ -125,6 +127,8 @@ type Event struct {
 	Item    *int `json:"item,omitempty"`
 	Attempt int  `json:"attempt,omitempty"`
 	Ending
+	// Reused is the run that executed the step, on the end of a step that a rerun has taken over.
+	Reused RunID `json:"reused,omitempty"`
 	// Outputs of an attempt or step that succeeded.
 	Outputs map[string]json.RawMessage `json:"outputs,omitempty"`
 	// List is the ordered outputs of a step with each; null stands for a skipped element.

@@ -39,6 +39,9 @@ type StepRecord struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
 	Ending
+	// Reused is the run that executed the step, where this one has taken its ending and outputs over. EndedAt is then when
+	// that was done, and there are no attempts.
+	Reused    RunID      `json:"reused,omitempty"`
 	StartedAt *time.Time `json:"started_at,omitempty"`
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
 	// Outputs by name; a step with each has List instead.
@@ -83,6 +86,8 @@ type RunQuery struct {
 	Schedule string  `json:"schedule,omitempty"`
 	State    State   `json:"state,omitempty"`
 	Outcome  Outcome `json:"outcome,omitempty"`
+	// Due selects the runs that slots made by coming due, and leaves out those that were asked for.
+	Due bool `json:"due,omitempty"`
 	// Before is the id of the last run of the page before; empty for the first page.
 	Before RunID `json:"before,omitempty"`
 	// Limit defaults to 50 and is at most 1,000.

@@ -69,12 +69,12 @@ type Trigger struct {
 	Kind TriggerKind `json:"kind"`
 	// Schedule is the name of the schedule, for slots.
 	Schedule string `json:"schedule,omitempty"`
-	// ScheduledAt is the slot's instant; for other triggers, the time of asking.
+	// ScheduledAt is the slot's instant; without a slot, the time of asking. A rerun has that of the run it is linked to.
 	ScheduledAt time.Time `json:"scheduled_at"`
 	// IntervalStart and IntervalEnd are the slot before this one and this one, where a schedule has them.
 	IntervalStart *time.Time `json:"interval_start,omitempty"`
 	IntervalEnd   *time.Time `json:"interval_end,omitempty"`
-	// Of is the run that a rerun or backfill is linked to.
+	// Of is the run that a rerun is a new run of; of a backfill, the run that its slot had, if there was one.
 	Of RunID `json:"of,omitempty"`
 }
 

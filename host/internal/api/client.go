@@ -226,6 +226,16 @@ func (c *Client) StartRun(ctx context.Context, r flow.RunRequest) (flow.RunRecor
 	return call[flow.RunRecord](ctx, c, http.MethodPost, "/v1/runs", nil, r)
 }
 
+// Rerun implements flow.Control.
+func (c *Client) Rerun(ctx context.Context, r flow.RerunRequest) (flow.RunRecord, error) {
+	return call[flow.RunRecord](ctx, c, http.MethodPost, "/v1/reruns", nil, r)
+}
+
+// Backfill implements flow.Control.
+func (c *Client) Backfill(ctx context.Context, r flow.BackfillRequest) (flow.BackfillReport, error) {
+	return call[flow.BackfillReport](ctx, c, http.MethodPost, "/v1/backfills", nil, r)
+}
+
 // Cancel implements flow.Control.
 func (c *Client) Cancel(ctx context.Context, id flow.RunID) (flow.RunRecord, error) {
 	return call[flow.RunRecord](ctx, c, http.MethodPost, "/v1/runs/"+seg(string(id))+"/cancel", nil, nil)

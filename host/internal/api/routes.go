@@ -140,6 +140,13 @@ func (r routes) registerRuns(a huma.API) {
 		func(ctx context.Context, in *struct{ Body flow.RunRequest }) (*body[flow.RunRecord], error) {
 			return answerOne(r, ctx, r.control.StartRun, in.Body)
 		})
+	huma.Register(a, huma.Operation{OperationID: "rerun", Method: http.MethodPost, Path: "/v1/reruns", Summary: "Ask for a new run of an old one, with outputs of its steps", DefaultStatus: http.StatusAccepted, MaxBodyBytes: maxBody},
+		func(ctx context.Context, in *struct{ Body flow.RerunRequest }) (*body[flow.RunRecord], error) {
+			return answerOne(r, ctx, r.control.Rerun, in.Body)
+		})
+	post(a, "backfill", "/v1/backfills", "Ask for runs of slots of the past, or list them", func(ctx context.Context, in *struct{ Body flow.BackfillRequest }) (*body[flow.BackfillReport], error) {
+		return answerOne(r, ctx, r.control.Backfill, in.Body)
+	})
 	get(a, "show-run", "/v1/runs/{id}", "Show a run with its steps", func(ctx context.Context, in *ByName) (*body[flow.RunRecord], error) {
 		return answerOne(r, ctx, r.control.Run, in.ID)
 	})

@@ -109,7 +109,7 @@ func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered,
 		}
 	}
 	if offered.Answer == flow.OfferStarted {
-		d.start(flow.Claimed{Run: offer.Run, Claim: offered.Claim, StartedAt: offered.StartedAt, LastSuccessAt: offered.LastSuccessAt})
+		d.start(flow.Claimed{Run: offer.Run, Claim: offered.Claim, Steps: offer.Steps, StartedAt: offered.StartedAt, LastSuccessAt: offered.LastSuccessAt})
 	}
 	return offered, nil
 }

@@ -33,7 +33,7 @@ func (l Line) Judge(kind flow.TriggerKind, o flow.Overlap) Verdict {
 		return Verdict{Start: true}
 	case slot && o == flow.OverlapSkip:
 		return Verdict{Refuse: flow.ReasonOverlap}
-	case slot && o == flow.OverlapWaitAll && l.Slots >= MaxWaitingSlots, !slot && l.Waiting >= MaxWaitingRuns:
+	case slot && o == flow.OverlapWaitAll && l.Slots >= MaxWaitingSlots, !slot && kind != flow.TriggerBackfill && l.Waiting >= MaxWaitingRuns:
 		return Verdict{Refuse: flow.ReasonQuota}
 	}
 	v := Verdict{Coalesce: slot && o != flow.OverlapWaitAll && l.Slots > 0}

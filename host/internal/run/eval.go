@@ -153,7 +153,7 @@ func (x *execution) values(s *stepState) *expr.Values {
 		return v
 	}
 	v.Failed = s.failed
-	for _, name := range x.before(s) {
+	for _, name := range x.plan.Before(s.step) {
 		if p := x.states[name]; p.ending.Outcome == flow.Succeeded || p.ending.Outcome == flow.Skipped {
 			v.Steps[name] = expr.Outputs{Named: p.outputs.named, List: p.outputs.list}
 		}

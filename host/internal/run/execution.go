@@ -77,6 +77,9 @@ func (x *execution) recall(record *flow.StepRecord) {
 	}
 	s.earlier = record.Attempts
 	x.learnAll(record.Outputs)
+	for _, v := range record.List {
+		x.learn(v)
+	}
 	for i := range record.Attempts {
 		x.learnAll(record.Attempts[i].Outputs)
 	}
@@ -167,7 +170,7 @@ const (
 
 // decide applies the step's `on` to the endings of the steps before it.
 func (x *execution) decide(work context.Context, s *stepState) (decision, flow.Ending) {
-	before := x.before(s)
+	before := x.plan.Before(s.step)
 	var failed, other string
 	for _, name := range before {
 		p := x.states[name]
@@ -205,20 +208,6 @@ func (x *execution) decide(work context.Context, s *stepState) (decision, flow.E
 
 func faultSkip(f *flow.Fault) flow.Ending {
 	return flow.Ending{Outcome: flow.Skipped, Reason: f.Reason, Message: f.Message}
-}
-
-// before returns the steps that s waits for. A hook that names none waits for every step that is no hook.
-func (x *execution) before(s *stepState) []string {
-	if len(s.step.Needs) > 0 || s.step.On == flow.OnSuccess {
-		return s.step.Needs
-	}
-	var all []string
-	for i := range x.plan.Steps {
-		if x.plan.Steps[i].On == flow.OnSuccess {
-			all = append(all, x.plan.Steps[i].Name)
-		}
-	}
-	return all
 }
 
 // skip ends a step that never began.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -85,10 +86,11 @@ func (r *Runner) Run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed)
 	return x.ending(limited), nil
 }
 
-// condition evaluates the pipeline's when; true means that the run ends as returned. A run that is resumed has passed
-// it before.
+// condition evaluates the pipeline's when; true means that the run ends as returned. A run that is resumed
+// in a step has passed it before; steps that a rerun has taken over were never started in it.
 func (x *execution) condition(ctx context.Context) (flow.Ending, bool) {
-	if x.program.when == nil || len(x.claimed.Steps) > 0 {
+	started := func(s flow.StepRecord) bool { return len(s.Attempts) > 0 }
+	if x.program.when == nil || slices.ContainsFunc(x.claimed.Steps, started) {
 		return flow.Ending{}, false
 	}
 	ok, err := x.program.when.Bool(ctx, x.values(nil))

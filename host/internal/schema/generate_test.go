@@ -31,6 +31,7 @@ func answers() map[string]any {
 	return map[string]any{
 		"artifacts":    []flow.ArtifactFile{},
 		"backup":       flow.BackupReport{},
+		"backfill":     flow.BackfillReport{},
 		"build":        flow.BuildReport{},
 		"check":        flow.CheckReport{},
 		"clocks":       []flow.ClockChange{},

@@ -192,11 +192,11 @@ func (w *writer) stepEnded(run int64, e *flow.Event) (bool, error) {
 			return false, err
 		}
 	}
-	_, err = w.exec(`INSERT INTO steps (run, name, state, outcome, reason, message, ended_at, outputs, list) VALUES (?, ?, 'ended', ?, ?, ?, ?, ?, ?)
+	_, err = w.exec(`INSERT INTO steps (run, name, state, outcome, reason, message, ended_at, outputs, list, reused) VALUES (?, ?, 'ended', ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET state = 'ended', outcome = excluded.outcome, reason = excluded.reason, message = excluded.message,
 			ended_at = excluded.ended_at, outputs = excluded.outputs, list = excluded.list
 		WHERE state = 'running'`,
-		run, e.Step, e.Outcome, e.Reason, e.Message, nanos(e.At), outputs, list)
+		run, e.Step, e.Outcome, e.Reason, e.Message, nanos(e.At), outputs, list, e.Reused)
 	return true, err
 }
 

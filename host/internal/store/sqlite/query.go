@@ -111,6 +111,7 @@ func runsQuery(q flow.RunQuery) (string, []any) {
 	f.where("schedule = ?", q.Schedule != "", q.Schedule)
 	f.where("state = ?", q.State != "", q.State)
 	f.where("outcome = ?", q.Outcome != "", q.Outcome)
+	f.where("(kind IN ('schedule', 'catchup')) = ?", q.Due, true)
 	f.where("seq < (SELECT seq FROM runs WHERE id = ?)", q.Before != "", q.Before)
 	return "SELECT " + runColumns + " FROM runs" + f.text.String() + " ORDER BY seq DESC LIMIT ?", append(f.args, limited(q.Limit, 50, 1000))
 }
@@ -128,7 +129,7 @@ func (s *Store) FindRuns(ctx context.Context, tenant, prefix string, limit int) 
 
 // steps reads the steps of a run with their attempts, in the order of plan.
 func steps(ctx context.Context, q querier, run int64, plan []flow.PlanStep) ([]flow.StepRecord, error) {
-	all, err := collect(ctx, q, scanStep, `SELECT name, state, outcome, reason, message, started_at, ended_at, outputs, list, progress
+	all, err := collect(ctx, q, scanStep, `SELECT name, state, outcome, reason, message, started_at, ended_at, outputs, list, progress, reused
 		FROM steps WHERE run = ? ORDER BY coalesce(started_at, ended_at), name`, run)
 	if err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func steps(ctx context.Context, q querier, run int64, plan []flow.PlanStep) ([]f
 func scanStep(row scanner) (r flow.StepRecord, err error) {
 	var startedAt, endedAt instant
 	var outputs, list sql.NullString
-	if err := row.Scan(&r.Name, &r.State, &r.Outcome, &r.Reason, &r.Message, &startedAt, &endedAt, &outputs, &list, &r.Progress); err != nil {
+	if err := row.Scan(&r.Name, &r.State, &r.Outcome, &r.Reason, &r.Message, &startedAt, &endedAt, &outputs, &list, &r.Progress, &r.Reused); err != nil {
 		return r, err
 	}
 	r.StartedAt, r.EndedAt = startedAt.pointer(), endedAt.pointer()

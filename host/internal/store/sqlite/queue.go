@@ -52,19 +52,43 @@ func (w *writer) offer(o *flow.Offer) (flow.Offered, error) {
 		}
 	}
 	now := time.Now()
-	if err := w.insert(&o.Run, place, now); err != nil {
+	seq, err := w.insert(&o.Run, place, now)
+	if err != nil {
 		return flow.Offered{}, err
 	}
 	if err := w.endSlot(&o.Run, flow.SlotRecord{Ending: flow.SlotRun, Run: o.Run.ID}); err != nil {
 		return flow.Offered{}, err
 	}
 	if verdict.Start {
-		return w.startOffered(&o.Run, now, answer)
+		answer, err = w.startOffered(&o.Run, now, answer)
+	} else {
+		if verdict.Replace {
+			answer.Replaces = live
+		}
+		err = w.recordRun(flow.RunQueued, &o.Run, 0, now, true)
 	}
-	if verdict.Replace {
-		answer.Replaces = live
+	if err != nil {
+		return flow.Offered{}, err
 	}
-	return answer, w.recordRun(flow.RunQueued, &o.Run, 0, now, true)
+	return answer, w.takeOver(seq, o, answer.Claim.Epoch, now)
+}
+
+// takeOver records the steps of an offer that have ended before its run begins.
+func (w *writer) takeOver(run int64, o *flow.Offer, epoch int, now time.Time) error {
+	for i := range o.Steps {
+		s := &o.Steps[i]
+		event := flow.Event{
+			At: now, Kind: flow.StepEnded, Tenant: o.Run.Tenant, Pipeline: o.Run.Pipeline, Schedule: o.Run.Trigger.Schedule, Run: o.Run.ID, Epoch: epoch,
+			Step: s.Name, Ending: s.Ending, Reused: s.Reused, Outputs: s.Outputs, List: s.List,
+		}
+		if _, err := w.stepEnded(run, &event); err != nil {
+			return err
+		}
+		if err := w.record(event); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startOffered makes a run live that has just been taken.
@@ -101,10 +125,16 @@ func (w *writer) line(r *flow.Run) (live flow.RunID, l overlap.Line, err error) 
 	if err != nil {
 		return live, l, err
 	}
-	// Left to itself, SQLite reads the whole history of the pipeline.
-	_, err = w.one(`SELECT count(*), count(*) FILTER (WHERE schedule = ? AND kind IN ('schedule', 'catchup'))
-		FROM runs INDEXED BY runs_waiting WHERE tenant = ? AND pipeline = ? AND state = 'queued'`,
-		[]any{r.Trigger.Schedule, r.Tenant, r.Pipeline}, &l.Waiting, &l.Slots)
+	// A long backfill may wait: it is not to be counted for each of its runs. Left to itself, SQLite reads the whole
+	// history of the pipeline.
+	_, err = w.one("SELECT count(*) FROM (SELECT 1 FROM runs INDEXED BY runs_waiting WHERE tenant = ? AND pipeline = ? AND state = 'queued' LIMIT ?)",
+		[]any{r.Tenant, r.Pipeline, overlap.MaxWaitingRuns}, &l.Waiting)
+	if err != nil || l.Waiting == 0 || !overlap.IsSlot(r.Trigger.Kind) {
+		return live, l, err
+	}
+	_, err = w.one(`SELECT count(*) FROM runs INDEXED BY runs_waiting
+		WHERE tenant = ? AND pipeline = ? AND state = 'queued' AND schedule = ? AND kind IN ('schedule', 'catchup')`,
+		[]any{r.Tenant, r.Pipeline, r.Trigger.Schedule}, &l.Slots)
 	return live, l, err
 }
 
@@ -147,32 +177,31 @@ func (w *writer) coalesce(r *flow.Run) ([]flow.RunID, int64, error) {
 	return ids, gone[0].place, nil
 }
 
-// insert adds a waiting run; place 0 is the end of the line.
-func (w *writer) insert(r *flow.Run, place int64, now time.Time) error {
+// insert adds a waiting run and returns its place in the order of offers; place 0 is the end of the line.
+func (w *writer) insert(r *flow.Run, place int64, now time.Time) (seq int64, err error) {
 	body, err := encode(r)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var project, label string
 	if _, err := w.one("SELECT project, label FROM plans WHERE digest = ?", []any{r.Version}, &project, &label); err != nil {
-		return err
+		return 0, err
 	}
 	if place == 0 {
 		if _, err := w.one("SELECT coalesce(max(place), 0) + 1 FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued'", []any{r.Tenant, r.Pipeline}, &place); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	_, err = w.exec(`INSERT INTO runs (id, tenant, pipeline, schedule, kind, project, label, body, place, state, queued_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)`,
 		r.ID, r.Tenant, r.Pipeline, r.Trigger.Schedule, r.Trigger.Kind, project, label, body, place, nanos(now))
-	if err != nil || len(r.Context) == 0 {
-		return err
+	if err != nil {
+		return 0, err
 	}
-	var seq int64
 	if _, err := w.one("SELECT last_insert_rowid()", nil, &seq); err != nil {
-		return err
+		return 0, err
 	}
-	return w.refer(seq, r.Tenant, maps.Values(r.Context))
+	return seq, w.refer(seq, r.Tenant, maps.Values(r.Context))
 }
 
 // start makes a waiting run live.
@@ -233,6 +262,11 @@ func (w *writer) claim(candidate string, args []any) (*flow.Claimed, error) {
 		return nil, err
 	}
 	claimed.Claim = flow.Claim{Run: r.ID, Epoch: 1}
+	if r.Trigger.Kind == flow.TriggerRerun {
+		if claimed.Steps, err = steps(context.Background(), w, seq, nil); err != nil {
+			return nil, err
+		}
+	}
 	if claimed.LastSuccessAt, err = w.lastSuccess(r.Tenant, r.Pipeline); err != nil {
 		return nil, err
 	}

@@ -42,6 +42,7 @@ func testPaging(f *fixture) {
 		want int
 	}{
 		{flow.RunQuery{Schedule: "hourly"}, 4},
+		{flow.RunQuery{Due: true}, 4},
 		{flow.RunQuery{State: flow.StateEnded}, 7},
 		{flow.RunQuery{State: flow.StateQueued}, 0},
 		{flow.RunQuery{Outcome: flow.Failed}, 0},

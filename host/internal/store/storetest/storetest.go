@@ -64,6 +64,8 @@ func Run(t *testing.T, open Open) {
 		"ReplaceNamesTheLiveRun":                   testReplace,
 		"OtherRunsAreNeverCoalesced":               testManual,
 		"AThousandRunsWait":                        testQuota,
+		"ABackfillIsTakenWhole":                    testBackfill,
+		"ARerunHasWhatItTakesOver":                 testTakeOver,
 		"RunsStartInTheOrderOfOffers":              testOrder,
 		"OneRunIsLiveUnderConcurrency":             testHammer,
 		"AStaleClaimWritesNothing":                 testFencing,

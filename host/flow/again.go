@@ -1,0 +1,57 @@
+package flow
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// RerunRequest asks for a new run of an old one, which has ended and stays as it is recorded.
+type RerunRequest struct {
+	// Run is the old run: an id, the unambiguous beginning of one, or "@last".
+	Run string `json:"run"`
+	// FromStep executes a step and all that comes after it, OnlyStep a step alone, Failed what did not succeed and all
+	// that comes after it; of the other steps, the recorded outputs are reused. At most one of the three is set. Without
+	// any, every step is executed.
+	FromStep string `json:"from_step,omitempty"`
+	OnlyStep string `json:"only_step,omitempty"`
+	Failed   bool   `json:"failed,omitempty"`
+	// Context is laid over that of the old run, key by key, and checked against the params of the pipeline as it is now.
+	Context map[string]json.RawMessage `json:"context,omitempty"`
+}
+
+// BackfillRequest asks for runs of slots of the past.
+type BackfillRequest struct {
+	// Name is that of a schedule, or of a pipeline with one schedule.
+	Name string `json:"name"`
+	// From and To bound the slots, both included. To defaults to now, and is never later.
+	From time.Time `json:"from"`
+	To   time.Time `json:"to,omitzero"`
+	// MissingOnly leaves out slots that have a run which succeeded or has yet to end, and those that are due still.
+	MissingOnly bool `json:"missing_only,omitempty"`
+	// DryRun asks for no run.
+	DryRun bool `json:"dry_run,omitempty"`
+	// Max bounds the runs; over it none is asked for. Defaults to 1,000 and is at most 10,000.
+	Max int `json:"max,omitempty"`
+}
+
+// BackfillReport says which runs a backfill has asked for, or would.
+type BackfillReport struct {
+	Schedule string    `json:"schedule"`
+	Pipeline string    `json:"pipeline"`
+	From     time.Time `json:"from"`
+	To       time.Time `json:"to"`
+	DryRun   bool      `json:"dry_run,omitempty"`
+	// Slots are the oldest first.
+	Slots []BackfillSlot `json:"slots"`
+	// Left counts the slots that MissingOnly left out.
+	Left int `json:"left,omitempty"`
+}
+
+// BackfillSlot is a slot of the past with its new run.
+type BackfillSlot struct {
+	At time.Time `json:"at"`
+	// Run is the new run; empty for a dry run.
+	Run RunID `json:"run,omitempty"`
+	// Of is the run that the slot had when it came due, if the ledger still has it.
+	Of RunID `json:"of,omitempty"`
+}
