@@ -55,7 +55,7 @@ func TestCatchUp(t *testing.T) {
 				if got := w.tally("a")[flow.SlotMissed]; got != test.missed {
 					t.Errorf("%d slots missed, want %d", got, test.missed)
 				}
-				for _, x := range w.started {
+				for _, x := range w.tasks() {
 					if x.run.Trigger.ScheduledAt.Before(from) && x.run.Trigger.Kind != flow.TriggerCatchup {
 						t.Errorf("trigger %s", x.run.Trigger.Kind)
 					}
@@ -143,8 +143,8 @@ func TestClockJumpIsADowntime(t *testing.T) {
 		e.mu.Unlock()
 		s.fire(e)
 		w.stop(s)
-		if got := w.tally("a"); got[flow.SlotMissed] != 1 || len(w.started) != 1 {
-			t.Errorf("endings %v, %d runs; want the slot of the jump missed", got, len(w.started))
+		if got := w.tally("a"); got[flow.SlotMissed] != 1 || len(w.tasks()) != 1 {
+			t.Errorf("endings %v, %d runs; want the slot of the jump missed", got, len(w.tasks()))
 		}
 	})
 }

@@ -40,7 +40,7 @@ func TestFiresAtEachSlot(t *testing.T) {
 		if s.Rearmed() != 0 {
 			t.Errorf("%d slots were left to the sweeper", s.Rearmed())
 		}
-		x := w.started[2].run.Trigger
+		x := w.tasks()[2].run.Trigger
 		if x.Kind != flow.TriggerSchedule || !x.IntervalEnd.Equal(x.ScheduledAt) || x.ScheduledAt.Sub(*x.IntervalStart) != 10*time.Minute {
 			t.Errorf("trigger %+v", x)
 		}
@@ -130,7 +130,7 @@ func TestReplaceEndsTheRunAtTheNextSlot(t *testing.T) {
 		if w.offers != 2 {
 			t.Errorf("%d offers for two slots", w.offers)
 		}
-		if first := w.started[0]; !first.cancelled || first.end.Sub(from) != 20*time.Minute {
+		if first := w.tasks()[0]; !first.cancelled || first.end.Sub(from) != 20*time.Minute {
 			t.Errorf("the first run ended at +%s, cancelled %v", first.end.Sub(from), first.cancelled)
 		}
 		w.stop(s)
@@ -159,8 +159,8 @@ func TestWaitAllIsBounded(t *testing.T) {
 		if r := w.endings["a"][from.Add(2*time.Minute).Unix()]; r.Reason != flow.ReasonQuota || r.Count != 50 {
 			t.Errorf("the record of those over the bound: %+v", r)
 		}
-		for i := 2; i < len(w.started); i++ {
-			if a, b := w.started[i-1].run.Trigger.ScheduledAt, w.started[i].run.Trigger.ScheduledAt; b.Sub(a) != time.Minute {
+		for i, tasks := 2, w.tasks(); i < len(tasks); i++ {
+			if a, b := tasks[i-1].run.Trigger.ScheduledAt, tasks[i].run.Trigger.ScheduledAt; b.Sub(a) != time.Minute {
 				t.Fatalf("slot %s ran after slot %s", b, a)
 			}
 		}
@@ -229,7 +229,7 @@ func TestSweeperTakesWhatTheAlarmLeft(t *testing.T) {
 		if got := len(w.starts(from)); got != 2 || s.Rearmed() != 2 {
 			t.Errorf("%d runs, %d rearmed, want 2 of each", got, s.Rearmed())
 		}
-		if late := w.started[0].at.Sub(from) - 10*time.Minute; late > 15*time.Second+lateness {
+		if late := w.tasks()[0].at.Sub(from) - 10*time.Minute; late > 15*time.Second+lateness {
 			t.Errorf("the sweeper came %s late", late)
 		}
 		if err := s.Stop(); err != nil {
@@ -340,7 +340,7 @@ func TestRemoveWhileARunIsLive(t *testing.T) {
 			t.Errorf("remove again: %v", err)
 		}
 		pass(10 * time.Minute)
-		if len(w.started) != 1 || w.started[0].cancelled {
+		if len(w.tasks()) != 1 || w.tasks()[0].cancelled {
 			t.Errorf("%v: want one run, which goes on", w.starts(from))
 		}
 		r := every("b", "every 5m", flow.OverlapWait)
@@ -428,18 +428,21 @@ func TestChangesFromManySides(t *testing.T) {
 		if err := s.Apply(final); err != nil {
 			t.Error(err)
 		}
-		if known := len(s.entries) + len(s.spare); known > len(records)+1 {
+		s.mu.Lock()
+		known := len(s.entries) + len(s.spare)
+		s.mu.Unlock()
+		if known > len(records)+1 {
 			t.Errorf("gocron knows %d jobs of %d schedules", known, len(records))
 		}
-		before := len(w.started)
+		before := len(w.tasks())
 		pass(51 * time.Second)
 		w.stop(s)
-		for _, x := range w.started[before:] {
+		for _, x := range w.tasks()[before:] {
 			if !x.at.Equal(x.run.Trigger.ScheduledAt) {
 				t.Errorf("%s: slot %s ran at %s", x.run.Trigger.Schedule, x.run.Trigger.ScheduledAt, x.at)
 			}
 		}
-		if got := len(w.started) - before; got != 5*10 {
+		if got := len(w.tasks()) - before; got != 5*10 {
 			t.Errorf("%d runs, want 50", got)
 		}
 	})
@@ -551,9 +554,9 @@ func TestStopWithLiveRuns(t *testing.T) {
 		if err := s.Remove("default", "s1"); err != nil {
 			t.Errorf("remove after the stop: %v", err)
 		}
-		before := len(w.started)
+		before := len(w.tasks())
 		pass(time.Hour)
-		if len(w.started) != before {
+		if len(w.tasks()) != before {
 			t.Error("fired after the stop")
 		}
 		w.stop(s)
@@ -581,10 +584,10 @@ func TestManySchedulesDueTogether(t *testing.T) {
 		s.Start()
 		pass(21 * time.Minute)
 		w.stop(s)
-		if len(w.started) != 4000 {
-			t.Errorf("%d runs, want 4000", len(w.started))
+		if len(w.tasks()) != 4000 {
+			t.Errorf("%d runs, want 4000", len(w.tasks()))
 		}
-		for _, x := range w.started {
+		for _, x := range w.tasks() {
 			if !x.at.Equal(x.run.Trigger.ScheduledAt) {
 				t.Fatalf("slot +%s ran at +%s", x.run.Trigger.ScheduledAt.Sub(from), x.at.Sub(from))
 			}
@@ -605,7 +608,7 @@ func TestClockChange(t *testing.T) {
 		pass(time.Until(time.Date(2000, 11, 2, 0, 0, 0, 0, time.UTC)))
 		w.stop(s)
 		got := map[string]bool{}
-		for _, x := range w.started {
+		for _, x := range w.tasks() {
 			if !x.at.Equal(x.run.Trigger.ScheduledAt) {
 				t.Errorf("slot %s ran at %s", x.run.Trigger.ScheduledAt, x.at)
 			}
@@ -616,8 +619,8 @@ func TestClockChange(t *testing.T) {
 				t.Errorf("no run of %s", want)
 			}
 		}
-		if len(w.started) != 2*306 {
-			t.Errorf("%d runs in 306 days, want 2 a day", len(w.started))
+		if len(w.tasks()) != 2*306 {
+			t.Errorf("%d runs in 306 days, want 2 a day", len(w.tasks()))
 		}
 	})
 }

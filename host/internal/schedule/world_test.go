@@ -96,6 +96,17 @@ func (w *world) stop(s *Scheduler) {
 	}
 }
 
+// tasks returns a copy of what has started, in order.
+func (w *world) tasks() []task {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var tasks []task
+	for _, x := range w.started {
+		tasks = append(tasks, *x)
+	}
+	return tasks
+}
+
 func (x *task) cancel() {
 	if !x.cancelled {
 		x.cancelled = true
