@@ -15,6 +15,8 @@ import (
 // TestMain makes this program a worker where a measurement asks for one.
 func TestMain(m *testing.M) {
 	host.WorkerMain()
+	crowdMain()
+	historyMain()
 	os.Exit(m.Run())
 }
 

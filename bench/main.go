@@ -21,6 +21,8 @@ import (
 
 func main() {
 	host.WorkerMain()
+	crowdMain()
+	historyMain()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -102,6 +104,10 @@ func (l *lineup) measurements() []measurement {
 		{"two cores", l.cores},
 		{"how long the Go module takes to load", l.restart},
 		{"durable runs", l.durable},
+		{"the record", l.record},
+		{"a year that passes at once", l.year},
+		{"a restart with history", l.restarted},
+		{"schedules that are due together", l.together},
 	}
 }
 

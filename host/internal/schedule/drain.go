@@ -13,8 +13,8 @@ import (
 )
 
 // drain takes every due slot of a schedule, one decision at a time, until none is due, and reports whether it took one.
-// It returns after the run of the last one has ended, so that gocron's singleton mode covers the whole run. Only one
-// goroutine drains a schedule at a time; others have nothing to take.
+// It returns after the run of the last one has ended. Only one goroutine drains a schedule at a time; others have nothing
+// to take.
 func (s *Scheduler) drain(e *entry) (took bool) {
 	if !e.busy.TryLock() {
 		return false

@@ -1,5 +1,5 @@
-// Package schedule makes runs of slots. It keeps one gocron job per schedule as an alarm clock; what is due is derived
-// from the schedule's watermark each time, so that a lost, late or doubled alarm costs nothing.
+// Package schedule makes runs of slots. It keeps one gocron job per timetable as an alarm clock; what is due is derived
+// from each schedule's watermark each time, so that a lost, late or doubled alarm costs nothing.
 //
 // It owns overlap and catch-up as far as they concern the slots of one schedule; that no two runs of a pipeline are
 // live at once is the queue's promise, not this package's. It must not know how runs are executed or recorded.
@@ -57,7 +57,8 @@ type Scheduler struct {
 
 	mu      sync.Mutex
 	entries map[key]*entry
-	spare   []uuid.UUID // jobs of removed schedules: gocron keeps a goroutine for each id it has ever fired
+	bells   map[timetable]*bell
+	spare   []uuid.UUID // jobs of dropped bells: gocron keeps a goroutine for each id it has ever fired
 	started bool
 
 	// seen and down are wall clock times in nanoseconds: when the scheduler last looked at the clock, and the end of
@@ -71,8 +72,8 @@ type key struct{ tenant, name string }
 
 // entry is one schedule.
 type entry struct {
-	job  uuid.UUID
-	busy sync.Mutex // held by the one goroutine that drains it
+	times timetable  // of its bell; guarded by the scheduler's lock
+	busy  sync.Mutex // held by the one goroutine that drains it
 
 	mu     sync.Mutex
 	record flow.ScheduleRecord
@@ -89,7 +90,7 @@ func New(c Config) (*Scheduler, error) {
 	if c.Sweep == 0 {
 		c.Sweep = 15 * time.Second
 	}
-	s := &Scheduler{config: c, entries: map[key]*entry{}}
+	s := &Scheduler{config: c, entries: map[key]*entry{}, bells: map[timetable]*bell{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
 	s.clock, err = gocron.NewScheduler(
@@ -151,53 +152,38 @@ func (s *Scheduler) remove(k key) error {
 	}
 	delete(s.entries, k)
 	e.retire()
-	if err := s.clock.RemoveJob(e.job); err != nil && s.ctx.Err() == nil {
+	if err := s.part(e); err != nil {
 		return fmt.Errorf("remove schedule %q: %w", k.name, err)
 	}
-	s.spare = append(s.spare, e.job)
 	return nil
 }
 
 func (s *Scheduler) set(r flow.ScheduleRecord) error {
-	cal, err := calendar.Parse(r.At, r.Timezone)
+	times := timetableOf(&r)
+	b, err := s.bellOf(times)
 	if err != nil {
 		return fmt.Errorf("schedule %q: %w", r.Name, err)
 	}
 	k := key{r.Tenant, r.Name}
 	e := s.entries[k]
-	fresh := e == nil
-	if fresh {
-		e = &entry{job: s.job()}
+	if e == nil {
+		e = &entry{times: times}
+		s.entries[k] = e
 	}
-	changed := e.update(s.ctx, r, cal)
-	options := []gocron.JobOption{gocron.WithName(flow.ID(r.Tenant, r.Name)), gocron.WithIdentifier(e.job), gocron.WithCronImplementation(alarm{cal})}
-	task := gocron.NewTask(func() { s.fire(e) })
-	switch {
-	case fresh:
-		_, err = s.clock.NewJob(gocron.CronJob(r.At, false), task, options...)
-	case changed:
-		_, err = s.clock.Update(e.job, gocron.CronJob(r.At, false), task, options...)
+	e.update(s.ctx, r, b.cal)
+	if e.times != times {
+		err = s.part(e)
+		e.times = times
 	}
+	b.join(e)
 	if err != nil {
-		return fmt.Errorf("arm schedule %q: %w", r.Name, err)
+		return fmt.Errorf("schedule %q: %w", r.Name, err)
 	}
-	s.entries[k] = e
 	return nil
 }
 
-// job returns an id for a job, one that gocron knows already if there is one.
-func (s *Scheduler) job() uuid.UUID {
-	if n := len(s.spare); n > 0 {
-		id := s.spare[n-1]
-		s.spare = s.spare[:n-1]
-		return id
-	}
-	return uuid.New()
-}
-
-// update takes a record over and reports whether its times changed. A watermark never goes back, unless the schedule
-// was edited and starts anew.
-func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calendar.Schedule) bool {
+// update takes a record over. A watermark never goes back, unless the schedule was edited and starts anew.
+func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calendar.Schedule) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	changed := e.cal == nil || e.cal.Text() != cal.Text() || e.cal.Zone() != cal.Zone()
@@ -211,7 +197,6 @@ func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calenda
 		e.form, e.reform = context.WithCancel(life)
 	}
 	e.record, e.cal = r, cal
-	return changed
 }
 
 // retire lets a drain that is under way find nothing more to do.
@@ -251,12 +236,6 @@ func (s *Scheduler) Stop() error {
 // Rearmed counts the times that a sweep took slots which the alarm had left: it was late, or their run could not be
 // made before.
 func (s *Scheduler) Rearmed() int64 { return s.rearmed.Load() }
-
-// fire is gocron's task.
-func (s *Scheduler) fire(e *entry) {
-	s.look(time.Now())
-	s.drain(e)
-}
 
 // sweep drains, until the scheduler stops, every schedule that has slots which are late. The first look, at the
 // start, is for the slots of the downtime and no fault of the clock.
@@ -313,41 +292,4 @@ func (s *Scheduler) look(now time.Time) {
 		s.down.Store(now.UnixNano())
 		s.config.Logger.Warn("the clock went on without the scheduler", slog.Duration("gap", time.Duration(gap)))
 	}
-}
-
-// alarm adapts a calendar to gocron, which must never be answered with a time in the past: it would ask again and
-// again, in its only goroutine, until the answers reach the present.
-type alarm struct{ cal *calendar.Schedule }
-
-// IsValid implements gocron.Cron; the text was checked when the calendar was made.
-func (alarm) IsValid(string, *time.Location, time.Time) error { return nil }
-
-// Next implements gocron.Cron.
-func (a alarm) Next(last time.Time) time.Time {
-	if now := time.Now(); last.Before(now) {
-		last = now
-	}
-	if next := a.cal.Next(last); !next.IsZero() {
-		return next
-	}
-	return time.Now().Add(never)
-}
-
-// never is beyond the life of any process; gocron takes a zero time for a fault.
-const never = 100 * 365 * 24 * time.Hour
-
-// gocronLog passes gocron's own words on at debug level: what matters is logged by this package.
-type gocronLog struct{ log *slog.Logger }
-
-func (l gocronLog) Debug(string, ...any) {}
-func (l gocronLog) Info(msg string, args ...any) {
-	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
-}
-
-func (l gocronLog) Warn(msg string, args ...any) {
-	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
-}
-
-func (l gocronLog) Error(msg string, args ...any) {
-	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
 }

@@ -27,6 +27,9 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
+// bell is the one that a schedule rings with.
+func (s *Scheduler) bell(name string) *bell { return s.bells[s.entries[key{"default", name}].times] }
+
 func TestFiresAtEachSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -222,7 +225,7 @@ func TestSweeperTakesWhatTheAlarmLeft(t *testing.T) {
 		w := newWorld(t)
 		s := w.scheduler(every("a", "every 10m", flow.OverlapWait))
 		s.Start()
-		if err := s.clock.RemoveJob(s.entries[key{"default", "a"}].job); err != nil {
+		if err := s.clock.RemoveJob(s.bell("a").job); err != nil {
 			t.Fatal(err)
 		}
 		pass(21 * time.Minute)
@@ -328,7 +331,7 @@ func TestRemoveWhileARunIsLive(t *testing.T) {
 		s := w.scheduler(every("a", "every 10m", flow.OverlapWait))
 		s.Start()
 		pass(11 * time.Minute)
-		old := s.entries[key{"default", "a"}]
+		old, job := s.entries[key{"default", "a"}], s.bell("a").job
 		if err := s.Remove("default", "a"); err != nil {
 			t.Fatal(err)
 		}
@@ -348,12 +351,47 @@ func TestRemoveWhileARunIsLive(t *testing.T) {
 		if err := s.Set(r); err != nil {
 			t.Fatal(err)
 		}
-		if s.entries[key{"default", "b"}].job != old.job {
+		if s.bell("b").job != job {
 			t.Error("gocron got another id, and keeps the goroutine of the old one")
 		}
 		pass(5 * time.Minute)
 		w.stop(s)
 		same(t, w.starts(from), []string{"a+10m0s@10m0s", "b+25m0s@25m0s"})
+	})
+}
+
+// Schedules of one timetable share an alarm, which each of them can leave; none is ever without.
+func TestSchedulesOfOneTimetableRingTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		s := w.scheduler(every("a", "every 10m", flow.OverlapWait), every("b", "every 10m", flow.OverlapWait), every("c", "every 15m", flow.OverlapWait))
+		if s.bell("a") != s.bell("b") || len(s.bells) != 2 {
+			t.Errorf("%d bells for two timetables", len(s.bells))
+		}
+		s.Start()
+		pass(11 * time.Minute)
+		moved := every("b", "every 15m", flow.OverlapWait)
+		w.know(moved)
+		if err := s.Set(moved); err != nil {
+			t.Fatal(err)
+		}
+		if s.bell("b") != s.bell("c") || len(s.bell("a").entries) != 1 {
+			t.Error("an edited schedule did not change its bell")
+		}
+		pass(5 * time.Minute)
+		if err := s.Remove("default", "a"); err != nil {
+			t.Fatal(err)
+		}
+		pass(15 * time.Minute)
+		w.stop(s)
+		got := w.starts(from)
+		slices.Sort(got)
+		same(t, got, []string{"a+10m0s@10m0s", "b+10m0s@10m0s", "b+15m0s@15m0s", "b+30m0s@30m0s", "c+15m0s@15m0s", "c+30m0s@30m0s"})
+		if len(s.bells) != 1 || len(s.spare) != 1 || s.Rearmed() != 0 {
+			t.Errorf("%d bells, %d spare, %d rearmed", len(s.bells), len(s.spare), s.Rearmed())
+		}
 	})
 }
 
@@ -366,13 +404,13 @@ func TestApplyIsTheWholeSet(t *testing.T) {
 		s := w.scheduler(kept, every("gone", "every 10m", flow.OverlapWait))
 		s.Start()
 		pass(11 * time.Minute)
-		job := s.entries[key{"default", "kept"}].job
+		job := s.bell("kept").job
 		added, broken := every("added", "every 4m", flow.OverlapWait), every("broken", "every now and then", flow.OverlapWait)
 		w.know(added)
 		if err := s.Apply([]flow.ScheduleRecord{broken, kept, added}); err == nil {
 			t.Error("a schedule that cannot be read was armed")
 		}
-		if s.entries[key{"default", "kept"}].job != job || len(s.entries) != 2 {
+		if s.bell("kept").job != job || len(s.entries) != 2 || len(s.bells) != 2 {
 			t.Errorf("entries %v", s.entries)
 		}
 		pass(10 * time.Minute)
@@ -429,10 +467,10 @@ func TestChangesFromManySides(t *testing.T) {
 			t.Error(err)
 		}
 		s.mu.Lock()
-		known := len(s.entries) + len(s.spare)
+		known := len(s.bells) + len(s.spare)
 		s.mu.Unlock()
-		if known > len(records)+1 {
-			t.Errorf("gocron knows %d jobs of %d schedules", known, len(records))
+		if known > 3 { // of 1, 2 and 5 seconds
+			t.Errorf("gocron knows %d jobs of 3 timetables", known)
 		}
 		before := len(w.tasks())
 		pass(51 * time.Second)

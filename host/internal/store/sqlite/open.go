@@ -63,6 +63,9 @@ type Store struct {
 
 	changes sync.Mutex
 	changed chan struct{}
+
+	plans sync.Mutex
+	kept  map[flow.Digest]flow.Plan
 }
 
 // Open opens the ledger, makes or migrates it if need be, and checks the whole file; one of more than checkedAtOnce is
@@ -70,7 +73,7 @@ type Store struct {
 // until Close. Errors have codes: CodeLedgerLocked, CodeLedgerDamaged, CodeLedgerForeign, CodeLedgerNewer,
 // CodeLedgerMissing, CodeLedgerFull, CodeLedgerIO.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	s := &Store{boot: c.Boot, log: c.Logger, changed: make(chan struct{})}
+	s := &Store{boot: c.Boot, log: c.Logger, changed: make(chan struct{}), kept: map[flow.Digest]flow.Plan{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -193,7 +196,7 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 		return fault(err)
 	}
 	s.queue, s.done = make(chan *operation, queued), make(chan struct{})
-	s.writer = &writer{store: s, conn: conn, statements: map[string]*sql.Stmt{}}
+	s.writer = &writer{store: s, conn: conn, most: queued, statements: map[string]*sql.Stmt{}, facts: map[flow.Digest]planFacts{}}
 	go func() {
 		defer close(s.done)
 		s.writer.work()

@@ -1,8 +1,8 @@
 // Package sqlite keeps the ledger in one SQLite file: runs and their queue, events and what is derived from them,
 // schedules, slots, plans and versions.
 //
-// One goroutine writes. It takes all calls that have queued, executes each one under a savepoint of its own, commits
-// once and answers all, so that a call is durable when it returns and many calls share one sync of the disk. Readers
+// One goroutine writes. It takes all calls that have queued, executes them, commits once and answers all, so that a call is
+// durable when it returns and many calls share one sync of the disk; one that fails undoes nothing but its own. Readers
 // have connections of their own and never wait for it. The package decides what one transaction must hold together;
 // it knows nothing of clocks, sandboxes or retries, and no other package speaks SQL.
 package sqlite
@@ -18,7 +18,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 )
 
-// queued bounds the calls that wait for the writer, and so those that share a transaction.
+// queued bounds the calls that wait for the writer, and those that share a transaction.
 const queued = 512
 
 // operation is one call on its way through the writer.
@@ -35,6 +35,12 @@ type writer struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
 	reserve    reserve
+	// most bounds the calls that share a transaction.
+	most int
+	// facts are of recorded plans; a transaction that is rolled back drops them.
+	facts map[flow.Digest]planFacts
+	// changed tells that the present call has changed something.
+	changed bool
 	// broken is set once the disk failed to take what was committed; nothing is written after that.
 	broken error
 }
@@ -110,7 +116,7 @@ func (w *writer) work() {
 
 // drain adds what has queued meanwhile, without waiting for more.
 func (w *writer) drain(batch []*operation) []*operation {
-	for len(batch) < queued {
+	for len(batch) < w.most {
 		select {
 		case op, ok := <-w.store.queue:
 			if !ok {
@@ -134,8 +140,20 @@ func (w *writer) commit(batch []*operation) error {
 	return err
 }
 
-// transact executes a batch in one transaction.
+// transact executes a batch in one transaction. Calls hardly ever fail once they have changed something, so savepoints,
+// which undo one call alone, are only made when one did.
 func (w *writer) transact(batch []*operation) error {
+	err := w.try(batch, false)
+	if errors.Is(err, errHalfDone) {
+		err = w.try(batch, true)
+	}
+	return err
+}
+
+// errHalfDone says that a call failed after it had changed something.
+var errHalfDone = errors.New("a call failed half done")
+
+func (w *writer) try(batch []*operation, savepoints bool) error {
 	if w.broken != nil {
 		return w.broken
 	}
@@ -143,7 +161,7 @@ func (w *writer) transact(batch []*operation) error {
 		return err
 	}
 	for _, op := range batch {
-		if err := w.attempt(op); err != nil {
+		if err := w.attempt(op, savepoints); err != nil {
 			w.rollback()
 			return err
 		}
@@ -161,29 +179,41 @@ func (w *writer) transact(batch []*operation) error {
 }
 
 // attempt executes one call; its own failure is kept for its caller alone. An error spoils the batch.
-func (w *writer) attempt(op *operation) error {
+func (w *writer) attempt(op *operation, savepoint bool) error {
 	if op.err = context.Cause(op.ctx); op.err != nil {
 		return nil //nolint:nilerr // it is the caller's
 	}
-	if _, err := w.exec("SAVEPOINT call"); err != nil {
-		return err
-	}
-	if op.err = op.run(w); op.err != nil {
-		if spoils(op.err) {
-			err := op.err
-			op.err = nil
+	if savepoint {
+		if _, err := w.exec("SAVEPOINT call"); err != nil {
 			return err
 		}
+	}
+	w.changed = false
+	op.err = op.run(w)
+	switch {
+	case op.err != nil && spoils(op.err):
+		err := op.err
+		op.err = nil
+		return err
+	case !savepoint && op.err != nil && w.changed:
+		return errHalfDone
+	case !savepoint:
+		return nil
+	case op.err != nil:
 		if _, err := w.exec("ROLLBACK TO call"); err != nil {
 			return err
 		}
+		clear(w.facts)
 	}
 	_, err := w.exec("RELEASE call")
 	return err
 }
 
 // rollback ends a transaction that SQLite may have ended by itself.
-func (w *writer) rollback() { _, _ = w.conn.ExecContext(context.Background(), "ROLLBACK") }
+func (w *writer) rollback() {
+	_, _ = w.conn.ExecContext(context.Background(), "ROLLBACK")
+	clear(w.facts)
+}
 
 // statement prepares a text once. No caller's context reaches the connection: one that ends would interrupt the batch.
 func (w *writer) statement(text string) (*sql.Stmt, error) {
@@ -200,19 +230,41 @@ func (w *writer) statement(text string) (*sql.Stmt, error) {
 
 // exec executes a statement and returns the number of rows that it changed.
 func (w *writer) exec(text string, args ...any) (int64, error) {
-	st, err := w.statement(text)
+	result, err := w.execute(text, args)
 	if err != nil {
 		return 0, err
-	}
-	result, err := st.ExecContext(context.Background(), args...)
-	if err != nil {
-		return 0, fmt.Errorf("write ledger: %w", err)
 	}
 	n, err := result.RowsAffected()
 	if err != nil {
 		return 0, fmt.Errorf("write ledger: %w", err)
 	}
 	return n, nil
+}
+
+// add executes a statement that inserts one row, and returns the row's number.
+func (w *writer) add(text string, args ...any) (int64, error) {
+	result, err := w.execute(text, args)
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.LastInsertId()
+	if err != nil {
+		return 0, fmt.Errorf("write ledger: %w", err)
+	}
+	return n, nil
+}
+
+func (w *writer) execute(text string, args []any) (sql.Result, error) {
+	st, err := w.statement(text)
+	if err != nil {
+		return nil, err
+	}
+	w.changed = true
+	result, err := st.ExecContext(context.Background(), args...)
+	if err != nil {
+		return nil, fmt.Errorf("write ledger: %w", err)
+	}
+	return result, nil
 }
 
 // one reads the first row into dest; false when there is none.
