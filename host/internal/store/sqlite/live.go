@@ -58,13 +58,18 @@ func (w *writer) held(claim flow.Claim) (*liveRun, error) {
 // claim. Progress is an event at most once a second for a step; the step's record always has the last one. A claim that
 // is no longer good is flow.ErrStale.
 func (s *Store) Commit(ctx context.Context, claim flow.Claim, events ...flow.Event) error {
-	return s.do(ctx, func(w *writer) error {
+	in := other
+	if len(events) == 1 && events[0].Kind == flow.AttemptStarted {
+		in = begins
+	}
+	_, err := writeIn(ctx, s, in, func(w *writer) (none struct{}, err error) {
 		r, err := w.held(claim)
 		if err != nil {
-			return err
+			return none, err
 		}
-		return w.project(r, events)
+		return none, w.project(r, events)
 	})
+	return err
 }
 
 // Finish records the last events of a claimed run and ends it. Attempts and steps that are open still end with it. A run

@@ -13,13 +13,27 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 )
 
-// queued bounds the calls that wait for the writer, and those that share a transaction.
-const queued = 512
+const (
+	// queued bounds the calls that wait for the writer, and those that share a transaction.
+	queued = 512
+	// besides bounds the other calls that share a transaction with those that begin something.
+	besides = 64
+)
+
+// lane is a line of calls. What begins goes first: many slots that are due at once begin on time, and runs end later.
+type lane int
+
+const (
+	other  lane = iota
+	begins      // the start of a run or an attempt
+	lanes
+)
 
 // operation is one call on its way through the writer.
 type operation struct {
@@ -32,11 +46,14 @@ type operation struct {
 // writer owns the connection that writes. Only its goroutine uses it.
 type writer struct {
 	store      *Store
+	queues     [lanes]<-chan *operation
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
 	reserve    reserve
 	// most bounds the calls that share a transaction.
 	most int
+	// behind counts the calls since the last checkpoint of ours.
+	behind int
 	// facts are of recorded plans; a transaction that is rolled back drops them.
 	facts map[flow.Digest]planFacts
 	// changed tells that the present call has changed something.
@@ -48,13 +65,17 @@ type writer struct {
 // write executes fn in the writer and returns once its effects are durable. When ctx ends first, the error is that of
 // ctx and the effects may come about all the same.
 func write[T any](ctx context.Context, s *Store, fn func(*writer) (T, error)) (T, error) {
+	return writeIn(ctx, s, other, fn)
+}
+
+func writeIn[T any](ctx context.Context, s *Store, in lane, fn func(*writer) (T, error)) (T, error) {
 	var zero, result T
 	op := &operation{ctx: ctx, answer: make(chan error, 1)}
 	op.run = func(w *writer) (err error) {
 		result, err = fn(w)
 		return err
 	}
-	if err := s.submit(op); err != nil {
+	if err := s.submit(op, in); err != nil {
 		return zero, err
 	}
 	select {
@@ -74,34 +95,34 @@ func (s *Store) do(ctx context.Context, fn func(*writer) error) error {
 	return err
 }
 
-func (s *Store) submit(op *operation) error {
+func (s *Store) submit(op *operation, in lane) error {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	switch {
 	case s.closed:
 		return &flow.Error{Code: flow.CodeStopping, Op: "write to the ledger", Message: "it is closed"}
-	case s.queue == nil:
+	case s.writer == nil:
 		return &flow.Error{Code: flow.CodeReadOnly, Op: "write to the ledger", Message: "it was opened for reading only", Hint: "ask the host that runs"}
 	}
 	select {
-	case s.queue <- op:
+	case s.queues[in] <- op:
 		return nil
 	case <-op.ctx.Done():
 		return context.Cause(op.ctx)
 	}
 }
 
-// work writes until the queue is closed and empty.
+// work writes until the queues are closed and empty.
 func (w *writer) work() {
 	batch := make([]*operation, 0, queued)
-	for first := range w.store.queue {
-		batch = append(batch[:0], first)
-		batch = w.drain(batch)
+	for first, in := w.wait(); first != nil; first, in = w.wait() {
+		batch = w.gather(append(batch[:0], first), in)
 		err := w.commit(batch)
 		if err != nil {
 			err = fault(err)
 			w.store.log.Error("ledger not written", slog.Int("calls", len(batch)), slog.Any("err", err))
 		} else {
+			w.behind += len(batch)
 			w.store.broadcast()
 		}
 		for _, op := range batch {
@@ -114,20 +135,79 @@ func (w *writer) work() {
 	_ = w.conn.Close()
 }
 
-// drain adds what has queued meanwhile, without waiting for more.
-func (w *writer) drain(batch []*operation) []*operation {
-	for len(batch) < w.most {
-		select {
-		case op, ok := <-w.store.queue:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, op)
-		default:
-			return batch
+// wait returns the next call; nil when all queues are closed and empty.
+func (w *writer) wait() (op *operation, in lane) {
+	if op = w.poll(begins); op != nil {
+		return op, begins
+	}
+	for w.queues[begins] != nil || w.queues[other] != nil {
+		var idle <-chan time.Time
+		if w.behind >= muchBehind {
+			idle = time.After(idleTime)
 		}
+		select {
+		case op = <-w.queues[begins]:
+			in = begins
+		case op = <-w.queues[other]:
+			in = other
+		case <-idle:
+			w.checkpoint()
+			continue
+		}
+		if op != nil {
+			return op, in
+		}
+		w.queues[in] = nil // closed
+	}
+	return nil, other
+}
+
+// poll returns a call that waits, or nil.
+func (w *writer) poll(in lane) *operation {
+	select {
+	case op := <-w.queues[in]: // nil from one that is closed
+		return op
+	default:
+		return nil
+	}
+}
+
+// gather adds what has queued beside the first call, without waiting for more.
+func (w *writer) gather(batch []*operation, in lane) []*operation {
+	batch = w.fill(batch, begins, w.most)
+	bound := w.most
+	if in == begins || len(batch) > 1 {
+		bound = min(bound, len(batch)+besides)
+	}
+	return w.fill(batch, other, bound)
+}
+
+func (w *writer) fill(batch []*operation, in lane, bound int) []*operation {
+	for len(batch) < bound {
+		op := w.poll(in)
+		if op == nil {
+			break
+		}
+		batch = append(batch, op)
 	}
 	return batch
+}
+
+const (
+	// muchBehind is how many calls may be in the log alone before an idle moment is used to take them over into the
+	// database, which SQLite else does in the middle of a commit.
+	muchBehind = 500
+	idleTime   = 100 * time.Millisecond
+)
+
+// checkpoint takes the log over into the database as far as readers allow. What fails here fails again, and is told, when
+// SQLite does it by itself.
+func (w *writer) checkpoint() {
+	w.behind = 0
+	var busy, log, done int
+	if _, err := w.one("PRAGMA wal_checkpoint(PASSIVE)", nil, &busy, &log, &done); err != nil {
+		w.store.log.Debug("log not taken over", slog.Any("err", fault(err)))
+	}
 }
 
 // commit executes a batch, with the reserve if the disk is full. An error means that nothing of the batch was written.
