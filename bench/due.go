@@ -180,6 +180,7 @@ func (c crowd) ours(ctx context.Context) (said crowdSaid, err error) {
 	last := first.Add(time.Duration(c.Times-1) * c.Every)
 	time.Sleep(time.Until(last.Add(c.Every - 200*time.Millisecond)))
 	said.After, said.Most = resident()
+	c.phases(h, first)
 	late, err := c.stamps(ctx, h, first, last)
 	if err != nil {
 		return said, err

@@ -108,7 +108,7 @@ func (x *execution) steps(ctx context.Context) error {
 	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(cleanupTime, cancel) })
 	defer unhook()
 
-	done := make(chan ended)
+	done := make(chan ended, 1)
 	live := 0
 	var failure error
 	for {
@@ -158,6 +158,10 @@ func (x *execution) startReady(work, hooks context.Context, done chan<- ended) (
 					ctx = hooks
 				}
 				started++
+				if s.last { // nothing else is to be coordinated
+					done <- x.step(ctx, s)
+					return started, nil
+				}
 				go func() { done <- x.step(ctx, s) }()
 			}
 		}

@@ -8,8 +8,8 @@ import (
 
 // Turns bounds the attempts that execute at one time, over all runs. An attempt first gets its turn, has its start
 // recorded, and then executes. Recording takes a sync of the disk, in which a few places would stand empty: while
-// attempts end fast, as many more get their turn as have ended just before, so that they wait for a place no longer than
-// those took. Where attempts take long, none is recorded before there is a place for it.
+// attempts are quick, more get their turn than there are places, and wait for one after the record, not before. Where
+// attempts take long, none is recorded before there is a place for it.
 type Turns struct {
 	most int
 
@@ -18,14 +18,15 @@ type Turns struct {
 	executing int
 	waiting   []*place // for a turn, the oldest first
 	recorded  []*place // for a place, the oldest first
-	// ended counts the attempts that ended in the present span of time, before those in the span before it.
-	ended, before int
-	span          int64
+	// window is how many may be ahead: one more for each quick attempt, half for each slow one.
+	window int
+	// moved is when the last attempt got a place, or gave one up.
+	moved time.Time
 }
 
 const (
-	turnSpan  = 10 * time.Millisecond
-	mostAhead = 512 // that get their turn without a place
+	quick     = 20 * time.Millisecond // an attempt that takes longer is slow
+	mostAhead = 256
 )
 
 // NewTurns returns turns for so many attempts at one time.
@@ -35,6 +36,7 @@ func NewTurns(most int) *Turns { return &Turns{most: most} }
 type place struct {
 	turns *Turns
 	state placeState
+	since time.Time     // it executes
 	ready chan struct{} // closed when the state has changed while it waits
 }
 
@@ -135,8 +137,12 @@ func (p *place) leave() {
 		t.ahead--
 	case isExecuting:
 		t.executing--
-		t.pass()
-		t.ended++
+		t.moved = time.Now()
+		if t.moved.Sub(p.since) < quick {
+			t.window = min(t.window+1, mostAhead)
+		} else {
+			t.window /= 2
+		}
 	case isGone:
 		return
 	}
@@ -161,32 +167,22 @@ func (t *Turns) fill() {
 		t.recorded = t.recorded[1:]
 		t.ahead--
 		t.executing++
+		t.moved = time.Now()
+		p.since = t.moved
 		p.move(isExecuting)
 	}
 }
 
-// admit gives turns.
+// admit gives turns; none ahead of their places while those that have places do not move.
 func (t *Turns) admit() {
-	t.pass()
-	bound := t.most + min(t.ended+t.before, mostAhead)
+	bound := t.most + t.window
+	if t.executing == t.most && time.Since(t.moved) > quick {
+		bound = t.most
+	}
 	for len(t.waiting) > 0 && t.executing+t.ahead < bound {
 		p := t.waiting[0]
 		t.waiting = t.waiting[1:]
 		t.ahead++
 		p.move(isAhead)
 	}
-}
-
-// pass notices that time went by.
-func (t *Turns) pass() {
-	span := time.Now().UnixNano() / int64(turnSpan)
-	switch span - t.span {
-	case 0:
-		return
-	case 1:
-		t.before = t.ended
-	default:
-		t.before = 0
-	}
-	t.ended, t.span = 0, span
 }

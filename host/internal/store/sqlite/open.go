@@ -196,7 +196,7 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 		return fault(err)
 	}
 	s.done = make(chan struct{})
-	s.writer = &writer{store: s, conn: conn, most: queued, statements: map[string]*sql.Stmt{}, facts: map[flow.Digest]planFacts{}}
+	s.writer = &writer{store: s, conn: conn, most: queued, statements: map[string]*sql.Stmt{}, facts: map[flow.Digest]planFacts{}, live: map[flow.RunID]liveRun{}}
 	for i := range s.queues {
 		s.queues[i] = make(chan *operation, queued)
 		s.writer.queues[i] = s.queues[i]

@@ -194,6 +194,9 @@ func (w *writer) takeRun(t *taking) (seq int64, err error) {
 	if seq, err = w.insert(t, epoch); err != nil {
 		return 0, err
 	}
+	if r := t.run; t.starts {
+		w.live[r.ID] = liveRun{seq: seq, id: r.ID, tenant: r.Tenant, pipeline: r.Pipeline, schedule: r.Trigger.Schedule, state: flow.StateRunning, epoch: epoch, boot: w.store.boot}
+	}
 	if err := w.refer(seq, t.run.Tenant, maps.Values(t.run.Context)); err != nil {
 		return 0, err
 	}
@@ -332,6 +335,7 @@ func (s *Store) Cancel(ctx context.Context, id flow.RunID, ending flow.Ending) (
 				err = w.end(live, ending, now)
 			}
 		case live.state == flow.StateRunning && !live.cancelling:
+			delete(w.live, id)
 			if _, err = w.exec("UPDATE runs SET cancelling = 1 WHERE seq = ?", live.seq); err == nil {
 				event := live.event(flow.RunCancelling, time.Now())
 				event.Ending = ending

@@ -23,7 +23,7 @@ const (
 	// queued bounds the calls that wait for the writer, and those that share a transaction.
 	queued = 512
 	// besides bounds the other calls that share a transaction with those that begin something.
-	besides = 64
+	besides = 8
 )
 
 // lane is a line of calls. What begins goes first: many slots that are due at once begin on time, and runs end later.
@@ -54,8 +54,10 @@ type writer struct {
 	most int
 	// behind counts the calls since the last checkpoint of ours.
 	behind int
-	// facts are of recorded plans; a transaction that is rolled back drops them.
+	// facts of recorded plans, and live runs, as far as they are known: nobody else changes them. What is rolled back is
+	// forgotten, and read again.
 	facts map[flow.Digest]planFacts
+	live  map[flow.RunID]liveRun
 	// changed tells that the present call has changed something.
 	changed bool
 	// broken is set once the disk failed to take what was committed; nothing is written after that.
@@ -283,7 +285,7 @@ func (w *writer) attempt(op *operation, savepoint bool) error {
 		if _, err := w.exec("ROLLBACK TO call"); err != nil {
 			return err
 		}
-		clear(w.facts)
+		w.forget()
 	}
 	_, err := w.exec("RELEASE call")
 	return err
@@ -292,7 +294,12 @@ func (w *writer) attempt(op *operation, savepoint bool) error {
 // rollback ends a transaction that SQLite may have ended by itself.
 func (w *writer) rollback() {
 	_, _ = w.conn.ExecContext(context.Background(), "ROLLBACK")
+	w.forget()
+}
+
+func (w *writer) forget() {
 	clear(w.facts)
+	clear(w.live)
 }
 
 // statement prepares a text once. No caller's context reaches the connection: one that ends would interrupt the batch.
