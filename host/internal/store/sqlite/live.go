@@ -62,9 +62,9 @@ func (w *writer) held(claim flow.Claim) (*liveRun, error) {
 // claim. Progress is an event at most once a second for a step; the step's record always has the last one. A claim that
 // is no longer good is flow.ErrStale.
 func (s *Store) Commit(ctx context.Context, claim flow.Claim, events ...flow.Event) error {
-	in := other
+	in := rest
 	if len(events) == 1 && events[0].Kind == flow.AttemptStarted {
-		in = begins
+		in = attempts
 	}
 	_, err := writeIn(ctx, s, in, func(w *writer) (none struct{}, err error) {
 		r, err := w.held(claim)

@@ -27,7 +27,7 @@ func (s *Store) Offer(ctx context.Context, offer flow.Offer) (flow.Offered, erro
 	if err != nil {
 		return flow.Offered{}, err
 	}
-	return writeIn(ctx, s, begins, func(w *writer) (flow.Offered, error) { return w.offer(&offer, body) })
+	return writeIn(ctx, s, runs, func(w *writer) (flow.Offered, error) { return w.offer(&offer, body) })
 }
 
 func (w *writer) offer(o *flow.Offer, body string) (flow.Offered, error) {
@@ -272,7 +272,7 @@ func (s *Store) Claim(ctx context.Context, id flow.RunID) (flow.Claimed, bool, e
 }
 
 func (s *Store) claim(ctx context.Context, candidate string, args ...any) (flow.Claimed, bool, error) {
-	claimed, err := writeIn(ctx, s, begins, func(w *writer) (*flow.Claimed, error) { return w.claim(candidate, args) })
+	claimed, err := writeIn(ctx, s, runs, func(w *writer) (*flow.Claimed, error) { return w.claim(candidate, args) })
 	if err != nil || claimed == nil {
 		return flow.Claimed{}, false, err
 	}

@@ -19,21 +19,22 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 )
 
-const (
-	// queued bounds the calls that wait for the writer, and those that share a transaction.
-	queued = 512
-	// besides bounds the other calls that share a transaction with those that begin something.
-	besides = 8
-)
+// queued bounds the calls of a lane that wait for the writer, and those that share a transaction.
+const queued = 512
 
-// lane is a line of calls. What begins goes first: many slots that are due at once begin on time, and runs end later.
+// lane is a line of calls. What begins goes first, so that many slots that are due at once begin on time, and runs end a
+// little later; attempts go before runs, so that guests execute while other runs are still being taken.
 type lane int
 
 const (
-	other  lane = iota
-	begins      // the start of a run or an attempt
+	attempts lane = iota // that start
+	runs                 // that are offered or claimed
+	rest
 	lanes
 )
+
+// shares bound the calls of a lane that share a transaction with those of a lane before it.
+var shares = [lanes]int{queued, 128, 8} //nolint:gochecknoglobals // a table
 
 // operation is one call on its way through the writer.
 type operation struct {
@@ -67,7 +68,7 @@ type writer struct {
 // write executes fn in the writer and returns once its effects are durable. When ctx ends first, the error is that of
 // ctx and the effects may come about all the same.
 func write[T any](ctx context.Context, s *Store, fn func(*writer) (T, error)) (T, error) {
-	return writeIn(ctx, s, other, fn)
+	return writeIn(ctx, s, rest, fn)
 }
 
 func writeIn[T any](ctx context.Context, s *Store, in lane, fn func(*writer) (T, error)) (T, error) {
@@ -139,29 +140,36 @@ func (w *writer) work() {
 
 // wait returns the next call; nil when all queues are closed and empty.
 func (w *writer) wait() (op *operation, in lane) {
-	if op = w.poll(begins); op != nil {
-		return op, begins
-	}
-	for w.queues[begins] != nil || w.queues[other] != nil {
+	for {
+		for in := range lanes {
+			if op := w.poll(in); op != nil {
+				return op, in
+			}
+		}
 		var idle <-chan time.Time
 		if w.behind >= muchBehind {
 			idle = time.After(idleTime)
 		}
+		open := false
 		select {
-		case op = <-w.queues[begins]:
-			in = begins
-		case op = <-w.queues[other]:
-			in = other
+		case op, open = <-w.queues[attempts]:
+			in = attempts
+		case op, open = <-w.queues[runs]:
+			in = runs
+		case op, open = <-w.queues[rest]:
+			in = rest
 		case <-idle:
 			w.checkpoint()
 			continue
 		}
-		if op != nil {
+		if open {
 			return op, in
 		}
 		w.queues[in] = nil // closed
+		if w.queues == ([lanes]<-chan *operation{}) {
+			return nil, in
+		}
 	}
-	return nil, other
 }
 
 // poll returns a call that waits, or nil.
@@ -175,22 +183,17 @@ func (w *writer) poll(in lane) *operation {
 }
 
 // gather adds what has queued beside the first call, without waiting for more.
-func (w *writer) gather(batch []*operation, in lane) []*operation {
-	batch = w.fill(batch, begins, w.most)
-	bound := w.most
-	if in == begins || len(batch) > 1 {
-		bound = min(bound, len(batch)+besides)
-	}
-	return w.fill(batch, other, bound)
-}
-
-func (w *writer) fill(batch []*operation, in lane, bound int) []*operation {
-	for len(batch) < bound {
-		op := w.poll(in)
-		if op == nil {
-			break
+func (w *writer) gather(batch []*operation, first lane) []*operation {
+	for in := range lanes {
+		bound := w.most
+		if in > first || (in == first && len(batch) > 1) {
+			bound = min(bound, len(batch)+shares[in])
 		}
-		batch = append(batch, op)
+		for op := (*operation)(nil); len(batch) < bound; batch = append(batch, op) {
+			if op = w.poll(in); op == nil {
+				break
+			}
+		}
 	}
 	return batch
 }
