@@ -243,6 +243,7 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	h.clock.Start()
 	h.services.Go(func() { h.prune(h.background) })
+	h.services.Go(func() { h.giveBack(h.background) })
 	return nil
 }
 
