@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime/pprof"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -70,7 +69,6 @@ func crowdMain() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	pprof.StopCPUProfile()
 	os.Exit(0)
 }
 
@@ -177,12 +175,9 @@ func (c crowd) ours(ctx context.Context) (said crowdSaid, err error) {
 	first := c.first()
 	time.Sleep(time.Until(first) - 200*time.Millisecond)
 	said.Before, _ = resident()
-	heap("before")
 	last := first.Add(time.Duration(c.Times-1) * c.Every)
 	time.Sleep(time.Until(last.Add(c.Every - 200*time.Millisecond)))
 	said.After, said.Most = resident()
-	c.phases(h, first)
-	heap("after")
 	late, err := c.stamps(ctx, h, first, last)
 	if err != nil {
 		return said, err
