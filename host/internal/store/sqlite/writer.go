@@ -33,8 +33,11 @@ const (
 	lanes
 )
 
-// shares bound the calls of a lane that share a transaction with those of a lane before it.
-var shares = [lanes]int{queued, 128, 8} //nolint:gochecknoglobals // a table
+const (
+	mostRuns = 256 // that share a transaction with attempts
+	// mostRest is of the calls that share a transaction with what begins; fewRest, where much begins at once.
+	mostRest, muchBegins, fewRest = 64, 64, 8
+)
 
 // operation is one call on its way through the writer.
 type operation struct {
@@ -184,16 +187,31 @@ func (w *writer) poll(in lane) *operation {
 
 // gather adds what has queued beside the first call, without waiting for more.
 func (w *writer) gather(batch []*operation, first lane) []*operation {
-	for in := range lanes {
-		bound := w.most
-		if in > first || (in == first && len(batch) > 1) {
-			bound = min(bound, len(batch)+shares[in])
+	batch = w.fill(batch, attempts, w.most)
+	bound := w.most
+	if first == attempts || len(batch) > 1 {
+		bound = mostRuns
+	}
+	batch = w.fill(batch, runs, bound)
+	switch begun := len(batch); {
+	case first == rest && begun == 1:
+		bound = w.most
+	case begun < muchBegins:
+		bound = mostRest
+	default:
+		bound = fewRest
+	}
+	return w.fill(batch, rest, bound)
+}
+
+// fill adds so many calls of a lane.
+func (w *writer) fill(batch []*operation, in lane, more int) []*operation {
+	for bound := min(w.most, len(batch)+more); len(batch) < bound; {
+		op := w.poll(in)
+		if op == nil {
+			break
 		}
-		for op := (*operation)(nil); len(batch) < bound; batch = append(batch, op) {
-			if op = w.poll(in); op == nil {
-				break
-			}
-		}
+		batch = append(batch, op)
 	}
 	return batch
 }
