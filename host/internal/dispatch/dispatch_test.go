@@ -427,6 +427,32 @@ func TestLastEventsGoWithTheEnding(t *testing.T) {
 	})
 }
 
+// A pipeline's queue is asked for the next run only when one may wait.
+func TestNextIsAskedForWhereOneMayWait(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Dispatcher, q *memory, _ *minute) {
+		asked := 0
+		q.fail = func(op string, _ flow.RunID) error {
+			if op == "claim" {
+				asked++
+			}
+			return nil
+		}
+		offer(t, d, flow.Offer{Run: run("a", "1")}, flow.OfferStarted)
+		wait(t, d, "1", flow.Succeeded, "")
+		synctest.Wait()
+		if asked != 0 || len(d.lines) != 0 {
+			t.Errorf("asked %d times, %d lines, where nothing can wait", asked, len(d.lines))
+		}
+		offer(t, d, flow.Offer{Run: run("a", "2")}, flow.OfferStarted)
+		offer(t, d, flow.Offer{Run: run("a", "3")}, flow.OfferQueued)
+		wait(t, d, "3", flow.Succeeded, "")
+		synctest.Wait()
+		if asked != 2 || len(d.lines) != 0 { // for run 3, and for one behind it
+			t.Errorf("asked %d times, %d lines left; want 2 and none", asked, len(d.lines))
+		}
+	})
+}
+
 func TestRunWithoutAPlan(t *testing.T) {
 	bubble(t, func(t *testing.T, d *Dispatcher, _ *memory, r *minute) {
 		lost := run("a", "1")
