@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -87,7 +88,8 @@ func (w *world) nextSlot(link flow.Control) {
 // sight is one look at everything.
 type sight struct {
 	at     time.Time
-	live   int
+	live   int                          // runs that the host executes
+	open   map[string]int               // those that are recorded as live, by pipeline, at the same time
 	slots  map[string][]flow.SlotRecord // oldest first
 	runs   map[flow.RunID]flow.RunRecord
 	events []flow.Event
@@ -103,11 +105,9 @@ func look(ctx context.Context, link flow.Control) (*sight, error) {
 		slices.Reverse(slots)
 		s.slots[name] = slots
 	}
-	info, err := link.Info(ctx)
-	if err != nil {
+	if err := s.lookAtLive(ctx, link); err != nil {
 		return nil, err
 	}
-	s.live = info.LiveRuns
 	runs, err := link.Runs(ctx, flow.RunQuery{Limit: 1000})
 	if err != nil {
 		return nil, err
@@ -119,6 +119,32 @@ func look(ctx context.Context, link flow.Control) (*sight, error) {
 	}
 	s.events, err = link.Events(ctx, flow.EventQuery{Limit: 10_000})
 	return s, err
+}
+
+// lookAtLive counts what is live in the host and in the record, between two changes of the host's number.
+func (s *sight) lookAtLive(ctx context.Context, link flow.Control) error {
+	for range 100 {
+		before, err := link.Info(ctx)
+		if err != nil {
+			return err
+		}
+		runs, err := link.Runs(ctx, flow.RunQuery{State: flow.StateRunning, Limit: 1000})
+		if err != nil {
+			return err
+		}
+		after, err := link.Info(ctx)
+		if err != nil {
+			return err
+		}
+		if s.live = before.LiveRuns; s.live == after.LiveRuns {
+			s.open = map[string]int{}
+			for i := range runs {
+				s.open[runs[i].Pipeline]++
+			}
+			return nil
+		}
+	}
+	return errors.New("the number of live runs changes with each look")
 }
 
 // slotsWrong: slots due are the sum of the records, each once, up to now.
@@ -187,16 +213,18 @@ func (s *sight) runsWrong() (wrong []string) {
 	}
 	sum := 0
 	for pipeline, n := range running {
-		sum += n
-		if n > 1 {
+		if n = max(n, s.open[pipeline]); n > 1 {
 			say("%d runs of %s are live", n, pipeline)
 		}
+	}
+	for _, n := range s.open {
+		sum += n
 	}
 	if sum != s.live {
 		say("%d runs are recorded as live, the host executes %d", sum, s.live)
 	}
 	for _, r := range s.runs {
-		if r.State == flow.StateQueued && running[r.Pipeline] == 0 {
+		if r.State == flow.StateQueued && running[r.Pipeline]+s.open[r.Pipeline] == 0 {
 			say("run %s waits for nothing", r.ID)
 		}
 	}
