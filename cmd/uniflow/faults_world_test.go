@@ -142,6 +142,11 @@ func (h *served) kill() {
 
 func (h *served) exited(within time.Duration) bool {
 	select {
+	case <-h.done: // whatever the time
+		return true
+	default:
+	}
+	select {
 	case <-h.done:
 		return true
 	case <-time.After(within):
