@@ -91,19 +91,16 @@ type sight struct {
 	live   int                          // runs that the host executes
 	open   map[string]int               // those that are recorded as live, by pipeline, at the same time
 	slots  map[string][]flow.SlotRecord // oldest first
+	moved  map[flow.RunID]bool          // runs of slots that had another ending once the runs were read
 	runs   map[flow.RunID]flow.RunRecord
 	events []flow.Event
 }
 
 func look(ctx context.Context, link flow.Control) (*sight, error) {
-	s := &sight{at: time.Now(), slots: map[string][]flow.SlotRecord{}, runs: map[flow.RunID]flow.RunRecord{}}
-	for _, name := range []string{"tick", "slow", "long"} {
-		slots, err := link.Slots(ctx, flow.SlotQuery{Schedule: name, Limit: 1000})
-		if err != nil {
-			return nil, err
-		}
-		slices.Reverse(slots)
-		s.slots[name] = slots
+	s := &sight{at: time.Now(), moved: map[flow.RunID]bool{}, runs: map[flow.RunID]flow.RunRecord{}}
+	var err error
+	if s.slots, err = slotsOf(ctx, link); err != nil {
+		return nil, err
 	}
 	if err := s.lookAtLive(ctx, link); err != nil {
 		return nil, err
@@ -112,6 +109,17 @@ func look(ctx context.Context, link flow.Control) (*sight, error) {
 	if err != nil {
 		return nil, err
 	}
+	later, err := slotsOf(ctx, link)
+	if err != nil {
+		return nil, err
+	}
+	for name, slots := range s.slots {
+		for i := range min(len(slots), len(later[name])) {
+			if slots[i] != later[name][i] {
+				s.moved[slots[i].Run] = true
+			}
+		}
+	}
 	for i := range runs {
 		if s.runs[runs[i].ID], err = link.Run(ctx, string(runs[i].ID)); err != nil {
 			return nil, err
@@ -119,6 +127,20 @@ func look(ctx context.Context, link flow.Control) (*sight, error) {
 	}
 	s.events, err = link.Events(ctx, flow.EventQuery{Limit: 10_000})
 	return s, err
+}
+
+// slotsOf reads the slots of all schedules, oldest first.
+func slotsOf(ctx context.Context, link flow.Control) (map[string][]flow.SlotRecord, error) {
+	all := map[string][]flow.SlotRecord{}
+	for _, name := range []string{"tick", "slow", "long"} {
+		slots, err := link.Slots(ctx, flow.SlotQuery{Schedule: name, Limit: 1000})
+		if err != nil {
+			return nil, err
+		}
+		slices.Reverse(slots)
+		all[name] = slots
+	}
+	return all, nil
 }
 
 // lookAtLive counts what is live in the host and in the record, between two changes of the host's number.
@@ -163,7 +185,7 @@ func (s *sight) slotsWrong() (wrong []string) {
 			}
 			run, kept := s.runs[r.Run]
 			switch {
-			case r.Ending != flow.SlotRun && r.Ending != flow.SlotCoalesced:
+			case r.Ending != flow.SlotRun && r.Ending != flow.SlotCoalesced, s.moved[r.Run]: // which the next look sees
 			case !kept:
 				say("schedule %s: the run %s of slot %s is gone", name, r.Run, r.From)
 			case r.Ending == flow.SlotRun && (used[r.Run] || !run.Trigger.ScheduledAt.Equal(r.From)):

@@ -153,7 +153,7 @@ func (w *writer) wait() (op *operation, in lane) {
 		if w.behind >= muchBehind {
 			idle = time.After(idleTime)
 		}
-		open := false
+		var open bool
 		select {
 		case op, open = <-w.queues[attempts]:
 			in = attempts
