@@ -19,6 +19,7 @@ const (
 	longest    = 3 * time.Second // that a run takes by itself
 	onTime     = 2 * time.Second // from a slot to the start of its run
 	faultTime  = 8 * time.Second // for what must come about by itself
+	leastLooks = 3               // however long each takes
 )
 
 // check holds the world against what is promised, once its host serves again.
@@ -39,7 +40,8 @@ func (w *world) check(before []proc) {
 	}
 	// What is read in several looks may change between them: only what stays wrong is wrong.
 	var wrong []string
-	for deadline := time.Now().Add(faultTime); time.Now().Before(deadline) && !h.exited(200*time.Millisecond); {
+	deadline := time.Now().Add(faultTime)
+	for looks := 0; (looks < leastLooks || time.Now().Before(deadline)) && !h.exited(200*time.Millisecond); looks++ {
 		s, err := look(w.ctx, link)
 		if err != nil {
 			wrong = []string{err.Error()}
@@ -91,7 +93,7 @@ type sight struct {
 	live   int                          // runs that the host executes
 	open   map[string]int               // those that are recorded as live, by pipeline, at the same time
 	slots  map[string][]flow.SlotRecord // oldest first
-	moved  map[flow.RunID]bool          // runs of slots that had another ending once the runs were read
+	moved  map[flow.RunID]bool          // runs of slots that had another ending before all was read
 	runs   map[flow.RunID]flow.RunRecord
 	events []flow.Event
 }
@@ -121,8 +123,14 @@ func look(ctx context.Context, link flow.Control) (*sight, error) {
 		}
 	}
 	for i := range runs {
-		if s.runs[runs[i].ID], err = link.Run(ctx, string(runs[i].ID)); err != nil {
+		r, err := link.Run(ctx, string(runs[i].ID))
+		switch {
+		case errors.Is(err, flow.ErrNotFound) && runs[i].State == flow.StateQueued:
+			s.moved[runs[i].ID] = true // a newer slot took its place meanwhile
+		case err != nil:
 			return nil, err
+		default:
+			s.runs[r.ID] = r
 		}
 	}
 	s.events, err = link.Events(ctx, flow.EventQuery{Limit: 10_000})
