@@ -14,7 +14,7 @@ const (
 )
 
 const (
-	mostRuns = 256 // that share a transaction with attempts
+	mostRuns = 1024 // that share a transaction with attempts
 	// mostRest is of the calls that share a transaction with what begins; fewRest, where much begins at once.
 	mostRest, muchBegins, fewRest = 64, 64, 8
 )

@@ -20,7 +20,7 @@ import (
 )
 
 // queued bounds the calls of a lane that wait for the writer, and those that share a transaction.
-const queued = 512
+const queued = 1024
 
 // operation is one call on its way through the writer.
 type operation struct {
