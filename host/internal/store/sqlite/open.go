@@ -213,7 +213,7 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 
 // writerPragmas: a thousand pipelines have more pages in use than the 2 MB that SQLite keeps, and reading one again costs
 // more than a statement. The log is taken over in the middle of a commit only when it is long; the reserve has room for that.
-const writerPragmas = "&_pragma=cache_size(-16000)&_pragma=wal_autocheckpoint(3000)"
+const writerPragmas = "&_pragma=cache_size(-24000)&_pragma=wal_autocheckpoint(3000)"
 
 // checkFile refuses what SQLite would take for a new database though it is none.
 func checkFile(path string, lock *os.File) error {
