@@ -27,8 +27,9 @@ const (
 	groupFull = 32
 	// checkedEvery is the weight after which the fuel is looked at in code without loops.
 	checkedEvery = 20_000
-	// weightSmall is the weight of a function without loops and calls up to which calls of it have paid for it, and
-	// weightUnchecked that up to which it does not look at the fuel: who calls it looks often enough.
+	// weightSmall is the weight of what stands before the loops of a function up to which calls of it have paid for it, and
+	// weightUnchecked that of all outside of loops up to which it does not look at the fuel there, if it calls nothing
+	// there: its loops look, or who calls it looks often enough.
 	weightSmall = 16
 	// loopsTwice is how many loops in one another become two. The engine's work for a function grows with the third power
 	// of their depth; loops inside so many others have a call in them.
@@ -79,8 +80,9 @@ type meter struct {
 	groups []group
 	blocks []block
 	loops  int   // loops that have begun, for body.leaf
+	inside int   // loops that are open
 	now    int   // the current group
-	total  int64 // weight of all
+	bare   int64 // weight of all that is in no loop
 	since  int64 // the most that can have been executed since the fuel was looked at
 	dead   bool  // code that is never reached
 	local  bool  // the fuel is in the local too
@@ -108,13 +110,13 @@ func (m *meter) rewrite(out []byte, f *body) []byte {
 	return append(out, m.code[from:]...)
 }
 
-// excuse spares a small function that always ends what it would cost to look.
+// excuse spares a small function what it would cost to look.
 func (m *meter) excuse() {
-	if m.body.calls || m.loops > 0 || m.total > weightUnchecked {
+	if m.body.calls || m.bare > weightUnchecked {
 		return
 	}
 	m.groups[0].check = checkNone
-	if m.total <= weightSmall {
+	if m.groups[0].cost <= weightSmall {
 		m.groups[0].cost = 0
 	}
 }
@@ -167,7 +169,9 @@ func (m *meter) count(in *instruction) {
 	}
 	weight := m.plan.weight(in)
 	m.groups[m.now].cost += weight
-	m.total += weight
+	if m.inside == 0 {
+		m.bare += weight
+	}
 	m.since += weight
 	if in.op == opCall || in.op == opCallIndirect {
 		m.since += weightUnchecked
@@ -252,6 +256,7 @@ func (m *meter) open(in *instruction) {
 	}
 	leaf := m.body.leaf[m.loops]
 	m.loops++
+	m.inside++
 	if m.dead {
 		m.code = in.append(m.code)
 		m.blocks = append(m.blocks, b)
@@ -354,6 +359,9 @@ func (m *meter) reach(b *block) {
 
 // close decides what group follows a block.
 func (m *meter) close(b block) {
+	if b.op == opLoop {
+		m.inside--
+	}
 	switch {
 	case len(m.blocks) == 0:
 	case b.op == opLoop:
