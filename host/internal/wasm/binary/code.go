@@ -56,7 +56,8 @@ type codeChecker struct {
 // frame is a block that is open.
 type frame struct {
 	op    byte
-	loop  int  // its place in body.leaf
+	place int  // in body.leaf
+	loops bool // it is a loop, or holds one
 	calls bool // it holds an instruction that calls, other than a quiet function
 	outer bool // it holds one that is in no loop inside
 }
@@ -102,11 +103,13 @@ func (c *codeChecker) open(in instruction) {
 		c.d.r.exceed("blocks in one another", uint64(len(c.frames)), MaxNesting)
 		return
 	}
-	c.frames = append(c.frames, frame{op: byte(in.op), loop: len(c.body.leaf)})
+	c.frames = append(c.frames, frame{op: byte(in.op), place: len(c.body.leaf), loops: in.op == opLoop})
+	if in.op != opIf {
+		c.body.leaf = append(c.body.leaf, false)
+	}
 	if in.op != opLoop {
 		return
 	}
-	c.body.leaf = append(c.body.leaf, true)
 	if c.loops++; c.loops > MaxLoops {
 		c.d.r.pos = in.pos
 		c.d.r.exceed("loops in one another", uint64(c.loops), MaxLoops)
@@ -118,16 +121,21 @@ func (c *codeChecker) close() {
 	last := len(c.frames) - 1
 	closed := c.frames[last]
 	c.frames = c.frames[:last]
-	if closed.op == opLoop {
-		c.loops--
-		c.body.leaf[closed.loop] = !closed.calls
-		closed.outer = false
-	}
+	leaf := closed.loops && !closed.calls
 	if last == 0 {
-		c.body.calls = closed.outer
+		c.body.calls, c.body.whole = closed.outer, leaf
 		return
 	}
+	switch closed.op {
+	case opLoop:
+		c.loops--
+		closed.outer = false
+		fallthrough
+	case opBlock:
+		c.body.leaf[closed.place] = leaf
+	}
 	around := &c.frames[last-1]
+	around.loops = around.loops || closed.loops
 	around.calls = around.calls || closed.calls
 	around.outer = around.outer || closed.outer
 }

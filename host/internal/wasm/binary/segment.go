@@ -134,7 +134,8 @@ type body struct {
 
 	results bool   // the function returns values
 	calls   bool   // it holds an instruction that calls, other than a quiet function, and is in no loop
-	leaf    []bool // for each of its loops whether it holds none at all
+	whole   bool   // it has loops and holds no such instruction at all
+	leaf    []bool // the same for each of its blocks and loops, in their order
 }
 
 func (d *decoder) locals() int {
