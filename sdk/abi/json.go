@@ -109,17 +109,17 @@ func (r *jsonReader) text() bool {
 }
 
 // plain returns how many bytes at the front of b are neither a quote nor a
-// backslash nor a control character. It looks at eight at a time: with the
-// second bit flipped, the quote comes right after the control characters, and
-// what is below a bound, and below 0x80, borrows its highest bit when the bound
-// is subtracted.
+// backslash nor a control character.
 func plain(b []byte) int {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
 	n := 0
-	for ; n+8 <= len(b); n += 8 {
-		w := binary.LittleEndian.Uint64(b[n:])
-		control, escape := (w^0x02*ones)-0x21*ones, (w^'\\'*ones)-ones
-		if found := (control | escape) &^ w & high; found != 0 {
+	for ; len(b)-n >= 32; n += 32 {
+		c := b[n : n+32]
+		if special(c)|special(c[8:])|special(c[16:])|special(c[24:]) != 0 {
+			break
+		}
+	}
+	for ; len(b)-n >= 8; n += 8 {
+		if found := special(b[n:]); found != 0 {
 			return n + bits.TrailingZeros64(found)/8
 		}
 	}
@@ -127,6 +127,18 @@ func plain(b []byte) int {
 		n++
 	}
 	return n
+}
+
+// special looks at eight bytes at once. The lowest bit of its answer is the
+// highest of the first of them that is a quote, a backslash or a control
+// character. With the second bit flipped, the quote comes right after the
+// control characters; a byte below 0x80 that is less than a bound borrows its
+// highest bit when the bound is subtracted.
+func special(b []byte) uint64 {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	w := binary.LittleEndian.Uint64(b)
+	control, escape := (w^0x02*ones)-0x21*ones, (w^'\\'*ones)-ones
+	return (control | escape) &^ w & high
 }
 
 // escape reads a backslash and what it escapes.
