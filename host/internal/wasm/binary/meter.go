@@ -316,9 +316,11 @@ func (m *meter) open(in *instruction) {
 	b.loops++
 	b.twice, b.within = true, leaf
 	m.blocks = append(m.blocks, b)
-	m.code = m.around(in.append(m.code), leaf)
+	if leaf && !m.local {
+		m.load()
+	}
+	m.code = m.around(in.append(m.code))
 	m.code = in.append(m.code)
-	m.local = leaf
 	m.begin(checkLoop)
 	m.groups[m.now].typ = in.value
 }
@@ -335,16 +337,11 @@ func (m *meter) carries(in *instruction) bool {
 }
 
 // around appends what stands between the two loops that a loop becomes.
-func (m *meter) around(out []byte, leaf bool) []byte {
-	p := m.plan
+func (m *meter) around(out []byte) []byte {
 	if m.local {
 		return m.tickLocal(out)
 	}
-	if leaf {
-		out = m.appendLocal(appendU32(append(out, opGlobalGet), p.fuel), opLocalSet)
-		return m.tickLocal(out)
-	}
-	return p.check(out)
+	return m.plan.check(out)
 }
 
 // tickLocal appends code that calls the host when there is no fuel left, by the local.
