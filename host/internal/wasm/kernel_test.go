@@ -108,6 +108,9 @@ func ways() []kernel {
 		"in both arms":           `local.get 0 i32.const 1 i32.and if void loop void ` + busy + over + `i32.eqz br_if 0 end else loop void ` + busy + over + `i32.eqz br_if 0 end end ` + sum,
 		"one after the other":    `loop void ` + busy + over + `i32.eqz br_if 0 end ` + fresh + `loop void ` + busy + over + `i32.eqz br_if 0 end ` + sum,
 		"a block that is passed": `block void block void local.get 0 i32.eqz br_if 0 loop void ` + busy + over + `br_if 2 br 0 end end ` + busy + `end ` + sum,
+		"past a call":            `block void block void loop void ` + busy + over + `br_if 2 br 0 end end ` + loud + `end ` + sum,
+		"a table past a call":    `block void block void loop void ` + busy + over + `br_table 1 0 2 end end ` + loud + `end ` + sum,
+		"a value past a call":    `block i32 block void loop void ` + busy + sum + ` ` + over + `br_if 2 drop br 0 end end ` + loud + `i32.const 0 end`,
 		"an if around":           `loop void ` + busy + over + `if void else br 1 end end ` + sum,
 	} {
 		all = append(all, kernel{name, 0, code}, kernel{"loud first, " + name, 0, loud + code})
