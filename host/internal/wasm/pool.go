@@ -127,6 +127,13 @@ func (p *pool) isUnfit() bool {
 	return p.unfit
 }
 
+// isReady reports whether an attempt finds an instance.
+func (p *pool) isReady() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle)+len(p.used) > 0
+}
+
 // fits reports whether the attempt sees the folders that the image was made with: what a grant names can be a file now
 // and a folder later, and guests look at their folders when they are initialised.
 func (p *pool) fits(a *attempt) bool {
