@@ -46,7 +46,8 @@ type Project struct {
 	// Pins are the plugins that Build looked at.
 	Pins []flow.BuiltPlugin
 
-	document *manifest.Document
+	document  *manifest.Document
+	calendars map[string][]string // entries of not_on, by path as written
 }
 
 // Load reads and checks a manifest. Mistakes come back all at once as flow.Problems, warnings among them; a build that
@@ -77,7 +78,7 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.plan(problems)
+	return p.plan(append(problems, p.readCalendars(folder)...))
 }
 
 // DataDir is the data folder that a manifest in dir asks for.
@@ -110,7 +111,7 @@ func CheckData(dir string) error {
 
 // plan makes the plans; problems are those of the plugin files.
 func (p *Project) plan(problems flow.Problems) (*Project, error) {
-	plans, more := plan.Build(p.document.Manifest, plan.Inputs{Resolved: p.Resolved})
+	plans, more := plan.Build(p.document.Manifest, plan.Inputs{Resolved: p.Resolved, Calendars: p.calendars})
 	for _, m := range more {
 		// That a file is not there is told once: a plan's warning adds nothing to an error about the same key.
 		if m.Severity != flow.SeverityWarning || !slices.ContainsFunc(problems, func(known flow.Problem) bool { return slices.Equal(known.Path, m.Path) }) {
