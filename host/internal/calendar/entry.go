@@ -1,6 +1,7 @@
 package calendar
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -114,12 +115,9 @@ func (e *entry) readSpan(text string) error {
 		to = from
 	}
 	first, wholeFirst, utcFirst, err := readMoment(from)
-	if err != nil {
-		return err
-	}
-	last, whole, utc, err := readMoment(to)
-	if err != nil {
-		return err
+	last, whole, utc, bad := readMoment(to)
+	if err = cmp.Or(err, bad); err != nil {
+		return fmt.Errorf("%s %w", quote(text), err)
 	}
 	e.day, e.tod = split(first)
 	e.whole, e.length = whole, last-first
@@ -151,13 +149,13 @@ func readMoment(text string) (reading int64, whole, utc bool, err error) {
 			return at.Unix(), false, bare != text, inYears(at)
 		}
 	}
-	return 0, false, false, fmt.Errorf("%s is neither a weekday nor a date", quote(text))
+	return 0, false, false, errors.New("is neither a weekday nor a date")
 }
 
 // inYears keeps dates within what calendars are for, and sums of them small.
 func inYears(t time.Time) error {
 	if t.Year() < 1600 || t.Year() > 9998 {
-		return fmt.Errorf("the year %d is out of range, expected 1600 to 9998", t.Year())
+		return fmt.Errorf("is out of range: the year is %d, expected 1600 to 9998", t.Year())
 	}
 	return nil
 }

@@ -50,10 +50,28 @@ func Freeze(tenant string, p *flow.PlanSchedule) (*Schedule, error) {
 	if fault := s.fits(p.Jitter.Std()); fault != nil {
 		return nil, fault
 	}
-	if s.NextOpen(time.Unix(earliest, 0)).IsZero() {
-		return nil, s.neverOpen(p)
+	if since, never := s.allShut(); never {
+		return nil, s.neverOpen(p, since)
 	}
 	return s, nil
+}
+
+// allShut reports whether no slot gets a run: none since 1970, or none once all entries that come again have begun. It
+// also returns since when.
+func (s *Schedule) allShut() (time.Time, bool) {
+	begun := time.Unix(-1, 0)
+	if s.NextOpen(begun).IsZero() {
+		return begun, true
+	}
+	if s.shut == nil || len(s.shut.repeats) == 0 {
+		return begun, false
+	}
+	for _, e := range s.shut.repeats {
+		if at := time.Unix(e.day*daySeconds, 0); e.rule.until == lastDay && at.After(begun) {
+			begun = at
+		}
+	}
+	return begun, !s.Next(begun).IsZero() && s.NextOpen(begun).IsZero()
 }
 
 // anchor moves the key from into the text of an interval.
@@ -134,9 +152,9 @@ func (s *Schedule) Often(least time.Duration) *Error {
 }
 
 // neverOpen tells why no slot gets a run.
-func (s *Schedule) neverOpen(p *flow.PlanSchedule) *Error {
+func (s *Schedule) neverOpen(p *flow.PlanSchedule, since time.Time) *Error {
 	e := &Error{Code: flow.CodeScheduleNever, Message: fmt.Sprintf("the schedule %s never fires", quote(p.At))}
-	slot := s.Next(time.Unix(earliest, 0))
+	slot := s.Next(since)
 	if slot.IsZero() {
 		free := Schedule{kind: s.kind, text: s.text, zone: s.zone, rule: s.clock()}
 		e.Key, e.Message = "to", e.Message+fmt.Sprintf(": it has no slot between from and to (%s and %s)", orNone(s.from), orNone(s.to))

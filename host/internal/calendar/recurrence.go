@@ -218,7 +218,10 @@ func readUntil(value string, e *entry) (int64, error) {
 		if !e.whole && layout != "20060102" && tod < e.tod {
 			day--
 		}
-		return day, inYears(at)
+		if err := inYears(at); err != nil {
+			return 0, fmt.Errorf("UNTIL=%s %w", clipped(value), err)
+		}
+		return day, nil
 	}
 	return 0, fmt.Errorf("UNTIL=%s is no date", clipped(value))
 }
