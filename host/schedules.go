@@ -268,7 +268,7 @@ func (h *Host) scheduleInfo(ctx context.Context, r flow.ScheduleRecord) (flow.Sc
 	}
 	if cal, err := calendar.Of(r.Tenant, &r.PlanSchedule); err == nil {
 		info.Type, info.Value, info.Words, info.Delay = string(cal.Kind()), cal.Text(), cal.String(), flow.Duration(cal.Delay())
-		if next := cal.Fires(time.Now(), 1); info.Enabled && info.Broken == "" && len(next) > 0 {
+		if next := cal.FiresOf(r.Since, time.Now(), 1); info.Enabled && info.Broken == "" && len(next) > 0 {
 			info.NextRun = &next[0]
 		}
 	}
@@ -285,11 +285,11 @@ func (h *Host) scheduleInfo(ctx context.Context, r flow.ScheduleRecord) (flow.Sc
 // Next returns the next n fires of a schedule after an instant, whether it is enabled or not: when slots that get a run
 // come due.
 func (h *Host) Next(ctx context.Context, name string, after time.Time, n int) ([]time.Time, error) {
-	_, _, cal, err := h.written(ctx, name)
+	_, r, cal, err := h.written(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return cal.Fires(after, n), nil
+	return cal.FiresOf(r.Since, after, n), nil
 }
 
 // Enable lets a schedule fire again. What becomes of slots that came due while it was disabled is up to its on_resume:

@@ -60,7 +60,7 @@ func (h *Host) Why(ctx context.Context, name string, at time.Time) (flow.SlotSto
 	}
 	i := inquiry{h: h, r: &r, cal: cal, now: now, applied: applied}
 	i.story = flow.SlotStory{Schedule: flow.ID(r.Tenant, r.Name), Pipeline: flow.ID(r.Tenant, r.Pipeline), Timezone: r.Timezone, At: at.UTC()}
-	if next := cal.Fires(now, 1); r.Active() && len(next) > 0 {
+	if next := cal.FiresOf(r.Since, now, 1); r.Active() && len(next) > 0 {
 		i.story.Next = &next[0]
 	}
 	if err := i.ask(ctx); err != nil {

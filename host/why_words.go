@@ -34,6 +34,9 @@ func (i *inquiry) ending() string {
 		verb := "ran as "
 		if s.Run != nil && s.Run.Trigger.Kind == flow.TriggerCatchup {
 			verb = "was made up for after a downtime by "
+			if s.Slot.After(i.r.PausedAt) && !s.Slot.After(i.r.ResumedAt) {
+				verb = "was made up for when the schedule was enabled again, by "
+			}
 		}
 		return verb + i.runWords(s.Run, s.Record.Run)
 	case flow.StandingCoalesced:

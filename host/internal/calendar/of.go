@@ -89,6 +89,9 @@ func anchor(p *flow.PlanSchedule) *Error {
 	if fault != nil {
 		return fault
 	}
+	if fault := s.bound(p.From, p.To); fault != nil {
+		return fault
+	}
 	p.At, p.From = s.Text()+" from "+from.Format(time.RFC3339), ""
 	return nil
 }
@@ -168,7 +171,7 @@ func (s *Schedule) neverOpen(p *flow.PlanSchedule, since time.Time) *Error {
 		return e
 	}
 	held, _ := s.Shut(slot)
-	e.Key, e.Message = "not_on", e.Message+": all its slots fall on times of not_on, the first one on "+held
+	e.Key, e.Item, e.Message = "not_on", -1, e.Message+": all its slots fall on times of not_on, the first one on "+held
 	e.Hint = "remove " + held + " from not_on"
 	return e
 }

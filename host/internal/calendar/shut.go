@@ -273,6 +273,15 @@ func (s *Schedule) NextOpen(after time.Time) time.Time {
 	return time.Time{}
 }
 
+// FiresOf is Fires of a schedule that was applied at since: what lies before that is not owed, even if it would come due
+// now.
+func (s *Schedule) FiresOf(since, after time.Time, n int) []time.Time {
+	if first := since.Add(s.delay); !after.Before(since) && after.Before(first) {
+		after = first
+	}
+	return s.Fires(after, n)
+}
+
 // Fires returns when the first n runs of the schedule start after an instant, oldest first; at most 10,000. Each is a
 // slot that is not skipped, and the delay.
 func (s *Schedule) Fires(after time.Time, n int) []time.Time {

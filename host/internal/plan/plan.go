@@ -23,8 +23,8 @@ type Inputs struct {
 	Resolved map[string]flow.Resolved
 	// Funcs are the registered Go functions.
 	Funcs map[string]bool
-	// Calendars holds what calendar files say, as entries of not_on, by path as the manifest writes it. One that is missing
-	// here could not be read, and whoever reads it tells so.
+	// Calendars holds what calendar files say, as entries of not_on, by path as the manifest writes it. One that could not
+	// be read is nil, and whoever reads it tells why; one that is missing here is an error.
 	Calendars map[string][]string
 	// Tenant owns the pipelines. Defaults to flow.DefaultTenant.
 	Tenant string
@@ -115,7 +115,7 @@ func (b *builder) pipeline(name string) flow.Plan {
 		When: src.When, Params: src.Params, Plugins: map[string]flow.PlanPlugin{},
 		Overlap: last(flow.OverlapWait, b.m.Defaults.Overlap, src.Overlap),
 		OnCrash: last(flow.CrashResume, b.m.Defaults.OnCrash, src.OnCrash),
-		Slots:   b.slotRules(&src),
+		Slots:   b.slotRules(at, &src),
 		Timeout: last(defaultRun, b.m.Defaults.Timeout.Run, src.Timeout.Run),
 		Keep:    b.keep(at, src.Keep),
 	}

@@ -85,7 +85,7 @@ func (b *builder) zone(at key, name string) {
 }
 
 // slotRules merges what the defaults and a pipeline say about slots. Of not_on, the last list counts.
-func (b *builder) slotRules(src *flow.Pipeline) flow.SlotRules {
+func (b *builder) slotRules(at key, src *flow.Pipeline) flow.SlotRules {
 	d := b.m.Defaults
 	rules := flow.SlotRules{
 		OnResume: last(d.OnResume, src.OnResume), Jitter: last(d.Jitter, src.Jitter), Start: last(d.Timeout.Start, src.Timeout.Start),
@@ -93,9 +93,10 @@ func (b *builder) slotRules(src *flow.Pipeline) flow.SlotRules {
 	if rules.OnResume == flow.ResumeNone {
 		rules.OnResume = ""
 	}
-	list, _ := b.notOn(d.NotOn, src.NotOn)
-	for i := range list {
-		rules.NotOn = append(rules.NotOn, b.entries(list[i])...)
+	list, layer := b.notOn(d.NotOn, src.NotOn)
+	place := []key{{"defaults", "not_on"}, at.to("not_on")}[layer]
+	for i, item := range list {
+		rules.NotOn = append(rules.NotOn, b.entries(place.to(strconv.Itoa(i)), item)...)
 	}
 	return rules
 }
@@ -111,11 +112,16 @@ func (b *builder) notOn(layers ...[]string) (list []string, layer int) {
 }
 
 // entries are what an item of not_on stands for: itself, or what a calendar file says.
-func (b *builder) entries(item string) []string {
+func (b *builder) entries(at key, item string) []string {
 	if !IsCalendar(item) {
 		return []string{item}
 	}
-	return b.in.Calendars[item]
+	entries, read := b.in.Calendars[item]
+	if id := fmt.Sprint(at); !read && !b.told[id] {
+		b.told[id] = true
+		b.fail(flow.CodeNotOn, at, "write its days, or name the file in not_on of a manifest", "the calendar file %q is not read here", item)
+	}
+	return entries
 }
 
 // IsCalendar reports whether an item of not_on is the path of a calendar file.
@@ -129,7 +135,7 @@ func (b *builder) settle(at, text key, s *flow.PlanSchedule, own []string) {
 	s.NotOn = nil
 	var items []int // of the list, by entry
 	for i, item := range list {
-		for _, entry := range b.entries(item) {
+		for _, entry := range b.entries(place.to(strconv.Itoa(i)), item) {
 			s.NotOn, items = append(s.NotOn, entry), append(items, i)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 // readCalendars reads the calendar files that lists of not_on name, each once; what they say is frozen with the plan.
 func (p *Project) readCalendars(folder *supply.Folder) flow.Problems {
-	p.calendars = map[string][]string{}
+	p.Calendars = map[string][]string{}
 	seen := map[string]bool{}
 	var problems flow.Problems
 	for _, list := range p.notOn() {
@@ -27,9 +27,8 @@ func (p *Project) readCalendars(folder *supply.Folder) flow.Problems {
 			entries, err := readCalendar(folder, name)
 			if err != nil {
 				problems = append(problems, calendarProblem(err, append(slices.Clone(list.at), strconv.Itoa(i))))
-				continue
 			}
-			p.calendars[name] = entries
+			p.Calendars[name] = entries
 		}
 	}
 	return problems

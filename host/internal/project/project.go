@@ -45,9 +45,10 @@ type Project struct {
 	Warnings flow.Problems
 	// Pins are the plugins that Build looked at.
 	Pins []flow.BuiltPlugin
+	// Calendars are what calendar files of not_on say, as entries, by path as written; nil for one that cannot be read.
+	Calendars map[string][]string
 
-	document  *manifest.Document
-	calendars map[string][]string // entries of not_on, by path as written
+	document *manifest.Document
 }
 
 // Load reads and checks a manifest. Mistakes come back all at once as flow.Problems, warnings among them; a build that
@@ -111,7 +112,7 @@ func CheckData(dir string) error {
 
 // plan makes the plans; problems are those of the plugin files.
 func (p *Project) plan(problems flow.Problems) (*Project, error) {
-	plans, more := plan.Build(p.document.Manifest, plan.Inputs{Resolved: p.Resolved, Calendars: p.calendars})
+	plans, more := plan.Build(p.document.Manifest, plan.Inputs{Resolved: p.Resolved, Calendars: p.Calendars})
 	for _, m := range more {
 		// That a file is not there is told once: a plan's warning adds nothing to an error about the same key.
 		if m.Severity != flow.SeverityWarning || !slices.ContainsFunc(problems, func(known flow.Problem) bool { return slices.Equal(known.Path, m.Path) }) {
