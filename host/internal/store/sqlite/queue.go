@@ -199,7 +199,7 @@ func (w *writer) insert(o *flow.Offer, place int64, now time.Time) (seq int64, e
 	}
 	var startBy any
 	if !o.StartBy.IsZero() {
-		startBy = nanos(o.StartBy)
+		startBy, w.hasty = nanos(o.StartBy), new(true)
 	}
 	_, err = w.exec(`INSERT INTO runs (id, tenant, pipeline, schedule, kind, project, label, body, place, state, queued_at, start_by)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)`,
