@@ -34,8 +34,8 @@ func Of(tenant string, p *flow.PlanSchedule) (*Schedule, error) {
 // Freeze is Of for a schedule that is new: it brings text, zone, bounds and not_on into their canonical form, and refuses
 // a jitter that is too long and slots that are all skipped. A from of an interval becomes a part of its text.
 func Freeze(tenant string, p *flow.PlanSchedule) (*Schedule, error) {
-	if p.From != "" && strings.HasPrefix(strings.ToLower(strings.TrimSpace(p.At)), string(KindEvery)) {
-		if fault := anchor(p); fault != nil {
+	if s, err := Parse(p.At, p.Timezone); err == nil && s.kind == KindEvery && p.From != "" {
+		if fault := s.anchor(p); fault != nil {
 			return nil, fault
 		}
 	}
@@ -75,11 +75,7 @@ func (s *Schedule) allShut() (time.Time, bool) {
 }
 
 // anchor moves the key from into the text of an interval.
-func anchor(p *flow.PlanSchedule) *Error {
-	s, err := Parse(p.At, p.Timezone)
-	if err != nil {
-		return nil // it is told by whoever parses the text next
-	}
+func (s *Schedule) anchor(p *flow.PlanSchedule) *Error {
 	if strings.Contains(s.Text(), " from ") {
 		e := boundFault("from", "the text has an instant to count from already")
 		e.Hint = "write it in one place: at = \"" + s.Text() + "\""

@@ -59,7 +59,6 @@ func rules() map[string]rule {
 		"HostSettings.data":    {path: true},
 		"HostSettings.listen":  {empty: true},
 		"HostSettings.secrets": {source: true},
-		"HostSettings.min_interval": {min: int64(time.Second), max: int64(week)},
 		"Defaults.overlap":     overlap,
 		"Defaults.on_resume":   resume,
 		"Defaults.not_on":      {calendar: true},
@@ -119,6 +118,8 @@ func rules() map[string]rule {
 		"Quota.running":        {min: 1, max: most},
 		"Quota.queued":         {min: 1, max: most},
 		"Quota.runs_per_hour":  {min: 1, max: most},
+
+		"HostSettings.min_interval": {min: int64(time.Second), max: int64(week)},
 	}
 }
 

@@ -186,4 +186,3 @@ func (b *builder) often(text key, cal *calendar.Schedule) {
 		b.fail(err.Code, text, err.Hint, "%s", err.Message)
 	}
 }
-
