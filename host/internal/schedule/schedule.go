@@ -46,6 +46,9 @@ type Config struct {
 	// NewRun makes the run of a slot, with an id that depends on the slot alone. An error means that the schedule has
 	// no run to make: the slot is skipped. Telling of it is up to NewRun.
 	NewRun func(ctx context.Context, s flow.ScheduleRecord, t flow.Trigger) (flow.Run, error)
+	// Soon, if not nil, is told of a schedule that has a slot before the next look of the sweeper is over, so that what
+	// its run needs can be prepared; one call at a time.
+	Soon func(ctx context.Context, s flow.ScheduleRecord)
 	// Sweep is the time between looks at all schedules for slots that no alarm fired for. Defaults to 15 s.
 	Sweep  time.Duration
 	Logger *slog.Logger
@@ -68,6 +71,7 @@ type Scheduler struct {
 	// the last time in which it did not (the process was down, the machine slept, the clock was set forward).
 	seen, down atomic.Int64
 	rearmed    atomic.Int64
+	preparing  atomic.Bool // Soon is being told
 }
 
 // key names a schedule.
@@ -299,13 +303,18 @@ const lateness = 2 * time.Second
 
 func (s *Scheduler) sweepOnce(now time.Time, first bool) {
 	s.mu.Lock()
-	var late []*entry
+	var late, soon []*entry
 	for _, e := range s.entries {
-		if e.late(now.Add(-lateness)) {
+		switch next := e.next(); {
+		case next.IsZero():
+		case next.Before(now.Add(-lateness)):
 			late = append(late, e)
+		case next.After(now) && next.Before(now.Add(s.config.Sweep+lateness)):
+			soon = append(soon, e)
 		}
 	}
 	s.mu.Unlock()
+	s.prepare(soon)
 	for _, e := range late {
 		s.tasks.Go(func() {
 			if s.drain(e) && !first {
@@ -315,19 +324,39 @@ func (s *Scheduler) sweepOnce(now time.Time, first bool) {
 	}
 }
 
-func (e *entry) late(at time.Time) bool {
+// next returns when the slot comes due that is decided next, zero if there is none. Of a schedule that is disabled that is
+// one which was due before.
+func (e *entry) next() time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.record.Active() {
-		return e.record.PausedAt.After(e.record.Watermark) && e.due(e.record.PausedAt)
+	next := e.cal.Next(e.record.Watermark)
+	if next.IsZero() {
+		return next
 	}
-	return e.due(at)
+	due := next.Add(e.cal.Delay())
+	if !e.record.Active() && due.After(e.record.PausedAt) {
+		return time.Time{}
+	}
+	return due
 }
 
-// due reports whether a slot without an ending was due before an instant.
-func (e *entry) due(at time.Time) bool {
-	next := e.cal.Next(e.record.Watermark)
-	return !next.IsZero() && next.Add(e.cal.Delay()).Before(at)
+// prepare tells of schedules that have a slot soon, beside all else and unless it is still at those of the look before.
+func (s *Scheduler) prepare(soon []*entry) {
+	if s.config.Soon == nil || len(soon) == 0 || !s.preparing.CompareAndSwap(false, true) {
+		return
+	}
+	s.tasks.Go(func() {
+		defer s.preparing.Store(false)
+		for _, e := range soon {
+			if s.ctx.Err() != nil {
+				return
+			}
+			e.mu.Lock()
+			record := e.record
+			e.mu.Unlock()
+			s.config.Soon(s.ctx, record)
+		}
+	})
 }
 
 // look notices a time in which nobody looked: the wall clock is much further on than the sweeper's rhythm allows.
