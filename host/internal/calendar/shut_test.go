@@ -299,6 +299,16 @@ func TestSchedulesThatAreRefused(t *testing.T) {
 	}
 }
 
+// A clock change on a day that is left out is told with that.
+func TestClockChangesOfSlotsThatAreSkipped(t *testing.T) {
+	t.Parallel()
+	s := scheduleOf(t, flow.PlanSchedule{At: "daily 02:30", Timezone: "Europe/Berlin", SlotRules: notOn("sun"), To: "2026-06-01"})
+	changes := s.Changes("s", instantOf(t, "2026-01-01T00:00:00Z"), 5)
+	if len(changes) != 1 || !strings.HasSuffix(changes[0].Text, "02:30:00 does not exist and runs at 03:00:00 CEST; that slot is skipped: not_on has sun") {
+		t.Errorf("got %+v", changes)
+	}
+}
+
 // BenchmarkStretches looks at a year of a schedule of seconds without weekends and 400 holidays.
 func BenchmarkStretches(b *testing.B) {
 	entries := []string{"sat", "sun"}

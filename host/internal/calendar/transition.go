@@ -84,6 +84,9 @@ func (s *Schedule) Changes(id string, after time.Time, n int) []flow.ClockChange
 		}
 		if !t.Slot.IsZero() {
 			c.Slot = &t.Slot
+			if entry, shut := s.Shut(t.Slot); shut {
+				c.Text += "; that slot is skipped: not_on has " + entry
+			}
 		}
 		all = append(all, c)
 	}

@@ -1,14 +1,19 @@
 package schedule
 
 import (
+	"context"
 	"errors"
+	"log/slog"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/calendar"
+	"github.com/uniflow-dev/uniflow/host/internal/dispatch"
 	"github.com/uniflow-dev/uniflow/host/internal/overlap"
+	"github.com/uniflow-dev/uniflow/host/internal/store/sqlite"
 )
 
 // reasons counts a schedule's endings with their reasons.
@@ -285,4 +290,67 @@ func mustCalendar(tb testing.TB, r *flow.ScheduleRecord) *calendar.Schedule {
 		tb.Fatal(err)
 	}
 	return cal
+}
+
+// signal is a runner that tells of each run.
+type signal chan flow.Claimed
+
+func (s signal) Run(_ context.Context, _ *flow.Plan, c flow.Claimed) (flow.Ending, error) {
+	s <- c
+	return flow.Ending{Outcome: flow.Succeeded}, nil
+}
+
+// A downtime of a year does not keep a host of seconds without weekends from its next slot, on a real disk.
+func TestYearJumpOnTheRealLedger(t *testing.T) {
+	t.Parallel()
+	store, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "uniflow.db"), Boot: "jump"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	r := every("p", "every 1s", flow.OverlapWait)
+	r.NotOn = []string{"sat", "sun", "2000-12-25 FREQ=YEARLY", "2001-01-01..2001-01-02 FREQ=YEARLY"}
+	r.Catchup.Within = flow.Duration(30 * 24 * time.Hour) // whatever day it is
+	r.Since = r.Since.AddDate(-1, 0, 0)
+	r.Watermark = r.Since
+	if err := errors.Join(store.SavePlan(t.Context(), hammered), store.PutSchedule(t.Context(), r)); err != nil {
+		t.Fatal(err)
+	}
+	runs := make(signal, 1000)
+	log := slog.New(slog.DiscardHandler)
+	dispatcher := dispatch.New(dispatch.Config{Queue: store, Runner: runs, Logger: log})
+	clock, err := New(Config{Queue: dispatcher, Ledger: store, Logger: log, NewRun: func(_ context.Context, r flow.ScheduleRecord, trigger flow.Trigger) (flow.Run, error) {
+		return flow.Run{ID: flow.SlotRunID(r.Tenant, r.Pipeline, r.Name, trigger.ScheduledAt), Tenant: r.Tenant, Pipeline: r.Pipeline, Version: hammered.Digest, Trigger: trigger}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := clock.Apply([]flow.ScheduleRecord{r}); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	clock.Start()
+	var caught flow.Claimed
+	select {
+	case caught = <-runs:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no run after a downtime of a year")
+	}
+	took := time.Since(began)
+	if err := clock.Stop(); err != nil {
+		t.Error(err)
+	}
+	dispatcher.Stop(t.Context())
+	t.Logf("a year of seconds was decided, recorded and made up for in %s", took)
+	slots, err := store.Slots(t.Context(), flow.SlotQuery{Schedule: "p", Limit: 1000, Until: caught.Run.Trigger.ScheduledAt})
+	var sum int64
+	for _, s := range slots {
+		sum += s.Count
+	}
+	if _, due := mustCalendar(t, &r).Due(r.Since, caught.Run.Trigger.ScheduledAt); err != nil || sum != due || len(slots) > 130 {
+		t.Errorf("%d slots in %d records, want %d; %v", sum, len(slots), due, err)
+	}
+	if took > 2*time.Second {
+		t.Errorf("it took %s", took)
+	}
 }
