@@ -51,7 +51,7 @@ test-race: ## run the tests of concurrent packages under the race detector (need
 test-all: ## run everything that can be checked on this machine
 	go vet ./...
 	CGO_ENABLED=1 go test -race ./...
-	UNIFLOW_TEST_ALL=1 go test -timeout 30m ./host/internal/calendar
+	UNIFLOW_TEST_ALL=1 go test -timeout 30m ./host/internal/calendar ./host/internal/schedule
 	.ci/guests.sh
 	$(MAKE) lint examples size cross arm64
 

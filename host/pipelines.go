@@ -105,7 +105,7 @@ func (h *Host) planInputs() plan.Inputs {
 		in.Funcs[name] = true
 	}
 	if h.project != nil {
-		in.Resolved = h.project.Resolved
+		in.Resolved, in.Calendars = h.project.Resolved, h.project.Calendars
 	}
 	return in
 }

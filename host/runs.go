@@ -287,7 +287,7 @@ func (h *Host) Health(ctx context.Context) ([]flow.ScheduleHealth, error) {
 
 func (h *Host) judge(ctx context.Context, r *flow.ScheduleRecord, now time.Time) (flow.ScheduleHealth, error) {
 	health := flow.ScheduleHealth{Schedule: flow.ID(r.Tenant, r.Name), Pipeline: flow.ID(r.Tenant, r.Pipeline), Status: flow.HealthOK}
-	cal, err := calendar.Parse(r.At, r.Timezone)
+	cal, err := calendar.Of(r.Tenant, &r.PlanSchedule)
 	if err != nil {
 		return health, fmt.Errorf("schedule %q: %w", r.Name, err)
 	}
@@ -304,9 +304,9 @@ func (h *Host) judge(ctx context.Context, r *flow.ScheduleRecord, now time.Time)
 	if len(fired) > 0 {
 		seen = fired[0].QueuedAt
 	}
-	next := cal.Next(r.Watermark)
+	next := cal.NextDue(r.Watermark)
 	silence := max(silentAfter, 2*cal.Interval())
-	_, due := cal.Due(seen, now)
+	_, due := cal.Owed(seen, now.Add(-cal.Delay()))
 	_, broken := h.slotContext(r)
 	switch {
 	case !r.Active():
@@ -316,7 +316,7 @@ func (h *Host) judge(ctx context.Context, r *flow.ScheduleRecord, now time.Time)
 	case due > 0 && now.Sub(seen) > silence:
 		health.Status, health.Detail = flow.HealthSilent, fmt.Sprintf("no run since %s, though %d slots came due", seen.UTC().Format(time.RFC3339), due)
 	case !next.IsZero() && now.Sub(next) > lateAfter && !live(last):
-		health.Status, health.Detail = flow.HealthLate, "the slot of "+next.Format(time.RFC3339)+" is due and has no ending"
+		health.Status, health.Detail = flow.HealthLate, "a slot has been due since "+next.Format(time.RFC3339)+" and has no ending"
 	case len(last) > 0 && last[0].Outcome == flow.Failed:
 		health.Status, health.Detail = flow.HealthFailing, "run "+string(last[0].ID)+" failed: "+last[0].Message
 	}

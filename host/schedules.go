@@ -11,6 +11,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/calendar"
 	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
+	"github.com/uniflow-dev/uniflow/host/internal/plan"
 )
 
 // ScheduleDaily adds a schedule that fires every day at an hour and minute of the host's zone. The context is laid
@@ -79,7 +80,22 @@ func validName(name string) bool {
 
 // frozen fills in what a schedule leaves to its pipeline and host.
 func (h *Host) frozen(p *flow.Plan, s flow.Schedule) flow.PlanSchedule {
-	f := flow.PlanSchedule{Name: s.Name, Pipeline: p.Pipeline, At: s.At, Timezone: s.Timezone, Context: s.Context, Enabled: s.Enabled == nil || *s.Enabled, Overlap: s.Overlap, Catchup: s.Catchup}
+	f := flow.PlanSchedule{
+		Name: s.Name, Pipeline: p.Pipeline, At: s.At, Timezone: s.Timezone, Context: s.Context, Enabled: s.Enabled == nil || *s.Enabled, Overlap: s.Overlap, Catchup: s.Catchup,
+		SlotRules: p.Slots, From: s.From, To: s.To,
+	}
+	if s.OnResume != "" {
+		f.OnResume = s.OnResume
+	}
+	if f.OnResume == flow.ResumeNone {
+		f.OnResume = ""
+	}
+	if s.NotOn != nil {
+		f.NotOn = s.NotOn
+	}
+	if s.Jitter != 0 {
+		f.Jitter = s.Jitter
+	}
 	if f.Timezone == "" && len(p.Schedules) > 0 {
 		f.Timezone = p.Schedules[0].Timezone
 	}
@@ -106,16 +122,38 @@ func (h *Host) putSchedule(ctx context.Context, tenant string, s flow.PlanSchedu
 	if h.config.ReadOnly {
 		return flow.ScheduleInfo{}, errReadOnly("add schedule " + s.Name)
 	}
-	cal, err := calendar.Parse(s.At, s.Timezone)
-	if err != nil {
+	if err := h.freeze(tenant, &s); err != nil {
 		return flow.ScheduleInfo{}, fmt.Errorf("schedule %q: %w", s.Name, err)
 	}
-	s.At, s.Timezone = cal.Text(), cal.Zone()
 	now := time.Now().UTC()
 	if err := h.store.PutSchedule(ctx, flow.ScheduleRecord{Tenant: tenant, PlanSchedule: s, Origin: origin, Since: now, Watermark: now}); err != nil {
 		return flow.ScheduleInfo{}, fmt.Errorf("record schedule %q: %w", s.Name, err)
 	}
 	return h.rearm(ctx, tenant, s.Name)
+}
+
+// freeze brings a new schedule into its canonical form, or says what is wrong with it.
+func (h *Host) freeze(tenant string, s *flow.PlanSchedule) error {
+	for _, item := range s.NotOn {
+		if plan.IsCalendar(item) {
+			return &flow.Error{Code: flow.CodeNotOn, Message: fmt.Sprintf("the calendar file %q is not read here", item), Hint: "write its days, or name the file in not_on of a manifest"}
+		}
+	}
+	switch s.OnResume {
+	case "", flow.ResumeLatest, flow.ResumeAll:
+	default:
+		return &flow.Error{Code: flow.CodeRequest, Message: fmt.Sprintf("on_resume cannot be %q", s.OnResume), Hint: "write none, latest or all"}
+	}
+	cal, err := calendar.Freeze(tenant, s)
+	if err != nil {
+		return err
+	}
+	if h.project != nil {
+		if fault := cal.Often(h.project.Manifest().Host.MinInterval.Std()); fault != nil {
+			return fault
+		}
+	}
+	return nil
 }
 
 // rearm gives the clock what the ledger holds of a schedule.
@@ -223,14 +261,15 @@ func (h *Host) scheduleInfo(ctx context.Context, r flow.ScheduleRecord) (flow.Sc
 	info := flow.ScheduleInfo{
 		Name: flow.ID(r.Tenant, r.Name), Pipeline: flow.ID(r.Tenant, r.Pipeline), Value: r.At, Timezone: r.Timezone,
 		Enabled: r.Active(), Drift: r.Active() != r.Enabled, Origin: r.Origin, Overlap: r.Overlap, Context: r.Context,
+		SlotRules: r.SlotRules, From: r.From, To: r.To,
 	}
 	if _, err := h.slotContext(&r); err != nil {
 		info.Broken = err.Error()
 	}
-	if cal, err := calendar.Parse(r.At, r.Timezone); err == nil {
-		info.Type, info.Value, info.Words = string(cal.Kind()), cal.Text(), cal.String()
-		if next := cal.Next(time.Now()); info.Enabled && info.Broken == "" && !next.IsZero() {
-			info.NextRun = &next
+	if cal, err := calendar.Of(r.Tenant, &r.PlanSchedule); err == nil {
+		info.Type, info.Value, info.Words, info.Delay = string(cal.Kind()), cal.Text(), cal.String(), flow.Duration(cal.Delay())
+		if next := cal.FiresOf(r.Since, time.Now(), 1); info.Enabled && info.Broken == "" && len(next) > 0 {
+			info.NextRun = &next[0]
 		}
 	}
 	last, err := h.store.Runs(ctx, flow.RunQuery{Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Limit: 1})
@@ -243,22 +282,25 @@ func (h *Host) scheduleInfo(ctx context.Context, r flow.ScheduleRecord) (flow.Sc
 	return info, nil
 }
 
-// Next returns the next n fires of a schedule after an instant, whether it is enabled or not.
+// Next returns the next n fires of a schedule after an instant, whether it is enabled or not: when slots that get a run
+// come due.
 func (h *Host) Next(ctx context.Context, name string, after time.Time, n int) ([]time.Time, error) {
-	_, _, cal, err := h.written(ctx, name)
+	_, r, cal, err := h.written(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return cal.List(after, n), nil
+	return cal.FiresOf(r.Since, after, n), nil
 }
 
-// Enable lets a schedule fire again, from now on: nothing that came due while it was disabled is owed.
+// Enable lets a schedule fire again. What becomes of slots that came due while it was disabled is up to its on_resume:
+// unless that says otherwise, they are skipped.
 func (h *Host) Enable(ctx context.Context, name string) error {
 	_, err := h.SetEnabled(ctx, name, true)
 	return err
 }
 
-// Disable keeps a schedule and lets it fire no more. A run that is live goes on.
+// Disable keeps a schedule and lets it fire no more. A run that is live goes on; slots that are due and undecided are
+// skipped.
 func (h *Host) Disable(ctx context.Context, name string) error {
 	_, err := h.SetEnabled(ctx, name, false)
 	return err
@@ -275,11 +317,6 @@ func (h *Host) SetEnabled(ctx context.Context, name string, enabled bool) (flow.
 	r, err := h.schedule(ctx, name)
 	if err != nil {
 		return flow.ScheduleInfo{}, err
-	}
-	if enabled && !r.Active() {
-		if err := h.store.SaveSlots(ctx, r.Tenant, r.Name, time.Now().UTC(), nil); err != nil {
-			return flow.ScheduleInfo{}, fmt.Errorf("enable schedule %q: %w", name, err)
-		}
 	}
 	override := &enabled
 	if enabled == r.Enabled {

@@ -37,6 +37,15 @@ func (a *app) contextOf(file string, pairs []string, params map[string]flow.Para
 
 // readObject reads a JSON object from a file, or from standard input for "-".
 func (a *app) readObject(flag, file string) (map[string]json.RawMessage, error) {
+	raw, err := a.readFile(flag, file)
+	if err != nil {
+		return nil, err
+	}
+	return object(flag+" "+file, raw)
+}
+
+// readFile reads what a flag names: a file, or standard input for "-".
+func (a *app) readFile(flag, file string) ([]byte, error) {
 	op := flag + " " + file
 	raw, err := a.readInput(file)
 	switch {
@@ -47,7 +56,7 @@ func (a *app) readObject(flag, file string) (map[string]json.RawMessage, error) 
 	case len(raw) > maxContext:
 		return nil, &flow.Error{Code: flow.CodeInput, Op: op, Message: fmt.Sprintf("it is larger than %s", flow.Size(maxContext)), Hint: "give plugins large data through a mount"}
 	}
-	return object(op, raw)
+	return raw, nil
 }
 
 func (a *app) readInput(file string) ([]byte, error) {

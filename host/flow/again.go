@@ -43,7 +43,7 @@ type BackfillReport struct {
 	DryRun   bool      `json:"dry_run,omitempty"`
 	// Slots are the oldest first.
 	Slots []BackfillSlot `json:"slots"`
-	// Left counts the slots that MissingOnly left out.
+	// Left counts the slots that MissingOnly left out, and those on which the schedule does not run.
 	Left int `json:"left,omitempty"`
 }
 

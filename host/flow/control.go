@@ -24,7 +24,8 @@ type Control interface {
 
 	// Schedules lists all schedules by name.
 	Schedules(ctx context.Context) ([]ScheduleInfo, error)
-	// Next returns the next n fires of a schedule after an instant.
+	// Next returns the next n fires of a schedule after an instant: when slots that get a run come due, which is the
+	// schedule's Delay after the slot.
 	Next(ctx context.Context, name string, after time.Time, n int) ([]time.Time, error)
 	// ClockChanges returns the next n local days after an instant on which clocks change and a schedule has a slot, or
 	// has none because the day does not exist. It looks 50 years ahead.
@@ -115,13 +116,20 @@ type ScheduleInfo struct {
 	Timezone string `json:"timezone"`
 	Enabled  bool   `json:"enabled"`
 	// Drift is true when it was enabled or disabled by hand, against what is written.
-	Drift   bool                       `json:"drift,omitempty"`
-	Origin  Origin                     `json:"origin"`
-	Overlap Overlap                    `json:"overlap"`
+	Drift   bool    `json:"drift,omitempty"`
+	Origin  Origin  `json:"origin"`
+	Overlap Overlap `json:"overlap"`
+	SlotRules
+	// Delay is how long after its slot a run starts: the schedule's share of Jitter.
+	Delay Duration `json:"delay,omitempty"`
+	// From and To bound the slots, both included; empty is no bound.
+	From    string                     `json:"from,omitempty"`
+	To      string                     `json:"to,omitempty"`
 	Context map[string]json.RawMessage `json:"context,omitempty"`
 	// Broken says why its runs cannot be made: its pipeline is gone, or its context does not fit any more. Its slots
 	// are skipped, and there is no next run.
-	Broken  string     `json:"broken,omitempty"`
+	Broken string `json:"broken,omitempty"`
+	// NextRun is when the next slot comes due that gets a run: Delay after the slot.
 	NextRun *time.Time `json:"next_run,omitempty"`
 	LastRun *RunRecord `json:"last_run,omitempty"`
 }

@@ -25,8 +25,10 @@ type Plan struct {
 	// Plugins by the name that steps use.
 	Plugins map[string]PlanPlugin `json:"plugins"`
 	Overlap Overlap               `json:"overlap"`
-	Timeout Duration              `json:"timeout"` // of the run
-	Keep    Keep                  `json:"keep"`
+	// Slots is what the pipeline's schedules take over unless they say otherwise.
+	Slots   SlotRules `json:"slots,omitzero"`
+	Timeout Duration  `json:"timeout"` // of the run
+	Keep    Keep      `json:"keep"`
 	// OnCrash is no part of the version: what it says now holds for a run that a crash has cut off before.
 	OnCrash OnCrash `json:"on_crash,omitempty"`
 	// Schedules of the pipeline, the manifest's own first, then by name.
@@ -143,6 +145,23 @@ type PlanSchedule struct {
 	Enabled bool    `json:"enabled"`
 	Overlap Overlap `json:"overlap"`
 	Catchup Catchup `json:"catchup"`
+	SlotRules
+	// From and To bound the slots, both included; empty is no bound. They are RFC 3339 instants.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+}
+
+// SlotRules say more about the slots of a schedule.
+type SlotRules struct {
+	// OnResume is empty for none.
+	OnResume OnResume `json:"on_resume,omitempty"`
+	// NotOn are the times on which slots are skipped, in canonical form and order: sat, 2026-12-25,
+	// 2026-12-24..2026-12-26, 2026-12-25 FREQ=YEARLY. What a calendar file said when it was read stands here, too.
+	NotOn []string `json:"not_on,omitempty"`
+	// Jitter bounds the delay between a slot and its start.
+	Jitter Duration `json:"jitter,omitempty"`
+	// Start is how long a slot may wait for the start of its run after it came due; 0 is for ever.
+	Start Duration `json:"start,omitempty"`
 }
 
 // Resolved is what is known of a plugin's bytes before a plan is built.

@@ -148,6 +148,9 @@ type ScheduleRecord struct {
 	Since time.Time `json:"since"`
 	// Watermark is the newest slot with a recorded ending, or Since.
 	Watermark time.Time `json:"watermark"`
+	// PausedAt is when the schedule was last disabled, ResumedAt when it was last enabled after that; zero for never.
+	PausedAt  time.Time `json:"paused_at,omitzero"`
+	ResumedAt time.Time `json:"resumed_at,omitzero"`
 }
 
 // Active reports whether the schedule fires.

@@ -58,7 +58,7 @@ type TriggerKind string
 
 const (
 	TriggerSchedule TriggerKind = "schedule" // a slot came due
-	TriggerCatchup  TriggerKind = "catchup"  // a slot of a downtime is made up for
+	TriggerCatchup  TriggerKind = "catchup"  // a slot of a downtime, or of a time in which its schedule was disabled, is made up for
 	TriggerManual   TriggerKind = "manual"   // a person or a program asked
 	TriggerRerun    TriggerKind = "rerun"    // a new run of an old one
 	TriggerBackfill TriggerKind = "backfill" // a slot of the past was asked for
@@ -137,7 +137,8 @@ const (
 	ReasonStop        Reason = "stop"         // the host stopped
 	ReasonDowntime    Reason = "downtime"     // the host was not running
 	ReasonStart       Reason = "start"        // it could not start in time
-	ReasonPaused      Reason = "paused"       // the schedule is disabled
+	ReasonPaused      Reason = "paused"       // the schedule was disabled
+	ReasonCalendar    Reason = "calendar"     // the schedule does not run on that day
 	ReasonQuota       Reason = "quota"        // a bound on waiting runs was reached
 	ReasonInternal    Reason = "internal"     // a fault of the host itself
 )

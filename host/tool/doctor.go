@@ -114,6 +114,7 @@ func (d *doctor) serving(ctx context.Context, t Target, data string) bool {
 			return true
 		}
 		d.add("host", statusOK, fmt.Sprintf("version %s serves, process %d, %d live runs", info.Version, info.PID, info.LiveRuns), "")
+		d.alarms(info)
 		return true
 	}
 	if _, err := os.Stat(data); err != nil {
@@ -128,6 +129,16 @@ func (d *doctor) serving(ctx context.Context, t Target, data string) bool {
 	_ = h.Close()
 	d.add("host", statusOK, "none serves; the ledger can be opened", "")
 	return false
+}
+
+// alarms tells how often the sweeper had to do the work of an alarm: a machine that sleeps or stalls is seen there.
+func (d *doctor) alarms(info flow.HostInfo) {
+	if info.Rearmed == 0 {
+		d.add("alarms", statusOK, "every slot was taken by its alarm since the host started", "")
+		return
+	}
+	d.add("alarms", statusWarning, fmt.Sprintf("the sweeper took slots that no alarm had taken %d times since %s", info.Rearmed, info.StartedAt.UTC().Format(time.RFC3339)),
+		"look in the host's log for slots that were not taken; see that the machine does not sleep, stall, or set its clock")
 }
 
 func hintOf(err error) string {

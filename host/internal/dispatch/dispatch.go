@@ -22,8 +22,11 @@ import (
 type Queue interface {
 	// Offer takes a run, or answers why not; it is idempotent by run id.
 	Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error)
-	// ClaimNext makes the pipeline's oldest waiting run live and claims it; false when there is none, or one is live.
+	// ClaimNext ends the pipeline's waiting runs that could not start in time, makes the oldest other one live and claims
+	// it; false when there is none, or one is live. Overdue is filled in either way.
 	ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Claimed, bool, error)
+	// OverdueLines returns the pipelines of which a run waits that could not start in time.
+	OverdueLines(ctx context.Context) ([]flow.Line, error)
 	// Finish ends a claimed run; flow.ErrStale when the claim is no longer good.
 	Finish(ctx context.Context, claim flow.Claim, ending flow.Ending, events ...flow.Event) error
 	// Cancel ends a waiting run at once and marks a live one; it returns the state that it found.
@@ -99,6 +102,7 @@ func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered,
 		return flow.Offered{}, fmt.Errorf("offer run %s: %w", offer.Run.ID, err)
 	}
 	failpoint.Here(failpoint.Slot)
+	d.tellOverdue(offered.Overdue)
 	for _, id := range offered.Coalesced {
 		d.tell(id, flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonReplaced, Message: "a newer slot took its place: run " + string(offer.Run.ID)}, nil)
 	}
@@ -183,7 +187,8 @@ func (d *Dispatcher) Resume(claimed []flow.Claimed) {
 	}
 }
 
-// Next starts the pipeline's oldest waiting run if none is live; the host calls it for what waited when it started.
+// Next ends the pipeline's waiting runs that could not start in time, and starts the oldest other one if none is live; the
+// host calls it for what waited when it started.
 func (d *Dispatcher) Next(ctx context.Context, tenant, pipeline string) error {
 	if err := d.enter(ctx); err != nil {
 		return err
@@ -193,11 +198,34 @@ func (d *Dispatcher) Next(ctx context.Context, tenant, pipeline string) error {
 	if err != nil {
 		return fmt.Errorf("claim the next run of %s: %w", flow.ID(tenant, pipeline), err)
 	}
+	d.tellOverdue(claimed.Overdue)
 	if ok {
 		failpoint.Here(failpoint.Claim)
 		d.start(claimed)
 	}
 	return nil
+}
+
+// Overdue is Next for every pipeline of which a run waits that could not start in time.
+func (d *Dispatcher) Overdue(ctx context.Context) error {
+	lines, err := d.queue.OverdueLines(ctx)
+	if err != nil {
+		return fmt.Errorf("look for overdue runs: %w", err)
+	}
+	for _, l := range lines {
+		if err := d.Next(ctx, l.Tenant, l.Pipeline); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellOverdue tells whoever waits for runs that could not start in time.
+func (d *Dispatcher) tellOverdue(ids []flow.RunID) {
+	for _, id := range ids {
+		d.log.Warn("run dropped, it could not start in time", slog.String("run", string(id)))
+		d.tell(id, flow.Overdue(), nil)
+	}
 }
 
 // Live returns the number of runs that are executing.

@@ -13,6 +13,7 @@ const (
 	maxCatchup  = 10_000
 	maxTime     = flow.Duration(7 * 24 * time.Hour)
 	minTime     = flow.Duration(time.Millisecond)
+	minStart    = flow.Duration(time.Second)
 	minMemory   = 64 * flow.KiB
 	maxMemory   = 4*flow.GiB - 64*flow.KiB
 	maxBytes    = 64 * flow.MiB
@@ -51,13 +52,11 @@ func (b *builder) policy(at key, r flow.Retry, t flow.Timeout, l flow.Limits) {
 	for _, c := range []struct {
 		name  string
 		value flow.Duration
-	}{{"step", t.Step}, {"run", t.Run}} {
-		if c.value != 0 && (c.value < minTime || c.value > maxTime) {
-			b.fail(flow.CodeOutOfRange, at.to("timeout", c.name), "", "timeout.%s is %s; it lies between %s and 168h (7 days)", c.name, c.value, minTime)
+		min   flow.Duration
+	}{{"step", t.Step, minTime}, {"run", t.Run, minTime}, {"start", t.Start, minStart}} {
+		if c.value != 0 && (c.value < c.min || c.value > maxTime) {
+			b.fail(flow.CodeOutOfRange, at.to("timeout", c.name), "", "timeout.%s is %s; it lies between %s and 168h (7 days)", c.name, c.value, c.min)
 		}
-	}
-	if t.Start != 0 {
-		b.warn(flow.CodeNoEffect, at.to("timeout", "start"), "bound the age of slots with catchup.within", "timeout.start is not watched by this version")
 	}
 	b.limits(at.to("limits"), l)
 }
@@ -106,7 +105,8 @@ func retries(layers ...flow.Retry) flow.Retry {
 }
 
 // slots checks what says how slots are treated, where it is written.
-func (b *builder) slots(at key, o flow.Overlap, c flow.Catchup) {
+func (b *builder) slots(at key, o flow.Overlap, c flow.Catchup, r flow.OnResume) {
+	b.word(at.to("on_resume"), string(r), string(flow.ResumeNone), string(flow.ResumeLatest), string(flow.ResumeAll))
 	b.word(at.to("overlap"), string(o), string(flow.OverlapWait), string(flow.OverlapWaitAll), string(flow.OverlapSkip), string(flow.OverlapReplace))
 	b.word(at.to("catchup", "runs"), c.Runs, "none", "latest", "all")
 	if c.Max < 0 || c.Max > maxCatchup {

@@ -201,10 +201,8 @@ warning UF1216 plugins.score: no step uses plugin "score" | use it in a step: pl
 		{"no effect", func(m *flow.Manifest, in *Inputs) {
 			m.Host.Secrets = "dir:secrets"
 			m.Alerts = map[string]flow.Alert{"ops": {On: []string{"failed", "broken"}}}
-			m.Defaults.Timeout.Start = 1
 			change(func(p *flow.Pipeline) { p.Alerts = []string{"ops", "opps"}; p.Expect.By = "06:00" })(m, in)
-		}, `warning UF1218 defaults.timeout.start: timeout.start is not watched by this version | bound the age of slots with catchup.within
-error UF1108 alerts.ops.on.1: on cannot be "broken" | known: failed, recovered, late, silent
+		}, `error UF1108 alerts.ops.on.1: on cannot be "broken" | known: failed, recovered, late, silent
 warning UF1218 alerts.ops: alerts are not sent by this version | watch with ` + "`uniflow schedule health`" + `
 warning UF1218 host.secrets: secrets are not used by this version | 
 error UF1219 pipelines.weather.alerts.1: there is no alert "opps" | did you mean "ops"?

@@ -58,6 +58,9 @@ func (b *builder) stepKeys(d draft) {
 	if s.Timeout.Run != 0 {
 		b.fail(flow.CodePlace, d.at.to("timeout", "run"), "write timeout.step, or move it to the pipeline", "timeout.run bounds a whole run; step %q is a part of one", d.name).OnKey = true
 	}
+	if s.Timeout.Start != 0 {
+		b.fail(flow.CodePlace, d.at.to("timeout", "start"), "move it to the pipeline", "timeout.start is about the start of a run; step %q is a part of one", d.name).OnKey = true
+	}
 }
 
 // pluginOf resolves what a step runs, and records it on the plan under the name that is returned.

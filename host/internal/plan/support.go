@@ -24,7 +24,7 @@ func (b *builder) refuse() {
 	at := key{"defaults"}
 	b.word(at.to("isolation"), string(d.Isolation), string(flow.IsolationInline), string(flow.IsolationWorker))
 	b.policy(at, d.Retry, d.Timeout, d.Limits)
-	b.slots(at, d.Overlap, d.Catchup)
+	b.slots(at, d.Overlap, d.Catchup, d.OnResume)
 	b.crash(at, d.OnCrash)
 	for _, name := range slices.Sorted(maps.Keys(b.m.Alerts)) {
 		for i, on := range b.m.Alerts[name].On {
@@ -45,7 +45,7 @@ func (b *builder) refuse() {
 			b.unsupported(at.to("script"), "script plugins")
 		}
 		b.policy(at, p.Retry, p.Timeout, p.Limits)
-		b.slots(at, p.Overlap, p.Catchup)
+		b.slots(at, p.Overlap, p.Catchup, p.OnResume)
 		b.crash(at, p.OnCrash)
 		b.grant(at.to("grant"), p.Grant)
 	}

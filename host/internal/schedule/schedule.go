@@ -28,6 +28,10 @@ type Queue interface {
 	Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error)
 	// Wait returns when the run has ended, or ctx has.
 	Wait(ctx context.Context, id flow.RunID) (flow.Ending, error)
+	// Next ends the pipeline's waiting runs that could not start in time, and starts the oldest other one if none is live.
+	Next(ctx context.Context, tenant, pipeline string) error
+	// Overdue is Next for every pipeline that has such a run.
+	Overdue(ctx context.Context) error
 }
 
 // Ledger records the endings of slots that have no run.
@@ -81,6 +85,7 @@ type entry struct {
 	mu     sync.Mutex
 	record flow.ScheduleRecord
 	cal    *calendar.Schedule
+	gone   bool // the schedule was removed
 	// idle is when the schedule's last run ended.
 	idle time.Time
 	// form ends when the schedule is edited or removed: whoever waits under the old form looks again.
@@ -163,7 +168,7 @@ func (s *Scheduler) remove(k key) error {
 }
 
 func (s *Scheduler) set(r flow.ScheduleRecord) error {
-	cal, err := calendar.Parse(r.At, r.Timezone)
+	cal, err := calendar.Of(r.Tenant, &r.PlanSchedule)
 	if err != nil {
 		return fmt.Errorf("schedule %q: %w", r.Name, err)
 	}
@@ -186,7 +191,18 @@ func (s *Scheduler) set(r flow.ScheduleRecord) error {
 		return fmt.Errorf("arm schedule %q: %w", r.Name, err)
 	}
 	s.entries[k] = e
+	if s.started && e.settles() {
+		s.tasks.Go(func() { s.drain(e) })
+	}
 	return nil
+}
+
+// settles reports whether slots are to be settled because the schedule was disabled or enabled: that waits for no alarm.
+func (e *entry) settles() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := &e.record
+	return r.PausedAt.After(r.Watermark) || r.Active() && r.ResumedAt.After(r.Watermark)
 }
 
 // job returns an id for a job, one that gocron knows already if there is one.
@@ -200,12 +216,12 @@ func (s *Scheduler) job() uuid.UUID {
 }
 
 // update takes a record over and reports whether its times changed. A watermark never goes back, unless the schedule
-// was edited and starts anew.
+// was edited so that it has other slots, and starts anew.
 func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calendar.Schedule) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	changed := e.cal == nil || e.cal.Text() != cal.Text() || e.cal.Zone() != cal.Zone()
-	if !changed && e.record.Watermark.After(r.Watermark) {
+	changed := e.cal == nil || !e.cal.Same(cal)
+	if e.cal != nil && e.cal.SameSlots(cal) && e.record.Watermark.After(r.Watermark) {
 		r.Watermark = e.record.Watermark
 	}
 	if changed || e.record.Overlap != r.Overlap {
@@ -222,7 +238,7 @@ func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calenda
 func (e *entry) retire() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.record.Enabled, e.record.Override = false, nil
+	e.gone = true
 	e.reform()
 }
 
@@ -271,6 +287,9 @@ func (s *Scheduler) sweep() {
 		now := time.Now()
 		s.look(now)
 		s.sweepOnce(now, first)
+		if err := s.config.Queue.Overdue(s.ctx); err != nil && s.ctx.Err() == nil {
+			s.config.Logger.Error("overdue runs not ended", slog.Any("err", err))
+		}
 		select {
 		case <-ticker.C:
 		case <-s.ctx.Done():
@@ -305,14 +324,16 @@ func (s *Scheduler) sweepOnce(now time.Time, first bool) {
 	}
 }
 
-// next returns the slot that is decided next, zero if there is none.
+// next returns when the slot comes due that is decided next, zero if there is none. Of a schedule that is disabled that is
+// one which was due before.
 func (e *entry) next() time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.record.Active() {
+	due := e.cal.NextDue(e.record.Watermark)
+	if !e.record.Active() && due.After(e.record.PausedAt) {
 		return time.Time{}
 	}
-	return e.cal.Next(e.record.Watermark)
+	return due
 }
 
 // prepare tells of schedules that have a slot soon, beside all else and unless it is still at those of the look before.
@@ -355,8 +376,8 @@ func (a alarm) Next(last time.Time) time.Time {
 	if now := time.Now(); last.Before(now) {
 		last = now
 	}
-	if next := a.cal.Next(last); !next.IsZero() {
-		return next
+	if due := a.cal.NextDue(last.Add(-a.cal.Delay())); !due.IsZero() {
+		return due
 	}
 	return time.Now().Add(never)
 }

@@ -16,7 +16,7 @@ import (
 // answered with OfferDuplicate. The run, its slot, the older slots and the watermark are one transaction. A run whose
 // pipeline has no other live or waiting run starts at once (run.started, with the run as detail); else it waits
 // (run.queued, with the run as detail, and run.started when its turn comes). A slot that stands for a waiting one takes
-// over its place in the line.
+// over its place in the line. Before all that, waiting runs of the pipeline that could not start in time end.
 func (s *Store) Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error) {
 	if offer.Run.ID == "" || offer.Run.Tenant == "" || offer.Run.Pipeline == "" {
 		return flow.Offered{}, errors.New("offer a run: id, tenant or pipeline is empty")
@@ -35,6 +35,11 @@ func (w *writer) offer(o *flow.Offer) (flow.Offered, error) {
 	if err != nil || known {
 		return flow.Offered{Answer: flow.OfferDuplicate}, err
 	}
+	now := time.Now()
+	overdue, err := w.overdue(o.Run.Tenant, o.Run.Pipeline, now)
+	if err != nil {
+		return flow.Offered{}, err
+	}
 	live, line, err := w.line(&o.Run)
 	if err != nil {
 		return flow.Offered{}, err
@@ -42,17 +47,16 @@ func (w *writer) offer(o *flow.Offer) (flow.Offered, error) {
 	verdict := line.Judge(o.Run.Trigger.Kind, o.Overlap)
 	if verdict.Refuse != "" {
 		ending := flow.SlotRecord{Ending: flow.SlotSkipped, Reason: verdict.Refuse}
-		return flow.Offered{Answer: flow.OfferRefused, Reason: verdict.Refuse}, w.endSlot(&o.Run, ending)
+		return flow.Offered{Answer: flow.OfferRefused, Reason: verdict.Refuse, Overdue: overdue}, w.endSlot(&o.Run, ending)
 	}
-	answer := flow.Offered{Answer: flow.OfferQueued}
+	answer := flow.Offered{Answer: flow.OfferQueued, Overdue: overdue}
 	place := int64(0)
 	if verdict.Coalesce {
 		if answer.Coalesced, place, err = w.coalesce(&o.Run); err != nil {
 			return flow.Offered{}, err
 		}
 	}
-	now := time.Now()
-	seq, err := w.insert(&o.Run, place, now)
+	seq, err := w.insert(o, place, now)
 	if err != nil {
 		return flow.Offered{}, err
 	}
@@ -178,7 +182,8 @@ func (w *writer) coalesce(r *flow.Run) ([]flow.RunID, int64, error) {
 }
 
 // insert adds a waiting run and returns its place in the order of offers; place 0 is the end of the line.
-func (w *writer) insert(r *flow.Run, place int64, now time.Time) (seq int64, err error) {
+func (w *writer) insert(o *flow.Offer, place int64, now time.Time) (seq int64, err error) {
+	r := &o.Run
 	body, err := encode(r)
 	if err != nil {
 		return 0, err
@@ -192,9 +197,13 @@ func (w *writer) insert(r *flow.Run, place int64, now time.Time) (seq int64, err
 			return 0, err
 		}
 	}
-	_, err = w.exec(`INSERT INTO runs (id, tenant, pipeline, schedule, kind, project, label, body, place, state, queued_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)`,
-		r.ID, r.Tenant, r.Pipeline, r.Trigger.Schedule, r.Trigger.Kind, project, label, body, place, nanos(now))
+	var startBy any
+	if !o.StartBy.IsZero() {
+		startBy, w.hasty = nanos(o.StartBy), new(true)
+	}
+	_, err = w.exec(`INSERT INTO runs (id, tenant, pipeline, schedule, kind, project, label, body, place, state, queued_at, start_by)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)`,
+		r.ID, r.Tenant, r.Pipeline, r.Trigger.Schedule, r.Trigger.Kind, project, label, body, place, nanos(now), startBy)
 	if err != nil {
 		return 0, err
 	}
@@ -220,25 +229,40 @@ func (w *writer) lastSuccess(tenant, pipeline string) (*time.Time, error) {
 	return at.pointer(), err
 }
 
-// ClaimNext makes the pipeline's first waiting run live and claims it; false when none waits, or one is live.
+// ClaimNext ends the pipeline's waiting runs that could not start in time, makes the first other one live and claims it;
+// false when none waits, or one is live. Those that ended are told either way.
 func (s *Store) ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Claimed, bool, error) {
-	return s.claim(ctx, `SELECT seq, body FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued' ORDER BY place, seq LIMIT 1`, tenant, pipeline)
+	type answer struct {
+		claimed *flow.Claimed
+		overdue []flow.RunID
+	}
+	a, err := write(ctx, s, func(w *writer) (a answer, err error) {
+		if a.overdue, err = w.overdue(tenant, pipeline, time.Now()); err != nil {
+			return a, err
+		}
+		a.claimed, err = w.claim(`SELECT seq, body FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued' ORDER BY place, seq LIMIT 1`, tenant, pipeline)
+		return a, err
+	})
+	if err != nil || a.claimed == nil {
+		return flow.Claimed{Overdue: a.overdue}, false, err
+	}
+	a.claimed.Overdue = a.overdue
+	return *a.claimed, true, nil
 }
 
-// Claim makes one waiting run live and claims it; false when it does not wait, or another one is live.
+// Claim makes one waiting run live and claims it; false when it does not wait, could not start in time, or another one is
+// live.
 func (s *Store) Claim(ctx context.Context, id flow.RunID) (flow.Claimed, bool, error) {
-	return s.claim(ctx, "SELECT seq, body FROM runs WHERE id = ? AND state = 'queued'", id)
-}
-
-func (s *Store) claim(ctx context.Context, candidate string, args ...any) (flow.Claimed, bool, error) {
-	claimed, err := write(ctx, s, func(w *writer) (*flow.Claimed, error) { return w.claim(candidate, args) })
+	claimed, err := write(ctx, s, func(w *writer) (*flow.Claimed, error) {
+		return w.claim("SELECT seq, body FROM runs WHERE id = ? AND state = 'queued' AND (start_by IS NULL OR start_by > ?)", id, nanos(time.Now()))
+	})
 	if err != nil || claimed == nil {
 		return flow.Claimed{}, false, err
 	}
 	return *claimed, true, nil
 }
 
-func (w *writer) claim(candidate string, args []any) (*flow.Claimed, error) {
+func (w *writer) claim(candidate string, args ...any) (*flow.Claimed, error) {
 	var seq int64
 	var body string
 	found, err := w.one(candidate, args, &seq, &body)

@@ -35,6 +35,8 @@ type writer struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
 	reserve    reserve
+	// hasty says that a run may wait which has to start by some time; nil until that was looked up.
+	hasty *bool
 	// broken is set once the disk failed to take what was committed; nothing is written after that.
 	broken error
 }

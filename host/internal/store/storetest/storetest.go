@@ -15,6 +15,7 @@ type Ledger interface {
 	Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error)
 	Claim(ctx context.Context, id flow.RunID) (flow.Claimed, bool, error)
 	ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Claimed, bool, error)
+	OverdueLines(ctx context.Context) ([]flow.Line, error)
 	Commit(ctx context.Context, claim flow.Claim, events ...flow.Event) error
 	Finish(ctx context.Context, claim flow.Claim, ending flow.Ending, events ...flow.Event) error
 	Cancel(ctx context.Context, id flow.RunID, ending flow.Ending) (flow.State, error)
@@ -74,6 +75,9 @@ func Run(t *testing.T, open Open) {
 		"AFailedCommitWritesNothing":               testAtomic,
 		"ACancelledRunEndsOrIsMarked":              testCancel,
 		"AConditionMakesTheSlotSkipped":            testCondition,
+		"ASlotThatWaitsTooLongIsMissed":            testOverdue,
+		"AnOverdueRunMakesRoomForAnOffer":          testOverdueOffer,
+		"AScheduleKnowsWhenItWasDisabled":          testPause,
 		"EverySlotHasOneEnding":                    testSlotSum,
 		"ACrashedRunIsResumedWithItsSteps":         testRecover,
 		"ACrashRestartsOrFailsWhereThePlanSaysSo":  testOnCrash,
