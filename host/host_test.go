@@ -289,6 +289,8 @@ func compareControls(t *testing.T, name string, h *host.Host, client flow.Contro
 		"schedules": func(c flow.Control) (any, error) { return c.Schedules(ctx) },
 		"next":      func(c flow.Control) (any, error) { return c.Next(ctx, "hello", time.Unix(0, 0), 3) },
 		"health":    func(c flow.Control) (any, error) { return c.Health(ctx) },
+		"judged":    func(c flow.Control) (any, error) { return c.ScheduleHealth(ctx) },
+		"alerts":    func(c flow.Control) (any, error) { return c.Alerts(ctx) },
 		"runs":      func(c flow.Control) (any, error) { return c.Runs(ctx, flow.RunQuery{Pipeline: "hello", Limit: 5}) },
 		"run":       func(c flow.Control) (any, error) { return c.Run(ctx, "@last") },
 		"prefix":    func(c flow.Control) (any, error) { return c.Run(ctx, strings.ToLower(string(started.ID[:20]))) },

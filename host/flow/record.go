@@ -144,6 +144,8 @@ type ScheduleRecord struct {
 	Origin Origin `json:"origin"`
 	// Override is set when the schedule was enabled or disabled by hand, against what is written.
 	Override *bool `json:"override,omitempty"`
+	// OverrideAt is when that was done.
+	OverrideAt *time.Time `json:"override_at,omitempty"`
 	// Since is when the schedule, in its present form, was first applied; nothing before it is owed.
 	Since time.Time `json:"since"`
 	// Watermark is the newest slot with a recorded ending, or Since.

@@ -41,7 +41,9 @@ func answers() map[string]any {
 		"explanation":  flow.Explanation{},
 		"explanations": []flow.Explanation{},
 		"files":        []string{},
-		"health":       []flow.ScheduleHealth{},
+		"alert-test":   flow.AlertTest{},
+		"alerts":       []flow.AlertInfo{},
+		"health":       flow.HostHealth{},
 		"logs":         []flow.LogLine{},
 		"next":         []time.Time{},
 		"outputs":      map[string]map[string]json.RawMessage{},
@@ -56,6 +58,7 @@ func answers() map[string]any {
 		"runs":         []flow.RunRecord{},
 		"saved":        flow.VersionRecord{},
 		"schedule":     flow.ScheduleInfo{},
+		"schedule-health": []flow.ScheduleHealth{},
 		"schedules":    []flow.ScheduleInfo{},
 		"simulate":     flow.SimulateReport{},
 		"slots":        []flow.SlotRecord{},
@@ -314,13 +317,21 @@ func (s *source) manifest() *jsonschema.Schema {
 	} {
 		set(m.Definitions[place[0]], place[1], func(p *jsonschema.Schema) { p.Enum = words })
 	}
-	set(m.Definitions["Alert"], "on", func(p *jsonschema.Schema) { p.Items.Enum = []any{"failed", "recovered", "late", "silent"} })
+	set(m.Definitions["Alert"], "on", func(p *jsonschema.Schema) { p.Items.Enum = words(flow.AlertWords()) })
 	set(m.Definitions["Plugin"], "build", func(p *jsonschema.Schema) { p.MinItems = new(uint64(1)) })
 	for _, table := range []string{"alerts", "plugins", "pipelines", "schedules", "tenants"} {
 		set(m, table, func(p *jsonschema.Schema) { p.PropertyNames = named("^[a-z][a-z0-9_-]{0,63}$") })
 	}
 	set(m.Definitions["Pipeline"], "steps", func(p *jsonschema.Schema) { p.PropertyNames = named("^[a-z][a-z0-9_]{0,63}$") })
 	return m
+}
+
+func words(list []string) []any {
+	all := make([]any, len(list))
+	for i, w := range list {
+		all[i] = w
+	}
+	return all
 }
 
 func named(pattern string) *jsonschema.Schema { return &jsonschema.Schema{Pattern: pattern} }

@@ -101,17 +101,17 @@ func slotsQuery(q flow.SlotQuery) (string, []any) {
 		append(f.args, limited(q.Limit, 50, 1000))
 }
 
-const scheduleColumns = "tenant, body, origin, override, since, watermark"
+const scheduleColumns = "tenant, body, origin, override, override_at, since, watermark"
 
 func scanSchedule(row scanner) (r flow.ScheduleRecord, err error) {
 	var body string
 	var override sql.NullBool
-	var since, watermark instant
-	if err := row.Scan(&r.Tenant, &body, &r.Origin, &override, &since, &watermark); err != nil {
+	var overrideAt, since, watermark instant
+	if err := row.Scan(&r.Tenant, &body, &r.Origin, &override, &overrideAt, &since, &watermark); err != nil {
 		return r, err
 	}
 	if override.Valid {
-		r.Override = &override.Bool
+		r.Override, r.OverrideAt = &override.Bool, overrideAt.pointer()
 	}
 	r.Since, r.Watermark = since.time(), watermark.time()
 	return r, decode(body, &r.PlanSchedule)
@@ -136,7 +136,7 @@ func (s *Store) PutSchedule(ctx context.Context, r flow.ScheduleRecord) error {
 		}
 		if old != nil {
 			if r.Override == nil {
-				r.Override = old.Override
+				r.Override, r.OverrideAt = old.Override, old.OverrideAt
 			}
 			if old.At == r.At && old.Timezone == r.Timezone {
 				r.Since, r.Watermark = old.Since, old.Watermark
@@ -175,9 +175,9 @@ func (w *writer) putSchedule(r, old *flow.ScheduleRecord) error {
 	if r.Override != nil {
 		override = *r.Override
 	}
-	if _, err := w.exec(`INSERT INTO schedules (tenant, name, body, origin, override, since, watermark) VALUES (?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET body = excluded.body, origin = excluded.origin, override = excluded.override, since = excluded.since, watermark = excluded.watermark`,
-		r.Tenant, r.Name, body, r.Origin, override, nanos(r.Since), nanos(r.Watermark)); err != nil {
+	if _, err := w.exec(`INSERT INTO schedules (tenant, name, body, origin, override, override_at, since, watermark) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET body = excluded.body, origin = excluded.origin, override = excluded.override, override_at = excluded.override_at, since = excluded.since, watermark = excluded.watermark`,
+		r.Tenant, r.Name, body, r.Origin, override, nanosOf(r.OverrideAt), nanos(r.Since), nanos(r.Watermark)); err != nil {
 		return err
 	}
 	return w.record(flow.Event{At: time.Now(), Kind: flow.ScheduleSet, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Detail: json.RawMessage(detail)})
@@ -194,7 +194,12 @@ func (s *Store) SetOverride(ctx context.Context, tenant, name string, override *
 			return fmt.Errorf("schedule %s: %w", flow.ID(tenant, name), flow.ErrNotFound)
 		}
 		r := *old
-		r.Override = override
+		if r.Override, r.OverrideAt = override, nil; override != nil {
+			r.OverrideAt = new(time.Now().UTC())
+			if old.Override != nil && *old.Override == *override {
+				r.OverrideAt = old.OverrideAt
+			}
+		}
 		return w.putSchedule(&r, old)
 	})
 }
