@@ -112,8 +112,8 @@ const (
 	PlanSaved      EventKind = "plan.saved"
 	IncidentOpened EventKind = "incident.opened"
 	IncidentClosed EventKind = "incident.closed"
-	AlertSent      EventKind = "alert.sent"    // a target took a message
-	AlertFailed    EventKind = "alert.failed"  // a target did not take a message
+	AlertSent      EventKind = "alert.sent"   // a target took a message
+	AlertFailed    EventKind = "alert.failed" // a target did not take a message
 )
 
 // Event is one recorded change. Seq orders all events of a ledger; the ledger assigns it.

@@ -144,12 +144,20 @@ type ScheduleRecord struct {
 	Origin Origin `json:"origin"`
 	// Override is set when the schedule was enabled or disabled by hand, against what is written.
 	Override *bool `json:"override,omitempty"`
-	// OverrideAt is when that was done.
+	// OverrideAt is when it was enabled or disabled by hand last.
 	OverrideAt *time.Time `json:"override_at,omitempty"`
 	// Since is when the schedule, in its present form, was first applied; nothing before it is owed.
 	Since time.Time `json:"since"`
 	// Watermark is the newest slot with a recorded ending, or Since.
 	Watermark time.Time `json:"watermark"`
+}
+
+// Begun is when the schedule began to fire, in its present form and by the last hand that was laid on it.
+func (s *ScheduleRecord) Begun() time.Time {
+	if s.OverrideAt != nil && s.OverrideAt.After(s.Since) {
+		return *s.OverrideAt
+	}
+	return s.Since
 }
 
 // Active reports whether the schedule fires.

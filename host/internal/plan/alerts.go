@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
@@ -54,7 +55,7 @@ func (b *builder) alertURL(at key, text string) string {
 	}
 	scheme, _, _ := strings.Cut(before, "+")
 	if !slices.Contains(flow.AlertSchemes(), scheme) {
-		found := b.fail(flow.CodeAlertURL, at, expr.DidYouMean(scheme, flow.AlertSchemes()), "no service is called %q", scheme)
+		found := b.fail(flow.CodeAlertURL, at, cmp.Or(expr.DidYouMean(scheme, flow.AlertSchemes()), "docs/ALERTS.md lists the services; a webhook has https://"), "no service is called %q", scheme)
 		found.Length = len(scheme)
 		return ""
 	}

@@ -82,9 +82,9 @@ func (c *courier) run(ctx context.Context) {
 		}
 		pause := longestWait
 		if !next.IsZero() {
-			pause = max(time.Until(next), time.Second) // a target may be busy
+			pause = min(pause, time.Until(next))
 		}
-		timer := time.NewTimer(min(pause, longestWait))
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-c.wake:
@@ -96,9 +96,11 @@ func (c *courier) run(ctx context.Context) {
 	}
 }
 
-// carry begins an attempt for each target that has a message due, and returns when the next one is.
+// carry begins an attempt for each target that has a message due, and returns when the next one is. A target that is
+// busy has the courier look again once it is not.
 func (c *courier) carry(ctx context.Context) (time.Time, error) {
-	due, err := c.config.Ledger.DueDeliveries(ctx, time.Now())
+	now := time.Now()
+	due, err := c.config.Ledger.DueDeliveries(ctx, now)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("find due messages: %w", err)
 	}
@@ -110,7 +112,7 @@ func (c *courier) carry(ctx context.Context) (time.Time, error) {
 			})
 		}
 	}
-	return c.config.Ledger.NextDelivery(ctx)
+	return c.config.Ledger.NextDelivery(ctx, now)
 }
 
 func (c *courier) begin(target string) bool {
@@ -142,7 +144,9 @@ func (c *courier) attempt(ctx context.Context, d flow.Delivery) {
 		}
 		done = after(d, err, time.Now().UTC())
 	}
-	c.record(ctx, done)
+	if !c.record(ctx, done) {
+		wait(ctx, time.After(firstWait)) // and then again, by the next attempt
+	}
 }
 
 // after is a delivery after one more attempt.
@@ -169,8 +173,8 @@ func after(d flow.Delivery, err error, now time.Time) flow.Delivery {
 	return d
 }
 
-// record keeps what could not be recorded, so that what was sent is not sent again.
-func (c *courier) record(ctx context.Context, d flow.Delivery) {
+// record keeps what could not be recorded, so that what was sent is not sent again, and reports whether it could.
+func (c *courier) record(ctx context.Context, d flow.Delivery) bool {
 	log := c.config.Logger.With(slog.String("alert", d.Target), slog.String("incident", d.Incident.ID), slog.Int("attempt", d.Attempts))
 	switch d.State {
 	case flow.DeliverySent:
@@ -190,6 +194,7 @@ func (c *courier) record(ctx context.Context, d flow.Delivery) {
 		c.unsaved[d.Seq] = d
 		log.Error("attempt not recorded", slog.Any("err", err))
 	}
+	return err == nil
 }
 
 // send hands a message to a target. The error has no secrets in it.

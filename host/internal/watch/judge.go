@@ -63,7 +63,7 @@ func JudgeSchedule(s *Subject, now time.Time) []Finding {
 
 func disabled(s *Subject, now time.Time) []Finding {
 	at := s.Record.OverrideAt
-	if at == nil || now.Sub(*at) <= silentAfter {
+	if s.Record.Override == nil || at == nil || now.Sub(*at) <= silentAfter {
 		return nil
 	}
 	return []Finding{{Condition: flow.ConditionDisabled, Since: *at, Detail: "it was disabled by hand at " + stamp(*at) + ", and no slot fires until it is enabled"}}
@@ -74,7 +74,7 @@ func silent(s *Subject, now time.Time) *Finding {
 	if s.Expect.Every > 0 {
 		return nil
 	}
-	seen := s.Record.Since
+	seen := s.Record.Begun()
 	for i := range s.Recent {
 		// What was run by hand says nothing of whether the schedule fires.
 		if s.Recent[i].Due() && s.Recent[i].QueuedAt.After(seen) {

@@ -230,8 +230,8 @@ func (s *sweep) suspicious(r *watched, p *flow.Plan, l *lane) bool {
 		return false
 	}
 	seen := l.lastDue
-	if seen.Before(r.Since) {
-		seen = r.Since
+	if begun := r.Begun(); seen.Before(begun) {
+		seen = begun
 	}
 	return p.Expect.Every == 0 && s.now.Sub(seen) > silentAfter || driftOf(slices.Clone(l.times), r.cal.Interval(), false, s.now) != nil
 }

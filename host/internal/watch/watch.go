@@ -40,7 +40,7 @@ type Ledger interface {
 	PruneIncidents(ctx context.Context, before time.Time) (int, error)
 
 	DueDeliveries(ctx context.Context, now time.Time) ([]flow.Delivery, error)
-	NextDelivery(ctx context.Context) (time.Time, error)
+	NextDelivery(ctx context.Context, after time.Time) (time.Time, error)
 	SaveAttempt(ctx context.Context, d flow.Delivery, at time.Time) error
 }
 

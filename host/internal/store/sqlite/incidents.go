@@ -111,10 +111,10 @@ func scanDelivery(row scanner) (d flow.Delivery, err error) {
 	return d, decode(body, &d.Incident)
 }
 
-// NextDelivery returns when the next message is due; zero when none waits.
-func (s *Store) NextDelivery(ctx context.Context) (time.Time, error) {
+// NextDelivery returns when, after an instant, the next message is due; zero when none is.
+func (s *Store) NextDelivery(ctx context.Context, after time.Time) (time.Time, error) {
 	found, err := collect(ctx, reader{s.readers}, func(row scanner) (at instant, err error) { return at, row.Scan(&at) },
-		"SELECT min(next_at) FROM deliveries WHERE state = 'pending'")
+		"SELECT min(next_at) FROM deliveries WHERE state = 'pending' AND next_at > ?", nanos(after))
 	if err != nil || len(found) == 0 {
 		return time.Time{}, err
 	}

@@ -111,8 +111,9 @@ func scanSchedule(row scanner) (r flow.ScheduleRecord, err error) {
 		return r, err
 	}
 	if override.Valid {
-		r.Override, r.OverrideAt = &override.Bool, overrideAt.pointer()
+		r.Override = &override.Bool
 	}
+	r.OverrideAt = overrideAt.pointer()
 	r.Since, r.Watermark = since.time(), watermark.time()
 	return r, decode(body, &r.PlanSchedule)
 }
@@ -136,7 +137,10 @@ func (s *Store) PutSchedule(ctx context.Context, r flow.ScheduleRecord) error {
 		}
 		if old != nil {
 			if r.Override == nil {
-				r.Override, r.OverrideAt = old.Override, old.OverrideAt
+				r.Override = old.Override
+			}
+			if r.OverrideAt == nil {
+				r.OverrideAt = old.OverrideAt
 			}
 			if old.At == r.At && old.Timezone == r.Timezone {
 				r.Since, r.Watermark = old.Since, old.Watermark
@@ -194,11 +198,9 @@ func (s *Store) SetOverride(ctx context.Context, tenant, name string, override *
 			return fmt.Errorf("schedule %s: %w", flow.ID(tenant, name), flow.ErrNotFound)
 		}
 		r := *old
-		if r.Override, r.OverrideAt = override, nil; override != nil {
+		r.Override = override
+		if r.Active() != old.Active() {
 			r.OverrideAt = new(time.Now().UTC())
-			if old.Override != nil && *old.Override == *override {
-				r.OverrideAt = old.OverrideAt
-			}
 		}
 		return w.putSchedule(&r, old)
 	})

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- When a schedule was enabled or disabled by hand.
+-- When a schedule was enabled or disabled by hand last.
 ALTER TABLE schedules ADD COLUMN override_at INTEGER;
 UPDATE schedules SET override_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000000000 WHERE override IS NOT NULL;
 
