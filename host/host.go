@@ -232,6 +232,9 @@ func (h *Host) Start(ctx context.Context) error {
 	if err := h.loadAll(ctx); err != nil {
 		return err
 	}
+	if err := h.watcher.Begin(ctx); err != nil {
+		return err
+	}
 	if err := h.serveAPI(ctx); err != nil {
 		return err
 	}

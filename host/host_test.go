@@ -243,7 +243,7 @@ func asProblems(err error) flow.Problems {
 func TestClientSeesWhatTheHostSees(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	path := manifest(t, dir, "version = 1\n[pipelines.hello]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\ntimezone = \"Europe/Berlin\"\n")
+	path := manifest(t, dir, "version = 1\n[alerts.ops]\nurl = \"https://ops.example.com\"\n[pipelines.hello]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\ntimezone = \"Europe/Berlin\"\n")
 	h := begin(t, host.Config{Manifest: path, API: &host.API{Listen: "127.0.0.1:0", Token: "sesame"}})
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)

@@ -48,7 +48,6 @@ type pipe struct {
 // eyes turn what the ledger shows into incidents.
 type eyes struct {
 	config *Config
-	begun  bool
 	cursor int64 // the last event that was looked at
 	saved  int64 // the same, as recorded
 	round  int64
@@ -77,9 +76,6 @@ func newEyes(c *Config) *eyes {
 // look follows the runs that have ended and, if all is asked for, judges every schedule and pipeline. It reports whether
 // there is somebody to tell.
 func (e *eyes) look(ctx context.Context, now time.Time, all bool) (bool, error) {
-	if err := e.begin(ctx); err != nil {
-		return false, err
-	}
 	if err := e.follow(ctx, now); err != nil {
 		return false, err
 	}
@@ -92,14 +88,16 @@ func (e *eyes) look(ctx context.Context, now time.Time, all bool) (bool, error) 
 	return e.save(ctx, all)
 }
 
-// begin takes up where an earlier life has ended.
+// begin reads how far was looked, and what is open. In a ledger in which nobody has looked yet it says so at once, so
+// that a crash before the first look changes nothing.
 func (e *eyes) begin(ctx context.Context) error {
-	if e.begun {
-		return nil
-	}
 	cursor, err := e.config.Ledger.Watched(ctx)
 	if err != nil {
 		return fmt.Errorf("find where to look on: %w", err)
+	}
+	cursor = max(cursor, 1) // the first event of a ledger is no end of a run
+	if err := e.config.Ledger.SaveIncidents(ctx, flow.IncidentChange{Cursor: cursor}); err != nil {
+		return fmt.Errorf("record where to look on: %w", err)
 	}
 	open, err := e.config.Ledger.OpenIncidents(ctx)
 	if err != nil {
@@ -108,7 +106,7 @@ func (e *eyes) begin(ctx context.Context) error {
 	for i := range open {
 		e.open[subjectOf(&open[i])] = open[i]
 	}
-	e.begun, e.cursor, e.saved = true, cursor, cursor
+	e.cursor, e.saved = cursor, cursor
 	return nil
 }
 

@@ -103,6 +103,7 @@ func (r *rig) start() {
 		Broken: func(s *flow.ScheduleRecord) error { return r.broken[s.Name] },
 		Secret: func(name string) (string, error) { return "secret of " + name, nil },
 	})
+	r.must(w.Begin(r.Context()))
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(r.Context())
 	r.done = make(chan struct{})

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -326,7 +327,9 @@ func (s *sweep) close() {
 			over = append(over, i)
 		}
 	}
-	slices.SortFunc(over, func(a, b flow.Incident) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(over, func(a, b flow.Incident) int {
+		return cmp.Or(a.OpenedAt.Compare(b.OpenedAt), strings.Compare(a.Pipeline, b.Pipeline), strings.Compare(a.Schedule, b.Schedule))
+	})
 	for i := range over {
 		if ending := s.ending(&over[i]); ending != "" {
 			s.ends(subjectOf(&over[i]), ending, s.now)

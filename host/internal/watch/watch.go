@@ -67,7 +67,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Watcher watches one ledger. Run is called once.
+// Watcher watches one ledger. Begin and then Run are called once.
 type Watcher struct {
 	config  Config
 	courier *courier
@@ -90,6 +90,10 @@ func New(c Config) *Watcher {
 	}
 	return &Watcher{config: c, courier: newCourier(&c), eyes: newEyes(&c)}
 }
+
+// Begin takes up where an earlier life has ended. It comes before anything may run: what ended before the first Begin of a
+// ledger is no news, and what ends after it is.
+func (w *Watcher) Begin(ctx context.Context) error { return w.eyes.begin(ctx) }
 
 // Run watches until ctx ends, and returns when nothing of it is left but services of the library that do not answer.
 func (w *Watcher) Run(ctx context.Context) {

@@ -239,6 +239,10 @@ func scanBrief(row scanner) (b flow.RunBrief, err error) {
 	return b, err
 }
 
+const endedText = "SELECT max(e.seq), " + briefColumns + ` FROM events e CROSS JOIN runs r ON r.id = e.run
+	WHERE e.seq > ? AND e.seq <= ? AND e.run <> '' AND r.state = 'ended' AND NOT EXISTS (SELECT 1 FROM events x WHERE x.run = e.run AND x.seq > ?)
+	GROUP BY r.seq ORDER BY 1`
+
 // Ended returns the runs whose last event is among the next events after one, in the order of their ends, and the last
 // of these events; at most limit events are looked at. Following it from event to event tells each end once.
 func (s *Store) Ended(ctx context.Context, after int64, limit int) ([]flow.RunBrief, int64, error) {
@@ -253,26 +257,27 @@ func (s *Store) Ended(ctx context.Context, after int64, limit int) ([]flow.RunBr
 	if err != nil || len(last) == 0 || last[0] == after {
 		return nil, after, err
 	}
-	runs, err := collect(ctx, q, scanBrief, `SELECT max(e.seq), `+briefColumns+` FROM events e CROSS JOIN runs r ON r.id = e.run
-		WHERE e.seq > ? AND e.seq <= ? AND e.run <> '' AND r.state = 'ended' AND NOT EXISTS (SELECT 1 FROM events x WHERE x.run = e.run AND x.seq > ?)
-		GROUP BY r.seq ORDER BY 1`, after, last[0], last[0])
+	runs, err := collect(ctx, q, scanBrief, endedText, after, last[0], last[0])
 	return runs, last[0], err
+}
+
+func recentText(schedule string) string {
+	index := "runs_schedule"
+	if schedule == "" {
+		index = "runs_pipeline"
+	}
+	return "SELECT 0, " + briefColumns + " FROM runs r INDEXED BY " + index + " WHERE tenant = ? AND pipeline = ? AND schedule = ? ORDER BY seq DESC LIMIT ?"
 }
 
 // Recent returns the last runs of a schedule, or of a pipeline that no schedule has made, in whatever state, the newest
 // first; and the last event of the ledger that they were read in.
 func (s *Store) Recent(ctx context.Context, tenant, pipeline, schedule string, limit int) ([]flow.RunBrief, int64, error) {
-	index := "runs_schedule"
-	if schedule == "" {
-		index = "runs_pipeline"
-	}
 	tx, err := s.readers.BeginTx(ctx, nil) // one look at two tables
 	if err != nil {
 		return nil, 0, fmt.Errorf("read ledger: %w", fault(err))
 	}
 	defer func() { _ = tx.Rollback() }()
-	runs, err := collect(ctx, reader{tx}, scanBrief, "SELECT 0, "+briefColumns+" FROM runs r INDEXED BY "+index+
-		" WHERE tenant = ? AND pipeline = ? AND schedule = ? ORDER BY seq DESC LIMIT ?", tenant, pipeline, schedule, limit)
+	runs, err := collect(ctx, reader{tx}, scanBrief, recentText(schedule), tenant, pipeline, schedule, limit)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -283,10 +288,11 @@ func (s *Store) Recent(ctx context.Context, tenant, pipeline, schedule string, l
 	return runs, last[0], nil
 }
 
+const waitingText = "SELECT 0, " + briefColumns + " FROM runs r WHERE state = 'queued' AND kind IN ('schedule', 'catchup') AND queued_at < ? ORDER BY seq LIMIT 1000"
+
 // WaitingSince returns the runs of slots that have waited for their turn since before an instant, at most 1,000.
 func (s *Store) WaitingSince(ctx context.Context, before time.Time) ([]flow.RunBrief, error) {
-	return collect(ctx, reader{s.readers}, scanBrief, "SELECT 0, "+briefColumns+
-		" FROM runs r WHERE state = 'queued' AND kind IN ('schedule', 'catchup') AND queued_at < ? ORDER BY seq LIMIT 1000", nanos(before))
+	return collect(ctx, reader{s.readers}, scanBrief, waitingText, nanos(before))
 }
 
 // LastSuccess returns when a run of a pipeline ended last with success, or skipped because its condition was false; and
