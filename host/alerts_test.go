@@ -20,7 +20,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-const hookKey = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // of the specification's example
+const hookKey = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" // of the specification's example
 
 // hook is a webhook: it checks signatures, and notes what it is told as id and body.
 type hook struct {

@@ -53,7 +53,7 @@ func partsOf(secret string) []string {
 	for _, form := range forms {
 		parts = append(parts, form)
 		parts = append(parts, strings.FieldsFunc(form, func(r rune) bool {
-			return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
+			return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 		})...)
 	}
 	return slices.DeleteFunc(parts, func(p string) bool { return len(p) < leastPart })

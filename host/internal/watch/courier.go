@@ -235,7 +235,7 @@ func (c *courier) leave(name string, answer <-chan error) error {
 		c.hanging[name]++
 		c.mu.Unlock()
 		go func() {
-			<-answer
+			_ = <-answer // what it says, nobody waits for
 			c.mu.Lock()
 			c.hanging[name]--
 			c.mu.Unlock()

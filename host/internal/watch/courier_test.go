@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,11 +128,11 @@ func TestATargetThatHangsOrPanicsDisturbsNothing(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.plans[0].Alerts = []string{"hangs", "panics", "ops"}
 		r.alerts["hangs"], r.alerts["panics"] = flow.Alert{}, flow.Alert{}
-		hung := 0
+		var hung atomic.Int64
 		r.sink.set(func(_ context.Context, t Target, _ *Message) error {
 			switch t.Name {
 			case "hangs":
-				hung++
+				hung.Add(1)
 				time.Sleep(10 * time.Minute) // and does not look at its context
 				return nil
 			case "panics":
@@ -145,8 +146,8 @@ func TestATargetThatHangsOrPanicsDisturbsNothing(t *testing.T) {
 		r.ran("p", 0, succeeded())
 		r.wants(5*time.Second, "ops p: failed, over")
 		time.Sleep(5 * time.Minute)
-		if hung != mostHanging {
-			r.Errorf("%d attempts hang, want %d", hung, mostHanging)
+		if got := hung.Load(); got != mostHanging {
+			r.Errorf("%d attempts hang, want %d", got, mostHanging)
 		}
 		begun := time.Now()
 		r.stop()
@@ -216,6 +217,7 @@ func TestTheEndComesAfterTheBeginning(t *testing.T) {
 func TestATargetThatIsBackGetsWhatHasWaited(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
+		r.slowly(10 * time.Minute)
 		r.sink.set(func(context.Context, Target, *Message) error { return errors.New("no") })
 		for _, name := range []string{"p", "q"} {
 			r.schedule(name, "every 24h")

@@ -175,7 +175,7 @@ func TestASlotThatIsNotMeantToRunIsNotMissed(t *testing.T) {
 func TestExpectIsWatched(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
-		r.slowly(time.Minute)
+		r.slowly(5 * time.Minute)
 		r.plans[0].Expect = flow.PlanExpect{Expect: flow.Expect{Every: flow.Duration(26 * time.Hour), By: "06:00"}, Timezone: "Asia/Tokyo"} // 21:00 UTC
 		r.schedule("p", "daily 17:00")
 		time.Sleep(17 * time.Hour)
@@ -183,11 +183,11 @@ func TestExpectIsWatched(t *testing.T) {
 		r.wants(24*time.Hour - time.Minute) // 17:00 of the second day
 		r.ran("p", time.Minute, failed())
 		r.wants(time.Hour, "ops p: failed")
-		r.wants(time.Hour+2*time.Minute, "ops p: silent") // at 19:01
-		r.wants(time.Hour + 50*time.Minute)
-		r.wants(10*time.Minute, "ops p: late") // at 21:00
+		r.wants(time.Hour+6*time.Minute, "ops p: silent") // at 19:01
+		r.wants(time.Hour + 48*time.Minute)
+		r.wants(11*time.Minute, "ops p: late") // at 21:00
 		r.ran("", time.Minute, succeeded())
-		r.wants(2*time.Minute, "ops p: silent, over", "ops p: late, over")
+		r.wants(6*time.Minute, "ops p: silent, over", "ops p: late, over")
 		if got := r.open(); !slices.Equal(got, []flow.Condition{flow.ConditionFailed}) {
 			r.Errorf("open %v", got)
 		}

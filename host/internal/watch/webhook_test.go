@@ -22,7 +22,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-const signingSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // of the specification's example
+const signingSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" // of the specification's example
 
 // The example stands in the Standard Webhooks specification.
 func TestSignatureIsThatOfTheSpecification(t *testing.T) {
@@ -126,7 +126,9 @@ func TestWhatAWebhookAnswersIsJudged(t *testing.T) {
 		forever bool
 	}{
 		{"taken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }, "", 0, false},
-		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect) }, "redirect (HTTP 307), which is not followed", 0, false},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+		}, "redirect (HTTP 307), which is not followed", 0, false},
 		{"gone", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }, "HTTP 410", 0, true},
 		{"fault", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, "HTTP 500", 0, false},
 		{"busy", func(w http.ResponseWriter, _ *http.Request) {

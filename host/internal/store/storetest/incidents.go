@@ -205,7 +205,7 @@ func testEnded(f *fixture) {
 	f.offer(manual(), flow.OfferStarted)
 	for _, together := range []int{1, 2, 5, 1000} {
 		var got []flow.RunID
-		for cursor, last := int64(0), int64(0); ; cursor = last {
+		for cursor := int64(0); ; {
 			runs, next, err := f.Ended(f.ctx, cursor, together)
 			f.must(err)
 			if next == cursor {
@@ -217,7 +217,7 @@ func testEnded(f *fixture) {
 					f.Fatalf("run %+v", r)
 				}
 			}
-			last = next
+			cursor = next
 		}
 		if !slices.Equal(got, want) {
 			f.Fatalf("%d together: got %v, want %v", together, got, want)
