@@ -26,7 +26,7 @@ func (s *Store) SaveIncidents(ctx context.Context, c flow.IncidentChange) error 
 		if c.Cursor == 0 {
 			return nil
 		}
-		_, err := w.exec("INSERT INTO watched (one, event) VALUES (1, ?) ON CONFLICT DO UPDATE SET event = max(event, excluded.event)", c.Cursor)
+		_, err := w.exec("INSERT INTO watched (one, event) VALUES (1, ?) ON CONFLICT DO UPDATE SET event = excluded.event WHERE excluded.event > event", c.Cursor)
 		return err
 	})
 }
