@@ -13,6 +13,9 @@ RACE = ./host ./host/internal/api/... ./host/internal/dispatch/... ./host/intern
 # Of the engine, what several calls share; the race detector makes guests and their rewriting ten times slower.
 RACE_WASM = SideBySide|Left|Initialised|Kept|Cache|Strangers|Room|CloseEnds
 
+# Of the watcher, what hangs, ends and comes back; days of its bubbles take minutes under the race detector.
+RACE_WATCH = Hangs|CutsAnAttemptOff|AcrossRestarts|UntilItIsTaken|SentAgain|Webhook
+
 # Systems that are vetted, not run.
 CROSS = darwin/amd64 darwin/arm64 linux/arm64 windows/amd64 windows/arm64
 
@@ -47,6 +50,7 @@ faults: ## hit real hosts with faults and check what is promised (ROUNDS=1000, S
 test-race: ## run the tests of concurrent packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race $(RACE)
 	CGO_ENABLED=1 go test -race -run '$(RACE_WASM)' ./host/internal/wasm
+	CGO_ENABLED=1 go test -race -run '$(RACE_WATCH)' ./host/internal/watch
 
 test-all: ## run everything that can be checked on this machine
 	go vet ./...
