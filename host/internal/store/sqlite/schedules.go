@@ -180,6 +180,11 @@ func (w *writer) putSchedule(r, old *flow.ScheduleRecord) error {
 		r.Tenant, r.Name, body, r.Origin, override, nanos(r.Since), nanos(r.Watermark)); err != nil {
 		return err
 	}
+	told := *r
+	told.Context = nil // as in all events
+	if detail, err = encode(told); err != nil {
+		return err
+	}
 	return w.record(flow.Event{At: time.Now(), Kind: flow.ScheduleSet, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Detail: json.RawMessage(detail)})
 }
 
