@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,6 +54,9 @@ func (h *Host) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleI
 	if !validName(s.Name) {
 		return flow.ScheduleInfo{}, &flow.Error{Code: flow.CodeRequest, Op: op, Message: fmt.Sprintf("%q is not a name", s.Name), Hint: "a name has lower case letters, digits, _ and -, begins with a letter, and is at most 64 long"}
 	}
+	if err := checkSlotRules(&s, op); err != nil {
+		return flow.ScheduleInfo{}, err
+	}
 	if _, err := checkContext(&e.plan, s.Context, op); err != nil {
 		return flow.ScheduleInfo{}, err
 	}
@@ -68,6 +72,27 @@ func (h *Host) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleI
 	}
 	return h.putSchedule(ctx, e.plan.Tenant, h.frozen(&e.plan, s), flow.OriginAPI)
 }
+
+// checkSlotRules refuses what a manifest could not say either.
+func checkSlotRules(s *flow.Schedule, op string) error {
+	refuse := func(what string, found any, hint string) error {
+		return &flow.Error{Code: flow.CodeRequest, Op: op, Message: fmt.Sprintf("%s cannot be %v", what, found), Hint: hint}
+	}
+	switch c := &s.Catchup; {
+	case !slices.Contains([]flow.Overlap{"", flow.OverlapWait, flow.OverlapWaitAll, flow.OverlapSkip, flow.OverlapReplace}, s.Overlap):
+		return refuse("overlap", strconv.Quote(string(s.Overlap)), "known: wait, wait_all, skip, replace")
+	case !slices.Contains([]string{"", "none", "latest", "all"}, c.Runs):
+		return refuse("catchup.runs", strconv.Quote(c.Runs), "known: none, latest, all")
+	case c.Within < 0:
+		return refuse("catchup.within", c.Within, "leave it out for 24h")
+	case c.Max < 0 || c.Max > mostCatchup:
+		return refuse("catchup.max", c.Max, fmt.Sprintf("it lies between 1 and %d", mostCatchup))
+	}
+	return nil
+}
+
+// mostCatchup bounds catchup.max, as in a manifest.
+const mostCatchup = 10_000
 
 // validName holds the rule of names in a manifest.
 func validName(name string) bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -67,10 +68,11 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no talk, only data and errors")
 	flags.StringVar(&a.color, "color", "auto", "auto, always or never")
 	root.AddCommand(
-		a.initCommand(), a.checkCommand(), a.planCommand(), a.simulateCommand(), a.buildCommand(), a.runCommand(), a.serveCommand(),
+		a.initCommand(), a.checkCommand(), a.planCommand(), a.simulateCommand(), a.buildCommand(), a.completes(a.runCommand(), pipelineNames), a.serveCommand(),
 		a.scheduleCommand(), a.runsCommand(), a.pipelineCommand(), a.pluginCommand(),
 		a.backupCommand(), a.restoreCommand(), a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
+	a.words(root, "color", "auto", "always", "never")
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
 }
@@ -138,6 +140,9 @@ func usage(c *cobra.Command, format string, args ...any) error {
 // args checks the number of arguments; names are those of the usage line.
 func args(low, high int) cobra.PositionalArgs {
 	return func(c *cobra.Command, given []string) error {
+		if slices.Contains(given, "") {
+			return usage(c, "an argument is empty, expected: %s", c.UseLine())
+		}
 		if len(given) >= low && len(given) <= high {
 			return nil
 		}

@@ -32,6 +32,7 @@ var exitCodes = map[flow.Code]int{
 	flow.CodeWaitOver:  exitRun,
 	flow.CodeRefused:   exitConflict,
 	flow.CodeRerun:     exitConflict,
+	flow.CodeMatch:     exitConflict,
 
 	flow.CodeLedgerLocked:    exitConflict,
 	flow.CodeLedgerDamaged:   exitInternal,

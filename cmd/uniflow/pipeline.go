@@ -14,7 +14,10 @@ import (
 
 func (a *app) pipelineCommand() *cobra.Command {
 	c := a.group(&cobra.Command{Use: "pipeline", Short: "Show pipelines, and keep their versions"})
-	c.AddCommand(a.pipelineList(), a.pipelineShow(), a.pipelineSave(), a.pipelineVersions())
+	c.AddCommand(a.pipelineList())
+	for _, ofOne := range []*cobra.Command{a.pipelineShow(), a.pipelineSave(), a.pipelineVersions()} {
+		c.AddCommand(a.completes(ofOne, pipelineNames))
+	}
 	return c
 }
 

@@ -85,6 +85,9 @@ func (a *app) pluginRun() *cobra.Command {
   uniflow plugin run clean.wasm --set year=2013 --grant-mount /data=./data`,
 		Args: args(1, 1000),
 		RunE: func(c *cobra.Command, args []string) error {
+			if o.timeout <= 0 {
+				return usage(c, "--timeout %s is not more than nothing", o.timeout)
+			}
 			call, err := a.pluginCall(args[0], &o)
 			if err != nil {
 				return err

@@ -18,11 +18,14 @@ import (
 
 func (a *app) scheduleCommand() *cobra.Command {
 	c := a.group(&cobra.Command{Use: "schedule", Short: "List, add, change and remove schedules"})
-	c.AddCommand(
-		a.scheduleList(), a.scheduleAdd(), a.scheduleSwitch("enable", "Let a schedule fire again", true),
+	c.AddCommand(a.scheduleList(), a.scheduleAdd(), a.scheduleClear(), a.scheduleHealth())
+	for _, ofOne := range []*cobra.Command{
+		a.scheduleSwitch("enable", "Let a schedule fire again", true),
 		a.scheduleSwitch("disable", "Keep a schedule but let it fire no more; it survives restarts", false),
-		a.scheduleRemove(), a.scheduleClear(), a.scheduleNext(), a.scheduleSlots(), a.scheduleWhy(), a.scheduleHealth(),
-	)
+		a.scheduleRemove(), a.scheduleNext(), a.scheduleSlots(), a.scheduleWhy(),
+	} {
+		c.AddCommand(a.completes(ofOne, scheduleNames))
+	}
 	return c
 }
 
@@ -107,6 +110,8 @@ func (a *app) scheduleAdd() *cobra.Command {
 	flags.StringVar(&s.Timezone, "timezone", "", "IANA zone of wall times (default: the pipeline's, else the host's)")
 	flags.StringArrayVar(&set, "set", nil, "`NAME=VALUE` for the context of its runs; may stand several times")
 	flags.StringVar(&overlap, "overlap", "", "wait, wait_all, skip or replace while a run is live (default: the pipeline's)")
+	a.completesFlag(c, "pipeline", pipelineNames)
+	a.words(c, "overlap", "wait", "wait_all", "skip", "replace")
 	return c
 }
 

@@ -95,6 +95,9 @@ func (a *app) scheduleSlots() *cobra.Command {
 	c := &cobra.Command{
 		Use: "slots NAME", Short: "Show what became of each scheduled instant, newest first", Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if limit < 1 || limit > 1000 {
+				return usage(c, "--limit %d is not between 1 and 1000", limit)
+			}
 			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
 				slots, err := l.Slots(c.Context(), flow.SlotQuery{Schedule: args[0], Limit: limit})
 				if err == nil && len(slots) == 0 {
@@ -107,7 +110,7 @@ func (a *app) scheduleSlots() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 50, "at most so many")
+	c.Flags().IntVar(&limit, "limit", 50, "at most so many, up to 1000")
 	return c
 }
 

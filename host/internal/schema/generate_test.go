@@ -43,6 +43,7 @@ func answers() map[string]any {
 		"files":        []string{},
 		"health":       []flow.ScheduleHealth{},
 		"logs":         []flow.LogLine{},
+		"matching":     flow.MatchReport{},
 		"next":         []time.Time{},
 		"outputs":      map[string]map[string]json.RawMessage{},
 		"pipeline":     flow.PipelineInfo{},
