@@ -64,8 +64,7 @@ func (h *Host) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleI
 	if err != nil {
 		return flow.ScheduleInfo{}, fmt.Errorf("%s: %w", op, err)
 	}
-	for i := range records {
-		r := &records[i]
+	for _, r := range h.withUnsynced(records) {
 		if r.Name == s.Name && (r.Origin == flow.OriginManifest || r.Pipeline != e.plan.Pipeline) && r.Tenant == e.plan.Tenant {
 			return flow.ScheduleInfo{}, &flow.Error{Code: flow.CodeExists, Op: op, Message: fmt.Sprintf("pipeline %q has a schedule of that name", flow.ID(r.Tenant, r.Pipeline)), Hint: "choose another name"}
 		}
@@ -162,10 +161,10 @@ func (h *Host) schedule(ctx context.Context, id string) (flow.ScheduleRecord, er
 		return flow.ScheduleRecord{}, fmt.Errorf("list schedules: %w", err)
 	}
 	var names []string
-	for i := range records {
-		name := flow.ID(records[i].Tenant, records[i].Name)
+	for _, r := range h.withUnsynced(records) {
+		name := flow.ID(r.Tenant, r.Name)
 		if name == strings.TrimPrefix(id, flow.DefaultTenant+"/") {
-			return records[i], nil
+			return r, nil
 		}
 		names = append(names, name)
 	}
@@ -381,13 +380,13 @@ func (h *Host) Clear(ctx context.Context) (flow.Cleared, error) {
 	if err != nil {
 		return cleared, fmt.Errorf("list schedules: %w", err)
 	}
-	for i := range records {
-		id := flow.ID(records[i].Tenant, records[i].Name)
-		if records[i].Origin == flow.OriginManifest {
+	for _, r := range h.withUnsynced(records) {
+		id := flow.ID(r.Tenant, r.Name)
+		if r.Origin == flow.OriginManifest {
 			cleared.Kept = append(cleared.Kept, id)
 			continue
 		}
-		if err := h.remove(ctx, &records[i]); err != nil {
+		if err := h.remove(ctx, &r); err != nil {
 			return cleared, err
 		}
 		cleared.Removed = append(cleared.Removed, id)

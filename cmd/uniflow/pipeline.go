@@ -117,6 +117,9 @@ func (a *app) pipelineVersions() *cobra.Command {
 						rows = append(rows, []string{stamp(v.SavedAt), v.Digest.Short(), v.Label, strings.Join(meta, " ")})
 					}
 					a.table(a.out, rows)
+					if len(versions) == 0 {
+						a.say("none was saved: uniflow pipeline save %s", line(args[0]))
+					}
 				})
 			})
 		},

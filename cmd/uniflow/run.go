@@ -44,7 +44,7 @@ and name; artifacts among them are copied below out in the data folder, under na
 	}
 	flags := c.Flags()
 	flags.StringArrayVar(&o.set, "set", nil, "`NAME=VALUE` for the context; may stand several times")
-	flags.StringVar(&o.context, "context", "", "`FILE` with a JSON object for the context, or - for standard input")
+	flags.StringVar(&o.context, "context", "", "a JSON object for the context, or a `FILE` that holds one, or - for standard input")
 	flags.BoolVar(&o.detach, "detach", false, "do not wait; a host must serve")
 	flags.DurationVar(&o.timeout, "timeout", 0, "cancel the run if it has not ended after this time")
 	return c

@@ -283,6 +283,9 @@ func (a *app) runsArtifacts() *cobra.Command {
 						rows = append(rows, []string{f.Step, f.Output, f.Type, bytesText(f.Bytes), f.Digest.Short(), f.Path})
 					}
 					a.table(a.out, rows)
+					if len(files) == 0 {
+						a.say("no output of this run is an artifact")
+					}
 				})
 			})
 		},

@@ -97,7 +97,10 @@ func (a *app) scheduleAdd() *cobra.Command {
 				}
 				return a.answer(info, func() {
 					a.schedules([]flow.ScheduleInfo{info})
-					if !l.Remote {
+					switch {
+					case info.NextRun == nil && info.Broken == "":
+						a.say("it does not fire any more: its instant has passed")
+					case !l.Remote:
 						a.say("it fires once a host serves: uniflow serve")
 					}
 				})
@@ -165,6 +168,9 @@ func (a *app) scheduleClear() *cobra.Command {
 					}
 					for _, name := range cleared.Kept {
 						fmt.Fprintf(a.out, "kept     %s (it stands in the manifest)\n", line(name))
+					}
+					if len(cleared.Removed) == 0 {
+						a.say("there was none to remove")
 					}
 				})
 			})

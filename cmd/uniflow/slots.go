@@ -128,6 +128,9 @@ func (a *app) slots(slots []flow.SlotRecord) {
 		rows = append(rows, []string{when, fmt.Sprint(s.Count), ending, string(s.Run)})
 	}
 	a.table(a.out, rows)
+	if len(slots) == 0 {
+		a.say("no slot has come due yet while a host served")
+	}
 }
 
 func (a *app) scheduleWhy() *cobra.Command {

@@ -82,7 +82,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		target += "?" + query.Encode()
 	}
 	request, err := http.NewRequestWithContext(ctx, method, target, content)
-	if err != nil {
+	if base, bad := url.Parse(c.base); err != nil || bad != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, &flow.Error{Code: flow.CodeUnreachable, Message: "not a server's URL: " + c.base, Hint: "give it as http://127.0.0.1:7420", Err: err}
 	}
 	if in != nil {
