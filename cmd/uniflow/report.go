@@ -50,7 +50,7 @@ func (a *app) tree(w io.Writer, r *flow.RunRecord) {
 	if r.StartedAt != nil {
 		length = " in " + took(r.Duration(time.Now()))
 	}
-	fmt.Fprintf(w, "run %s of %s: %s%s\n", r.ID, line(flow.ID(r.Tenant, r.Pipeline)), a.paint(outcomeStyle(r.Outcome), standing(r)), length)
+	fmt.Fprintf(w, "run %s of %s: %s%s\n", r.ID, line(flow.ID(r.Tenant, r.Pipeline)), a.paintOn(w, outcomeStyle(r.Outcome), standing(r)), length)
 	if r.Trigger.Of != "" {
 		fmt.Fprintf(w, "  %s of run %s\n", r.Trigger.Kind, r.Trigger.Of)
 	}
@@ -72,7 +72,7 @@ func (a *app) branch(w io.Writer, s *flow.StepRecord, width int) {
 	if s.State != flow.StateEnded {
 		ending = string(s.State)
 	}
-	facts := []string{a.paint(outcomeStyle(s.Outcome), ending)}
+	facts := []string{a.paintOn(w, outcomeStyle(s.Outcome), ending)}
 	if s.Reused != "" {
 		facts = append(facts, "reused from run "+string(s.Reused))
 	}
@@ -93,7 +93,7 @@ func (a *app) branch(w io.Writer, s *flow.StepRecord, width int) {
 	if used.Memory > 0 {
 		facts = append(facts, "memory "+bytesText(int64(used.Memory)))
 	}
-	fmt.Fprintf(w, "  %s %-*s  %s\n", a.mark(s.State, s.Outcome), width, line(s.Name), strings.Join(facts, ", "))
+	fmt.Fprintf(w, "  %s %-*s  %s\n", a.mark(w, s.State, s.Outcome), width, line(s.Name), strings.Join(facts, ", "))
 	if s.Message != "" {
 		fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(lines(s.Message), "\n", "\n    "))
 	}
@@ -118,18 +118,18 @@ func attemptsText(attempts []flow.AttemptRecord) string {
 }
 
 // mark is a sign for where something stands.
-func (a *app) mark(state flow.State, o flow.Outcome) string {
+func (a *app) mark(w io.Writer, state flow.State, o flow.Outcome) string {
 	switch {
 	case o == flow.Succeeded:
-		return a.paint(good, "✓")
+		return a.paintOn(w, good, "✓")
 	case o == flow.Failed:
-		return a.paint(bad, "✗")
+		return a.paintOn(w, bad, "✗")
 	case o != "":
-		return a.paint(alert, "-")
+		return a.paintOn(w, alert, "-")
 	case state == flow.StateRunning:
-		return a.paint(alert, "›")
+		return a.paintOn(w, alert, "›")
 	}
-	return a.paint(faint, "·")
+	return a.paintOn(w, faint, "·")
 }
 
 // lastLines is how many log lines of a failed step are shown.

@@ -187,6 +187,11 @@ func (w *writer) putSchedule(r, old *flow.ScheduleRecord) error {
 		r.Tenant, r.Name, body, r.Origin, override, nanosOf(r.OverrideAt), nanos(r.Since), nanos(r.Watermark), nanos(r.PausedAt), nanos(r.ResumedAt)); err != nil {
 		return err
 	}
+	told := *r
+	told.Context = nil // as in all events
+	if detail, err = encode(told); err != nil {
+		return err
+	}
 	return w.record(flow.Event{At: time.Now(), Kind: flow.ScheduleSet, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Detail: json.RawMessage(detail)})
 }
 
