@@ -26,6 +26,8 @@ type Plan struct {
 	Plugins map[string]PlanPlugin `json:"plugins"`
 	Overlap Overlap               `json:"overlap"`
 	Timeout Duration              `json:"timeout"` // of the run
+	// TimeoutFrom is the table that sets the timeout, empty for the default. It is no part of the version.
+	TimeoutFrom string `json:"timeout_from,omitempty"`
 	Keep    Keep                  `json:"keep"`
 	// OnCrash is no part of the version: what it says now holds for a run that a crash has cut off before.
 	OnCrash OnCrash `json:"on_crash,omitempty"`
@@ -95,6 +97,9 @@ type PlanStep struct {
 	Retry   Retry    `json:"retry"`
 	Timeout Duration `json:"timeout"` // of one attempt
 	Limits  Limits   `json:"limits"`
+	// SetBy names the tables of the manifest that set limits and, under "timeout", the timeout; what is not in it is the
+	// default. It is no part of the version.
+	SetBy map[string]string `json:"set_by,omitempty"`
 	Args    []string `json:"args,omitempty"`
 	Stdin   string   `json:"stdin,omitempty"`
 	Stdout  string   `json:"stdout,omitempty"`

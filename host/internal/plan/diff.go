@@ -62,9 +62,9 @@ func Diff(before, after []flow.Plan) []Change {
 
 func differences(before, after *flow.Plan) []string {
 	// Parts are compared by name below, and the order of steps follows from what they need.
-	old, now := members(before, "digest", "steps", "plugins", "schedules"), members(after, "digest", "steps", "plugins", "schedules")
+	old, now := members(before, "digest", "steps", "plugins", "schedules", "timeout_from"), members(after, "digest", "steps", "plugins", "schedules", "timeout_from")
 	what := compare("", old, now)
-	what = append(what, parts("step", named(before.Steps, func(s flow.PlanStep) string { return s.Name }), named(after.Steps, func(s flow.PlanStep) string { return s.Name }))...)
+	what = append(what, parts("step", named(before.Steps, func(s flow.PlanStep) string { return s.Name }), named(after.Steps, func(s flow.PlanStep) string { return s.Name }), "set_by")...)
 	what = append(what, parts("plugin", before.Plugins, after.Plugins, "path")...)
 	what = append(what, parts("schedule", named(before.Schedules, func(s flow.PlanSchedule) string { return s.Name }), named(after.Schedules, func(s flow.PlanSchedule) string { return s.Name }))...)
 	return what

@@ -111,9 +111,9 @@ func (b *builder) pipeline(name string) flow.Plan {
 		When: src.When, Params: src.Params, Plugins: map[string]flow.PlanPlugin{},
 		Overlap: last(flow.OverlapWait, b.m.Defaults.Overlap, src.Overlap),
 		OnCrash: last(flow.CrashResume, b.m.Defaults.OnCrash, src.OnCrash),
-		Timeout: last(defaultRun, b.m.Defaults.Timeout.Run, src.Timeout.Run),
 		Keep:    b.keep(at, src.Keep),
 	}
+	b.runTimeout(&p, at, src.Timeout)
 	b.params(at, &p, src.Context)
 	b.pipelineKeys(at, &src)
 	drafts := b.drafts(at, &src)
