@@ -28,7 +28,7 @@ type Plan struct {
 	Timeout Duration              `json:"timeout"` // of the run
 	// TimeoutFrom is the table that sets the timeout, empty for the default. It is no part of the version.
 	TimeoutFrom string `json:"timeout_from,omitempty"`
-	Keep    Keep                  `json:"keep"`
+	Keep        Keep   `json:"keep"`
 	// OnCrash is no part of the version: what it says now holds for a run that a crash has cut off before.
 	OnCrash OnCrash `json:"on_crash,omitempty"`
 	// Schedules of the pipeline, the manifest's own first, then by name.
@@ -99,10 +99,10 @@ type PlanStep struct {
 	Limits  Limits   `json:"limits"`
 	// SetBy names the tables of the manifest that set limits and, under "timeout", the timeout; what is not in it is the
 	// default. It is no part of the version.
-	SetBy map[string]string `json:"set_by,omitempty"`
-	Args    []string `json:"args,omitempty"`
-	Stdin   string   `json:"stdin,omitempty"`
-	Stdout  string   `json:"stdout,omitempty"`
+	SetBy  map[string]string `json:"set_by,omitempty"`
+	Args   []string          `json:"args,omitempty"`
+	Stdin  string            `json:"stdin,omitempty"`
+	Stdout string            `json:"stdout,omitempty"`
 	// Outputs are the types of outputs, in the words of Param.Type, as far as the plugin's own description says them.
 	Outputs map[string]string `json:"outputs,omitempty"`
 }

@@ -24,7 +24,9 @@ func TestStopNamesTheLimitItsValueAndWhereItWasSet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(t *testing.T, r *rig) {
-				r.modules["a"] = func(context.Context, flow.Call, flow.HostCalls) (flow.Result, error) { return flow.Result{}, &test.fault }
+				r.modules["a"] = func(context.Context, flow.Call, flow.HostCalls) (flow.Result, error) {
+					return flow.Result{}, &test.fault
+				}
 				r.want(flow.Failed, flow.ReasonStep)
 				if got := r.ledger.ended("a").Message; got != test.want {
 					t.Errorf("message %q, want %q", got, test.want)

@@ -61,6 +61,7 @@ type Module struct {
 	datas      int
 	declared   *uint32 // data segments by the data count section
 	sections   []section
+	work       Work
 	usesData   bool   // an instruction names a data segment
 	shifts     string // an instruction that changes tables or segments, or nothing
 }
