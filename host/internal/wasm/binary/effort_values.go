@@ -56,8 +56,9 @@ type values struct {
 func (e *effort) parameters() (steps int, ok bool) {
 	v := values{e: e, left: e.closely}
 	for _, index := range e.touched {
-		e.token++
-		v.follow(&e.locals[index])
+		if e.token++; v.left > 0 {
+			v.follow(&e.locals[index])
+		}
 	}
 	steps, e.closely = e.closely-v.left, max(v.left, 0)
 	return steps, v.left > 0
@@ -95,8 +96,9 @@ func (v *values) define(block int32) int32 {
 
 // seal looks up what the local holds at the ends of the loops that have been closed by then, the inner ones first.
 func (v *values) seal(now int32) {
-	for {
+	for v.left > 0 {
 		first := -1
+		v.left -= len(v.pending)
 		for i, h := range v.pending {
 			if at := v.e.blocks[h].sealed; at <= now && (first < 0 || at < v.e.blocks[v.pending[first]].sealed) {
 				first = i
