@@ -5,7 +5,7 @@ import "fmt"
 // Bounds of what the compiler may need, by the estimate. A step is about a nanosecond of a slow machine.
 const (
 	workBase    = 2_000_000_000 // steps for any module
-	workPerByte = 1_000         // and for each byte of it
+	workPerByte = 1_500         // and for each byte of it
 
 	// MaxCompileMemory bounds what the compiler needs for one function, in bytes.
 	MaxCompileMemory = 768 << 20
@@ -16,24 +16,24 @@ const worthCounting = 10_000_000
 
 // countedBase and countedPerByte bound looking closely, for a module.
 const (
-	countedBase    = 1_000_000
-	countedPerByte = 5
+	countedBase    = 2_000_000
+	countedPerByte = 1
 )
 
 // Steps of the compiler.
 const (
-	stepsDominator = 5.0  // for a block that dominates where a branch comes from
-	stepsBranches  = 0.5  // for the square of the branches to one place
-	stepsWalk      = 5.0  // for a block on the way to a local
-	stepsMerging   = 0.6  // for a value of a branch, times those beside it
-	stepsAlias     = 3.0  // for another name of a value
-	stepsKnown     = 10.0 // for a known address
-	stepsAlive     = 50.0 // for a value that is alive in a block
+	stepsDominator = 5.0   // for a block that dominates where a branch comes from
+	stepsBranches  = 0.5   // for the square of the branches to one place
+	stepsWalk      = 5.0   // for a block on the way to a local
+	stepsMerging   = 0.6   // for a value of a branch, times those beside it
+	stepsAlias     = 3.0   // for another name of a value
+	stepsKnown     = 10.0  // for a known address
+	stepsAlive     = 200.0 // for a value that is alive in a block
 	stepsValue     = 100.0
 	stepsGlobal    = 100.0
 	stepsDeclaring = 5.0 // for a global, in each function
-	stepsTable     = 4.0 // for a block of the largest function so far, in each function: a table is not made smaller
-	stepsClearing  = 2.0 // for a local of the widest block so far, in each block
+	stepsTable     = 8.0 // for a block of the largest function so far, in each function: a table is not made smaller
+	stepsClearing  = 0.5 // for a local of the widest block so far, in each block
 )
 
 // Bytes that the compiler takes.
