@@ -54,8 +54,8 @@ func TestFuelIsRepeatable(t *testing.T) {
 // TestFuelDoesNotDependOnSlices counts kernels with slices of different sizes.
 func TestFuelDoesNotDependOnSlices(t *testing.T) {
 	t.Parallel()
-	for _, k := range kernels() {
-		k.n = min(k.n, 20_000)
+	for _, k := range append(kernels(), ways()...) {
+		k.n = min(max(k.n, 1000), 20_000)
 		if k.name == "recursion" {
 			k.n = 18
 		}
@@ -72,7 +72,7 @@ func TestFuelDoesNotDependOnSlices(t *testing.T) {
 // fuel of what a turn has at least.
 func TestEveryTurnIsPaid(t *testing.T) {
 	t.Parallel()
-	for _, k := range kernels() {
+	for _, k := range append(kernels(), ways()...) {
 		const turns, least = 1000, 8
 		k.n = turns
 		if k.name == "recursion" {

@@ -172,11 +172,14 @@ func (e *effort) spread() int {
 	return places
 }
 
+// fuelLocal is the local that the rewriting adds.
+const fuelLocal = 1
+
 // places sums up what the compiler does where branches meet, if all locals that are alive there become parameters.
 func (e *effort) places() {
 	for i := range e.blocks {
 		b := &e.blocks[i]
-		e.alive += float64(b.height) * float64(b.span)
+		e.alive += float64(b.height+fuelLocal) * float64(b.span)
 		b.parameters = b.live
 		if b.preds < 2 && !b.loop {
 			e.widest = max(e.widest, float64(b.sets))
@@ -211,7 +214,7 @@ func (e *effort) meet() {
 		if b.preds < 2 && !b.loop {
 			continue
 		}
-		edges, values := float64(b.preds), float64(b.parameters+b.carries)
+		edges, values := float64(b.preds), float64(b.parameters+b.carries+fuelLocal)
 		if b.loop {
 			edges += 4 // the rewriting makes two of it, and a place between them
 		}
