@@ -29,6 +29,9 @@ func dearCases() []Case {
 		"8,000 calls of a function of 1,000 results":              func() []byte { return returning(8_000) },
 		"8,000 blocks of 1,000 results":                           func() []byte { return promising(8_000) },
 		"4,000 branches that carry 1,000 values":                  func() []byte { return carrying(4_000) },
+		"4,000 branches that return 1,000 values":                 func() []byte { return returns(4_000) },
+		"49,000 functions of 1,000 parameters":                    func() []byte { return taking(49_000) },
+		"12,000 functions of 50,000 locals each":                  func() []byte { return declaring(12_000) },
 		"16,000 calls between 4,000 globals":                      func() []byte { return calling(16_000, 4_000) },
 		"3 tables of 60,000 jumps":                                func() []byte { return jumping(60_000, 3) },
 		"a table of 70,000 jumps":                                 func() []byte { return jumping(70_000, 1) },
@@ -161,6 +164,32 @@ func smallAfterLarge(n, branches int) []byte {
 	g.Func(g.void, 1, bt.Asm("block void"), repeat(branches, "local.get 0 br_if 0 "), bt.Asm("end"))
 	for range n {
 		g.Func(g.void, 0)
+	}
+	return g.entry(0, bt.Const(0))
+}
+
+// returns is n branches that each return a thousand values.
+func returns(n int) []byte {
+	g := newReactor()
+	f := g.Func(g.Type(nil, filled(1_000, bt.I32)), 1, repeat(1_000, "i32.const 0 "), repeat(n, "local.get 0 br_if 0 "))
+	return g.entry(0, bt.Call(f), bt.Op(bt.Unreachable))
+}
+
+// declaring is n functions that declare all the locals that one may have, and use none.
+func declaring(n int) []byte {
+	g := newReactor()
+	for range n {
+		g.Func(g.void, 50_000)
+	}
+	return g.entry(0, bt.Const(0))
+}
+
+// taking is n functions of a thousand parameters that do nothing.
+func taking(n int) []byte {
+	g := newReactor()
+	t := g.Type(filled(1_000, bt.I64), nil)
+	for range n {
+		g.Func(t, 0)
 	}
 	return g.entry(0, bt.Const(0))
 }

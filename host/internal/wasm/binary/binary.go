@@ -30,6 +30,7 @@ const (
 	MaxData       = 100_000   // data segments
 	MaxBody       = 7_654_321 // bytes of a function body, the bound of browsers
 	MaxLocals     = 50_000    // locals of a function
+	MaxAllLocals  = 5_000_000 // locals of all functions; a declaration of many takes four bytes
 	MaxNesting    = 10_000    // blocks in one another; compilers of big switches and Go nest one for each case
 	MaxLoops      = 1_000     // loops in one another; the engine's work grows with the square of it
 	MaxCustoms    = 1_000     // custom sections

@@ -141,9 +141,7 @@ func (e *effort) begin(t *FuncType, locals int) {
 	}
 	e.current = e.block(spanEntry)
 	e.frames = append(e.frames, flowFrame{op: opBlock, first: -1, results: len(t.Results)})
-	for i := range t.Params {
-		e.set(uint32(i))
-	}
+	e.values = float64(len(t.Params) + len(t.Results))
 }
 
 // block adds a block.
@@ -356,7 +354,9 @@ func (e *effort) close() {
 func (e *effort) join(f *flowFrame) {
 	e.branches += float64(f.n) * float64(f.n)
 	switch {
-	case f.n == 0 || len(e.frames) == 0:
+	case f.n == 0:
+		return
+	case f.n == 1 && len(e.frames) == 0:
 		return
 	case f.n == 1:
 		e.known = f.least
