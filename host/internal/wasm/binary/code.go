@@ -108,7 +108,7 @@ func (c *codeChecker) goOn(in *instruction) bool {
 		}
 		return false
 	}
-	if c.effort.instructions%64 == 0 && c.effort.tooLarge() {
+	if (c.effort.instructions%64 == 0 || in.op == opBrTable) && c.effort.tooLarge() {
 		r.pos = r.end // finish says why
 		return false
 	}

@@ -79,7 +79,7 @@ func total(parts []part) (sum float64, about string) {
 // tooLarge reports whether a function that is not read to its end is beyond all bounds already. It keeps the estimate
 // itself from becoming expensive.
 func (e *effort) tooLarge() bool {
-	return e.steps+stepsDominator*e.dominators+stepsWalk*e.walks > e.limit
+	return e.steps+stepsDominator*e.dominators+stepsWalk*e.walks > e.limit || bytesBlock*e.spans > MaxCompileMemory
 }
 
 // finish returns what is wrong with a function that was read, or nothing.
