@@ -99,6 +99,50 @@ func (a *app) branch(w io.Writer, s *flow.StepRecord, width int) {
 	}
 }
 
+// shownAttempts is how many attempts of one step are listed.
+const shownAttempts = 20
+
+// consumption writes what each attempt used of what limits bound.
+func consumption(w io.Writer, r *flow.RunRecord) {
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		for n := range s.Attempts {
+			if n == shownAttempts {
+				fmt.Fprintf(w, "used     %s: %d attempts more, in uniflow runs show %s --json\n", line(s.Name), len(s.Attempts)-n, r.ID)
+				break
+			}
+			at := &s.Attempts[n]
+			which := fmt.Sprintf("%s, attempt %d", line(s.Name), at.Attempt)
+			if at.Item != nil {
+				which = fmt.Sprintf("%s, element %d, attempt %d", line(s.Name), *at.Item, at.Attempt)
+			}
+			if used := usageText(&at.Usage); used != "" {
+				fmt.Fprintf(w, "used     %s: %s\n", which, used)
+			}
+		}
+	}
+}
+
+// usageText says what an attempt used, in the order of the manifest's limits.
+func usageText(u *flow.Usage) string {
+	var facts []string
+	for _, f := range []struct {
+		name string
+		size flow.Size
+	}{{"memory", u.Memory}, {"output", u.Output}, {"log", u.Log}, {"artifacts", u.Artifacts}} {
+		if f.size > 0 {
+			facts = append(facts, f.name+" "+bytesText(int64(f.size)))
+		}
+	}
+	if u.Fuel > 0 {
+		facts = append(facts, fmt.Sprintf("fuel %d", u.Fuel))
+	}
+	if u.HostCalls > 0 {
+		facts = append(facts, count(int(u.HostCalls), "host call"))
+	}
+	return strings.Join(facts, ", ")
+}
+
 // attemptsText counts the elements of a step with each, and the attempts where there was more than one for something.
 func attemptsText(attempts []flow.AttemptRecord) string {
 	items := map[int]bool{}

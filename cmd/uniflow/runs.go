@@ -113,6 +113,7 @@ func (a *app) runsShow() *cobra.Command {
 			return a.withRun(c.Context(), tool.History, args[0], func(_ *tool.Link, r *flow.RunRecord) error {
 				return a.answer(r, func() {
 					a.tree(a.out, r)
+					consumption(a.out, r)
 					if len(r.Context) > 0 {
 						fmt.Fprint(a.out, "context  ")
 						_ = a.writeJSON(r.Context) // what was read as JSON can be written
