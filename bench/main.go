@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host"
@@ -32,16 +33,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	each := flags.Duration("time", time.Second, "time to measure each variant of the step for, all rounds together")
+	only := flags.String("only", "", "measure only what is named so, \"loop kernels\" for example")
 	asJSON := flags.Bool("json", false, "print JSON, times in nanoseconds")
 	asMarkdown := flags.Bool("md", false, "print docs/PERFORMANCE.md")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	if flags.NArg() > 0 || *each <= 0 || *asJSON && *asMarkdown {
-		fmt.Fprintln(stderr, "bench: takes no arguments, a positive -time, and one of -json and -md")
+	if flags.NArg() > 0 || *each <= 0 || *asJSON && *asMarkdown || *asMarkdown && *only != "" {
+		fmt.Fprintln(stderr, "bench: takes no arguments, a positive -time, and one of -json, -md and -only")
 		return 2
 	}
-	r, err := measureAll(ctx, *each, stderr)
+	r, err := measureAll(ctx, *each, *only, stderr)
 	if err == nil {
 		err = write(stdout, r, *asJSON, *asMarkdown)
 	}
@@ -52,9 +54,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// measureAll builds, checks and measures everything; it says on talk what it
-// is doing.
-func measureAll(ctx context.Context, each time.Duration, talk io.Writer) (r report, err error) {
+// measureAll builds and checks everything, and measures all whose name holds
+// only; it says on talk what it is doing.
+func measureAll(ctx context.Context, each time.Duration, only string, talk io.Writer) (r report, err error) {
 	dir, err := os.MkdirTemp("", "uniflow-bench-")
 	if err != nil {
 		return report{}, fmt.Errorf("make a folder for what is built: %w", err)
@@ -72,6 +74,9 @@ func measureAll(ctx context.Context, each time.Duration, talk io.Writer) (r repo
 	}
 	r.LeftOut = l.leftOut
 	for _, m := range l.measurements() {
+		if !strings.Contains(m.of, only) {
+			continue
+		}
 		fmt.Fprintln(talk, "measuring", m.of)
 		p, err := m.take(ctx)
 		if err != nil {

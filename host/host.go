@@ -183,7 +183,7 @@ func (h *Host) wire(ctx context.Context) error {
 			Slots: make(chan struct{}, parallel), Features: services.Features(), Logger: h.log,
 		}),
 	})
-	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Logger: h.log})
+	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Soon: h.slotSoon, Logger: h.log})
 	return err
 }
 

@@ -45,6 +45,22 @@ func (l *loader) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, erro
 	return runtime.Load(ctx, p)
 }
 
+// warm prepares the plugins of a plan for a run of the tenant that is due soon. What cannot be prepared is left to the
+// run, which tells of it.
+func (l *loader) warm(ctx context.Context, p *flow.Plan, tenant string, log *slog.Logger) {
+	for _, s := range p.Steps {
+		m, err := l.Load(ctx, p.Plugins[s.Plugin])
+		if warmer, ok := m.(flow.Warmer); ok && err == nil {
+			limited, cancel := context.WithTimeout(ctx, s.Timeout.Std())
+			err = warmer.Warm(limited, flow.Call{Context: flow.RunContext{Tenant: tenant}, Limits: s.Limits})
+			cancel()
+		}
+		if err != nil {
+			log.Debug("plugin not prepared", slog.String("tenant", tenant), slog.String("plugin", s.Plugin), slog.Any("err", err))
+		}
+	}
+}
+
 // Close closes all runtimes.
 func (l *loader) Close(ctx context.Context) error {
 	var failures []error

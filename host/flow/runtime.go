@@ -125,6 +125,14 @@ type Module interface {
 	Call(ctx context.Context, call Call, host HostCalls) (Result, error)
 }
 
+// Warmer is a Module that can prepare for an attempt.
+type Warmer interface {
+	// Warm sees that the next attempt of the call's tenant need not wait for an instance or a process; of the call, only
+	// its tenant and its limits count. It executes nothing of the plugin but its initialisation. An error means that the
+	// attempt will have to wait, or will say more.
+	Warm(ctx context.Context, call Call) error
+}
+
 // HostCalls is the host side of the ABI for one attempt, already narrowed to its grants. It is safe for concurrent
 // use, and never calls back into the guest. Outputs and the recorded failure are not here: the runtime collects
 // them next to the guest and returns them in the Result.

@@ -126,6 +126,18 @@ func (m *hosted) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	return result, nil
 }
 
+// Warm implements flow.Warmer.
+func (m *hosted) Warm(ctx context.Context, call flow.Call) error {
+	return m.runtime.inSlot(ctx, func() error {
+		w, fault := m.worker(ctx, cmp.Or(call.Context.Tenant, flow.DefaultTenant))
+		if fault != nil {
+			return fault
+		}
+		m.runtime.workers.put(w)
+		return nil
+	})
+}
+
 // worker returns a worker of the tenant that has loaded the module: one that waits, or a new one.
 func (m *hosted) worker(ctx context.Context, tenant string) (*proc, *flow.Fault) {
 	fits := func(w *proc) bool {

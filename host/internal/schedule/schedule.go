@@ -42,6 +42,9 @@ type Config struct {
 	// NewRun makes the run of a slot, with an id that depends on the slot alone. An error means that the schedule has
 	// no run to make: the slot is skipped. Telling of it is up to NewRun.
 	NewRun func(ctx context.Context, s flow.ScheduleRecord, t flow.Trigger) (flow.Run, error)
+	// Soon, if not nil, is told of a schedule that has a slot before the next look of the sweeper is over, so that what
+	// its run needs can be prepared; one call at a time.
+	Soon func(ctx context.Context, s flow.ScheduleRecord)
 	// Sweep is the time between looks at all schedules for slots that no alarm fired for. Defaults to 15 s.
 	Sweep  time.Duration
 	Logger *slog.Logger
@@ -64,6 +67,7 @@ type Scheduler struct {
 	// the last time in which it did not (the process was down, the machine slept, the clock was set forward).
 	seen, down atomic.Int64
 	rearmed    atomic.Int64
+	preparing  atomic.Bool // Soon is being told
 }
 
 // key names a schedule.
@@ -280,13 +284,18 @@ const lateness = 2 * time.Second
 
 func (s *Scheduler) sweepOnce(now time.Time, first bool) {
 	s.mu.Lock()
-	var late []*entry
+	var late, soon []*entry
 	for _, e := range s.entries {
-		if e.late(now.Add(-lateness)) {
+		switch next := e.next(); {
+		case next.IsZero():
+		case next.Before(now.Add(-lateness)):
 			late = append(late, e)
+		case next.After(now) && next.Before(now.Add(s.config.Sweep+lateness)):
+			soon = append(soon, e)
 		}
 	}
 	s.mu.Unlock()
+	s.prepare(soon)
 	for _, e := range late {
 		s.tasks.Go(func() {
 			if s.drain(e) && !first {
@@ -296,14 +305,33 @@ func (s *Scheduler) sweepOnce(now time.Time, first bool) {
 	}
 }
 
-func (e *entry) late(at time.Time) bool {
+// next returns the slot that is decided next, zero if there is none.
+func (e *entry) next() time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.record.Active() {
-		return false
+		return time.Time{}
 	}
-	next := e.cal.Next(e.record.Watermark)
-	return !next.IsZero() && next.Before(at)
+	return e.cal.Next(e.record.Watermark)
+}
+
+// prepare tells of schedules that have a slot soon, beside all else and unless it is still at those of the look before.
+func (s *Scheduler) prepare(soon []*entry) {
+	if s.config.Soon == nil || len(soon) == 0 || !s.preparing.CompareAndSwap(false, true) {
+		return
+	}
+	s.tasks.Go(func() {
+		defer s.preparing.Store(false)
+		for _, e := range soon {
+			if s.ctx.Err() != nil {
+				return
+			}
+			e.mu.Lock()
+			record := e.record
+			e.mu.Unlock()
+			s.config.Soon(s.ctx, record)
+		}
+	})
 }
 
 // look notices a time in which nobody looked: the wall clock is much further on than the sweeper's rhythm allows.

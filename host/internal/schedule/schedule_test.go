@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -212,6 +213,44 @@ func TestEverySlotEndsOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a slot needs can be prepared before it is due, by the schedules that have one and by no others.
+func TestSoonIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		s := w.scheduler(every("a", "every 10m", flow.OverlapWait), every("far", "every 300d", flow.OverlapWait))
+		told := map[time.Duration]int{}
+		s.config.Soon = func(_ context.Context, r flow.ScheduleRecord) {
+			if r.Name != "a" {
+				t.Errorf("%s has no slot soon", r.Name)
+			}
+			told[time.Since(from).Truncate(10*time.Minute)+10*time.Minute]++
+			time.Sleep(time.Hour) // while one is being prepared for, no other is
+		}
+		s.Start()
+		pass(31 * time.Minute)
+		w.stop(s)
+		if len(told) != 1 || told[10*time.Minute] != 1 {
+			t.Errorf("told %v, want once, for the first slot", told)
+		}
+		s = w.scheduler(every("b", "every 10m", flow.OverlapWait))
+		tellings := 0
+		s.config.Soon = func(_ context.Context, r flow.ScheduleRecord) {
+			if until := time.Until(from.Add(time.Since(from).Truncate(10*time.Minute) + 10*time.Minute)); until > 15*time.Second+lateness {
+				t.Errorf("told %s before the slot", until)
+			}
+			tellings++
+		}
+		s.Start()
+		pass(30 * time.Minute)
+		w.stop(s)
+		if tellings < 3 {
+			t.Errorf("told %d times before three slots", tellings)
+		}
+	})
 }
 
 // What no alarm fired for is taken by the sweeper, and counted.

@@ -58,6 +58,7 @@ type Module struct {
 	ownGlobals []globalType
 	elements   int
 	bodies     []body
+	quiet      []bool // for each body whether calls of it cost nothing beside what they weigh
 	datas      int
 	declared   *uint32 // data segments by the data count section
 	sections   []section
@@ -67,6 +68,12 @@ type Module struct {
 
 // functions returns the number of functions, imported ones included.
 func (m *Module) functions() int { return m.imported[KindFunc] + len(m.Functions) }
+
+// isQuiet reports whether calls of a function cost nothing beside what they weigh.
+func (m *Module) isQuiet(index uint32) bool {
+	own := int(index) - m.imported[KindFunc]
+	return own >= 0 && own < len(m.quiet) && m.quiet[own]
+}
 
 // memories returns the number of memories, imported ones included.
 func (m *Module) memories() int {

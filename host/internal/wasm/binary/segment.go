@@ -133,8 +133,9 @@ type body struct {
 	locals           int // parameters included, when the body has been checked
 
 	results bool   // the function returns values
-	calls   bool   // it holds an instruction that calls
-	leaf    []bool // for each of its loops whether it holds none
+	calls   bool   // it holds an instruction that calls, other than a quiet function, and is in no loop
+	whole   bool   // it has loops and holds no such instruction at all
+	leaf    []bool // the same for each of its blocks and loops, in their order
 }
 
 func (d *decoder) locals() int {
