@@ -38,6 +38,12 @@ func alike(dir string, answer any, err error) string {
 	return ofItsOwn.ReplaceAllString(strings.ReplaceAll(text, dir, "DIR"), "X")
 }
 
+// said is a request as the name of a call.
+func said(request any) string {
+	raw, _ := json.Marshal(request)
+	return fmt.Sprintf("%.100s", raw)
+}
+
 // settled waits for the end of a run and returns it as what a verb has answered.
 func settled(t *testing.T, c flow.Control, id flow.RunID, err error) (any, error) {
 	t.Helper()
@@ -111,19 +117,19 @@ func runVerbs(t *testing.T) []verb {
 	t.Helper()
 	ctx := t.Context()
 	start := func(r flow.RunRequest) verb {
-		return verb{fmt.Sprintf("run %+.80v", r), func(c flow.Control) (any, error) {
+		return verb{"run " + said(r), func(c flow.Control) (any, error) {
 			record, err := c.StartRun(ctx, r)
 			return settled(t, c, record.ID, err)
 		}}
 	}
 	rerun := func(r flow.RerunRequest) verb {
-		return verb{fmt.Sprintf("rerun %+v", r), func(c flow.Control) (any, error) {
+		return verb{"rerun " + said(r), func(c flow.Control) (any, error) {
 			record, err := c.Rerun(ctx, r)
 			return settled(t, c, record.ID, err)
 		}}
 	}
 	all := func(r flow.RerunAllRequest) verb {
-		return verb{fmt.Sprintf("rerun all %+v", r), func(c flow.Control) (any, error) {
+		return verb{"rerun all " + said(r), func(c flow.Control) (any, error) {
 			report, err := c.RerunAll(ctx, r)
 			for _, m := range report.Runs {
 				if m.Rerun != "" {
@@ -136,7 +142,7 @@ func runVerbs(t *testing.T) []verb {
 		}}
 	}
 	cancel := func(r flow.CancelAllRequest) verb {
-		return verb{fmt.Sprintf("cancel all %+v", r), func(c flow.Control) (any, error) { return c.CancelAll(ctx, r) }}
+		return verb{"cancel all " + said(r), func(c flow.Control) (any, error) { return c.CancelAll(ctx, r) }}
 	}
 	id := flow.NewRunID(time.Now())
 	chain := flow.RunFilter{Pipeline: "chain"}
@@ -165,7 +171,7 @@ func scheduleVerbs(t *testing.T) []verb {
 	t.Helper()
 	ctx := t.Context()
 	add := func(s flow.Schedule) verb {
-		return verb{fmt.Sprintf("add %+v", s), func(c flow.Control) (any, error) { return c.AddSchedule(ctx, s) }}
+		return verb{"add " + said(s), func(c flow.Control) (any, error) { return c.AddSchedule(ctx, s) }}
 	}
 	enable := func(name string, on bool) verb {
 		return verb{fmt.Sprintf("enable %.50s %t", name, on), func(c flow.Control) (any, error) { return c.SetEnabled(ctx, name, on) }}
@@ -174,7 +180,7 @@ func scheduleVerbs(t *testing.T) []verb {
 		return verb{"unschedule " + name, func(c flow.Control) (any, error) { return nil, c.Unschedule(ctx, name) }}
 	}
 	backfill := func(r flow.BackfillRequest) verb {
-		return verb{fmt.Sprintf("backfill %+v", r), func(c flow.Control) (any, error) {
+		return verb{"backfill " + said(r), func(c flow.Control) (any, error) {
 			report, err := c.Backfill(ctx, r)
 			for _, s := range report.Slots {
 				if s.Run != "" {
