@@ -27,20 +27,21 @@ var ofItsOwn = regexp.MustCompile(`[0-9A-HJKMNP-TV-Z]{26}|20[2-9]\d-\d\d-\d\d[T 
 
 // alike writes an answer or an error such that those of two hosts can be compared.
 func alike(dir string, answer any, err error) string {
-	text := ""
-	if err == nil {
-		raw, _ := json.Marshal(answer)
-		text = string(raw)
-	} else {
-		text = fmt.Sprintf("%s: %s; not found %t", flow.CodeOf(err), strings.TrimSuffix(err.Error(), ": "+flow.ErrNotFound.Error()), errors.Is(err, flow.ErrNotFound))
+	raw, _ := json.Marshal(answer)
+	text := string(raw)
+	if err != nil {
+		text = fmt.Sprintf("%s: %s; not found %t; %+v", flow.CodeOf(err), strings.TrimSuffix(err.Error(), ": "+flow.ErrNotFound.Error()), errors.Is(err, flow.ErrNotFound), asProblems(err))
 		if e, ok := errors.AsType[*flow.Error](err); ok {
 			text += "; help: " + e.Hint
 		}
-		for _, p := range asProblems(err) {
-			text += fmt.Sprintf("\n%+v", p)
-		}
 	}
 	return ofItsOwn.ReplaceAllString(strings.ReplaceAll(text, dir, "DIR"), "X")
+}
+
+// said is a request as the name of a call.
+func said(request any) string {
+	raw, _ := json.Marshal(request)
+	return fmt.Sprintf("%.100s", raw)
 }
 
 // settled waits for the end of a run and returns it as what a verb has answered.
@@ -116,19 +117,19 @@ func runVerbs(t *testing.T) []verb {
 	t.Helper()
 	ctx := t.Context()
 	start := func(r flow.RunRequest) verb {
-		return verb{fmt.Sprintf("run %+.80v", r), func(c flow.Control) (any, error) {
+		return verb{"run " + said(r), func(c flow.Control) (any, error) {
 			record, err := c.StartRun(ctx, r)
 			return settled(t, c, record.ID, err)
 		}}
 	}
 	rerun := func(r flow.RerunRequest) verb {
-		return verb{fmt.Sprintf("rerun %+v", r), func(c flow.Control) (any, error) {
+		return verb{"rerun " + said(r), func(c flow.Control) (any, error) {
 			record, err := c.Rerun(ctx, r)
 			return settled(t, c, record.ID, err)
 		}}
 	}
 	all := func(r flow.RerunAllRequest) verb {
-		return verb{fmt.Sprintf("rerun all %+v", r), func(c flow.Control) (any, error) {
+		return verb{"rerun all " + said(r), func(c flow.Control) (any, error) {
 			report, err := c.RerunAll(ctx, r)
 			for _, m := range report.Runs {
 				if m.Rerun != "" {
@@ -141,7 +142,7 @@ func runVerbs(t *testing.T) []verb {
 		}}
 	}
 	cancel := func(r flow.CancelAllRequest) verb {
-		return verb{fmt.Sprintf("cancel all %+v", r), func(c flow.Control) (any, error) { return c.CancelAll(ctx, r) }}
+		return verb{"cancel all " + said(r), func(c flow.Control) (any, error) { return c.CancelAll(ctx, r) }}
 	}
 	id := flow.NewRunID(time.Now())
 	chain := flow.RunFilter{Pipeline: "chain"}
@@ -155,11 +156,11 @@ func runVerbs(t *testing.T) []verb {
 		rerun(flow.RerunRequest{Run: "@last"}), rerun(flow.RerunRequest{Run: string(id), Context: year("2014")}), rerun(flow.RerunRequest{Run: string(id), Context: year("1")}),
 		rerun(flow.RerunRequest{Run: string(id), Failed: true}), rerun(flow.RerunRequest{Run: string(id), FromStep: "nain"}), rerun(flow.RerunRequest{Run: string(id), FromStep: "main", OnlyStep: "main"}),
 		rerun(flow.RerunRequest{Run: "0"}), rerun(flow.RerunRequest{}), rerun(flow.RerunRequest{Run: "zz"}), rerun(flow.RerunRequest{Run: "@first"}),
-		all(flow.RerunAllRequest{RunFilter: chain}), all(flow.RerunAllRequest{RunFilter: chain, Confirm: confirm(7)}), all(flow.RerunAllRequest{RunFilter: chain, Failed: true, Confirm: confirm(1)}),
+		all(flow.RerunAllRequest{RunFilter: chain}), all(flow.RerunAllRequest{RunFilter: chain, Confirm: new(7)}), all(flow.RerunAllRequest{RunFilter: chain, Failed: true, Confirm: new(1)}),
 		all(flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "chian"}}), all(flow.RerunAllRequest{}), all(flow.RerunAllRequest{RunFilter: chain, OnlyStep: "x"}),
 		all(flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "chain", Outcome: "bad"}}), all(flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "chain", Since: day(4), Until: day(3)}}),
-		cancel(flow.CancelAllRequest{Pipeline: "hello"}), cancel(flow.CancelAllRequest{Pipeline: "hello", Confirm: confirm(1)}), cancel(flow.CancelAllRequest{Pipeline: "hello", State: "ended"}),
-		cancel(flow.CancelAllRequest{Pipeline: "hallo", Confirm: confirm(0)}),
+		cancel(flow.CancelAllRequest{Pipeline: "hello"}), cancel(flow.CancelAllRequest{Pipeline: "hello", Confirm: new(1)}), cancel(flow.CancelAllRequest{Pipeline: "hello", State: "ended"}),
+		cancel(flow.CancelAllRequest{Pipeline: "hallo", Confirm: new(0)}),
 		{"cancel an ended run", func(c flow.Control) (any, error) { return c.Cancel(ctx, "@last") }},
 		{"cancel no run", func(c flow.Control) (any, error) { return c.Cancel(ctx, flow.RunID(strings.Repeat("0", 26))) }},
 		{"runs", func(c flow.Control) (any, error) { return c.Runs(ctx, flow.RunQuery{Limit: 100}) }},
@@ -170,7 +171,7 @@ func scheduleVerbs(t *testing.T) []verb {
 	t.Helper()
 	ctx := t.Context()
 	add := func(s flow.Schedule) verb {
-		return verb{fmt.Sprintf("add %+v", s), func(c flow.Control) (any, error) { return c.AddSchedule(ctx, s) }}
+		return verb{"add " + said(s), func(c flow.Control) (any, error) { return c.AddSchedule(ctx, s) }}
 	}
 	enable := func(name string, on bool) verb {
 		return verb{fmt.Sprintf("enable %.50s %t", name, on), func(c flow.Control) (any, error) { return c.SetEnabled(ctx, name, on) }}
@@ -179,7 +180,7 @@ func scheduleVerbs(t *testing.T) []verb {
 		return verb{"unschedule " + name, func(c flow.Control) (any, error) { return nil, c.Unschedule(ctx, name) }}
 	}
 	backfill := func(r flow.BackfillRequest) verb {
-		return verb{fmt.Sprintf("backfill %+v", r), func(c flow.Control) (any, error) {
+		return verb{"backfill " + said(r), func(c flow.Control) (any, error) {
 			report, err := c.Backfill(ctx, r)
 			for _, s := range report.Slots {
 				if s.Run != "" {
@@ -191,7 +192,7 @@ func scheduleVerbs(t *testing.T) []verb {
 			return report, err
 		}}
 	}
-	clear := verb{"clear", func(c flow.Control) (any, error) { return c.Clear(ctx) }}
+	clearAll := verb{"clear", func(c flow.Control) (any, error) { return c.Clear(ctx) }}
 	return []verb{
 		add(flow.Schedule{Name: "more", Pipeline: "hello", At: "hourly :05", Context: year("2013")}), add(flow.Schedule{Name: "more", Pipeline: "hello", At: "hourly :10"}),
 		add(flow.Schedule{Name: "more", Pipeline: "chain", At: "hourly :10"}), add(flow.Schedule{Name: "hello", Pipeline: "hello", At: "hourly :10"}),
@@ -206,8 +207,8 @@ func scheduleVerbs(t *testing.T) []verb {
 		backfill(flow.BackfillRequest{Name: "hello", From: day(1), To: day(9), Max: 2}), backfill(flow.BackfillRequest{Name: "hello", From: day(1), To: day(9), Max: -1}), backfill(flow.BackfillRequest{Name: "hello"}),
 		backfill(flow.BackfillRequest{Name: "none", From: day(1)}), backfill(flow.BackfillRequest{Name: "chain", From: day(1)}), backfill(flow.BackfillRequest{From: day(1)}),
 		{"schedules", func(c flow.Control) (any, error) { return c.Schedules(ctx) }},
-		unschedule("hello"), unschedule("more"), unschedule("more"), clear,
-		add(flow.Schedule{Name: "more", Pipeline: "hello", At: "hourly :05"}), clear, clear,
+		unschedule("hello"), unschedule("more"), unschedule("more"), clearAll,
+		add(flow.Schedule{Name: "more", Pipeline: "hello", At: "hourly :05"}), clearAll, clearAll,
 		add(flow.Schedule{Name: "kept", Pipeline: "hello", At: "hourly :05"}),
 		{"save", func(c flow.Control) (any, error) { return c.SaveVersion(ctx, "hello", map[string]string{"by": "ada"}) }},
 		{"save nothing", func(c flow.Control) (any, error) { return c.SaveVersion(ctx, "hello", nil) }},

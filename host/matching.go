@@ -81,9 +81,8 @@ func (h *Host) matchRuns(ctx context.Context, p *flow.Plan, r *flow.RerunAllRequ
 	if err != nil {
 		return err
 	}
-	if n := len(found); n > mostReruns {
-		until := found[mostReruns-1].At.Format(time.RFC3339)
-		return &flow.Error{Code: flow.CodeMatch, Op: "rerun runs of " + p.ID(), Message: fmt.Sprintf("%d runs match, and at most %d are rerun at once", n, mostReruns), Hint: "begin with the oldest: --until " + until}
+	if err := tooMany(found, mostReruns, "rerun runs of "+p.ID()); err != nil {
+		return err
 	}
 	for _, m := range found {
 		request := rerunOf(m.Run, r)
@@ -98,6 +97,23 @@ func (h *Host) matchRuns(ctx context.Context, p *flow.Plan, r *flow.RerunAllRequ
 		report.Left = append(report.Left, m)
 	}
 	return nil
+}
+
+// tooMany refuses more runs than a bound, with a filter that matches fewer where there is one.
+func tooMany(found []flow.MatchedRun, most int, op string) error {
+	n := len(found)
+	if n <= most {
+		return nil
+	}
+	e := &flow.Error{Code: flow.CodeMatch, Op: op, Message: fmt.Sprintf("%d runs match, and at most %d are taken at once: nothing was done", n, most), Hint: "match fewer of them"}
+	// All of the last instant are left to the next time, so that a filter by instants can tell them apart.
+	for i := most; i > 0; i-- {
+		if until := found[i-1].At.Truncate(time.Second); until.Before(found[most].At.Truncate(time.Second)) {
+			e.Hint = "begin with the oldest: --until " + until.Add(time.Second-1).Format(time.RFC3339Nano)
+			break
+		}
+	}
+	return e
 }
 
 // whyNot says what keeps one run from being rerun; empty for a failure that is not the run's.
@@ -175,8 +191,8 @@ func matchText(n int) string {
 }
 
 // CancelAll asks for the end of the runs of a pipeline that have not ended, each as Cancel does. Without a confirmed number
-// it only tells which runs these are; a number that is not theirs, or more than 10,000 of them, is an error with
-// flow.CodeMatch, and none is cancelled.
+// it only tells which runs these are; a number that is not theirs is an error with flow.CodeMatch, and none is cancelled.
+// Of more than 10,000 it is about the last in line, and there is a next time for the others.
 func (h *Host) CancelAll(ctx context.Context, r flow.CancelAllRequest) (flow.MatchReport, error) {
 	if h.config.ReadOnly && r.Confirm != nil {
 		return flow.MatchReport{}, errReadOnly("cancel runs")
@@ -199,7 +215,7 @@ func (h *Host) CancelAll(ctx context.Context, r flow.CancelAllRequest) (flow.Mat
 	return report, h.cancelMatched(context.WithoutCancel(ctx), report.Runs)
 }
 
-// unended finds the runs of a pipeline that have not ended, the oldest first.
+// unended finds the runs of a pipeline that have not ended, the oldest first; of too many, the newest.
 func (h *Host) unended(ctx context.Context, tenant, pipeline string, state flow.State, report *flow.MatchReport) error {
 	states := []flow.State{flow.StateRunning, flow.StateQueued}
 	if state != "" {
@@ -215,14 +231,12 @@ func (h *Host) unended(ctx context.Context, tenant, pipeline string, state flow.
 			for i := range page {
 				report.Runs = append(report.Runs, matchedRun(&page[i]))
 			}
-			if more = len(page) == query.Limit; more {
+			if more = len(page) == query.Limit && len(report.Runs) < mostCancels; more {
 				query.Before = page[len(page)-1].ID
 			}
 		}
 	}
-	if n := len(report.Runs); n > mostCancels {
-		return &flow.Error{Code: flow.CodeMatch, Op: "cancel runs of " + report.Pipeline, Message: fmt.Sprintf("%d runs match, and at most %d are cancelled at once", n, mostCancels), Hint: "uniflow schedule disable keeps new ones from coming"}
-	}
+	report.Runs = report.Runs[:min(len(report.Runs), mostCancels)]
 	slices.Reverse(report.Runs)
 	slices.SortStableFunc(report.Runs, func(a, b flow.MatchedRun) int { return a.At.Compare(b.At) })
 	return nil

@@ -43,8 +43,6 @@ func days(r *flow.MatchReport) string {
 	return strings.Join(all, " ")
 }
 
-func confirm(n int) *int { return &n }
-
 func TestRerunOfAllThatMatch(t *testing.T) {
 	t.Parallel()
 	fails := map[int]bool{3: true, 5: true, 6: true}
@@ -72,7 +70,7 @@ func TestRerunOfAllThatMatch(t *testing.T) {
 		}
 	}
 	for _, n := range []int{0, 2, 4, -1} {
-		all.Confirm = confirm(n)
+		all.Confirm = new(n)
 		if _, err := h.RerunAll(t.Context(), all); flow.CodeOf(err) != flow.CodeMatch || !strings.Contains(err.Error(), fmt.Sprintf("3 runs match now, but the number that was confirmed is %d", n)) {
 			t.Errorf("%d: %v", n, err)
 		}
@@ -83,7 +81,7 @@ func TestRerunOfAllThatMatch(t *testing.T) {
 
 	delete(fails, 3)
 	delete(fails, 6)
-	all.Confirm, all.Failed = confirm(3), true
+	all.Confirm, all.Failed = new(3), true
 	got := many(t, h, all)
 	if ran := called(); ran != "03 05 06" || !got.Done {
 		t.Errorf("ran %s: %+v", ran, got)
@@ -103,9 +101,9 @@ func TestRerunOfAllThatMatch(t *testing.T) {
 		t.Errorf("what is left: %+v", again)
 	}
 	delete(fails, 5)
-	all.Confirm = confirm(1)
+	all.Confirm = new(1)
 	many(t, h, all)
-	all.Confirm = confirm(0)
+	all.Confirm = new(0)
 	if got := many(t, h, all); len(got.Runs) != 0 || got.Repeated != 4 || called() != "05" {
 		t.Errorf("when nothing is left: %+v", got)
 	}
@@ -122,7 +120,7 @@ func TestMatchingRunsAreRerunOnce(t *testing.T) {
 	done := make(chan bool, 4)
 	for range cap(done) {
 		wait.Go(func() {
-			report, err := h.RerunAll(t.Context(), flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "p", Until: day(7)}, Confirm: confirm(2)})
+			report, err := h.RerunAll(t.Context(), flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "p", Until: day(7)}, Confirm: new(2)})
 			if err == nil {
 				for _, m := range report.Runs {
 					if err := h.Follow(t.Context(), flow.EventQuery{Run: m.Rerun}, func(flow.Event) bool { return true }); err != nil {
@@ -175,7 +173,7 @@ func TestWhatCannotBeRerunIsLeftOut(t *testing.T) {
 	if len(got.Runs) != 2 || len(got.Left) != 1 || !strings.Contains(got.Left[0].Why, `step "sum" needs the outputs of step "load"`) {
 		t.Errorf("%+v", got)
 	}
-	if got := many(t, h, flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "p"}, FromStep: "sum", Confirm: confirm(2)}); len(got.Runs) != 2 || len(got.Left) != 1 {
+	if got := many(t, h, flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "p"}, FromStep: "sum", Confirm: new(2)}); len(got.Runs) != 2 || len(got.Left) != 1 {
 		t.Errorf("%+v", got)
 	}
 	for name, c := range map[string]struct {
@@ -189,7 +187,7 @@ func TestWhatCannotBeRerunIsLeftOut(t *testing.T) {
 		"outcome":    {flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "p", Outcome: "bad"}}, flow.CodeRequest, `outcome "bad" is not one of`},
 		"both":       {flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "p"}, OnlyStep: "load", Failed: true}, flow.CodeRequest, "only one of"},
 		"since":      {flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "p", Since: day(4), Until: day(3)}}, flow.CodeRequest, "is after until"},
-		"after that": {flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "p"}, Confirm: confirm(5)}, flow.CodeMatch, "the number that was confirmed is 5"},
+		"after that": {flow.RerunAllRequest{RunFilter: flow.RunFilter{Pipeline: "p"}, Confirm: new(5)}, flow.CodeMatch, "the number that was confirmed is 5"},
 	} {
 		if _, err := h.RerunAll(t.Context(), c.r); flow.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v", name, err)
@@ -202,7 +200,7 @@ func TestCancelOfAllThatMatch(t *testing.T) {
 	h := begin(t, host.Config{Data: t.TempDir()})
 	entered := make(chan flow.RunID, 1)
 	define(t, h, flow.Pipeline{Name: "p"}, func(ctx context.Context, c *host.Call) error {
-		entered <- flow.RunID(c.RunID)
+		entered <- c.RunID
 		<-ctx.Done()
 		return ctx.Err()
 	})
@@ -223,10 +221,10 @@ func TestCancelOfAllThatMatch(t *testing.T) {
 			t.Errorf("%q: %d runs, %v", state, len(got.Runs), err)
 		}
 	}
-	if _, err := cancel(flow.StateQueued, confirm(40)); flow.CodeOf(err) != flow.CodeMatch {
+	if _, err := cancel(flow.StateQueued, new(40)); flow.CodeOf(err) != flow.CodeMatch {
 		t.Errorf("another number: %v", err)
 	}
-	got, err := cancel(flow.StateQueued, confirm(39))
+	got, err := cancel(flow.StateQueued, new(39))
 	if err != nil || !got.Done {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -238,7 +236,7 @@ func TestCancelOfAllThatMatch(t *testing.T) {
 	if left, err := h.Runs(t.Context(), flow.RunQuery{State: flow.StateRunning}); err != nil || len(left) != 1 || left[0].ID != ids[0] {
 		t.Errorf("what runs: %+v, %v", left, err)
 	}
-	if got, err := cancel("", confirm(1)); err != nil || !slices.ContainsFunc(got.Runs, func(m flow.MatchedRun) bool { return m.Run == ids[0] }) {
+	if got, err := cancel("", new(1)); err != nil || !slices.ContainsFunc(got.Runs, func(m flow.MatchedRun) bool { return m.Run == ids[0] }) {
 		t.Errorf("the live one: %+v, %v", got, err)
 	}
 	if err := h.Follow(t.Context(), flow.EventQuery{Run: ids[0]}, func(flow.Event) bool { return true }); err != nil {

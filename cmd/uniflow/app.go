@@ -144,7 +144,7 @@ func usage(c *cobra.Command, format string, args ...any) error {
 // flagError says what is wrong with a flag in the words of the flag.
 func flagError(c *cobra.Command, err error) error {
 	hit := invalidValue.FindStringSubmatch(err.Error())
-	if hit == nil || c.Flag(hit[2]) == nil {
+	if len(hit) != 3 || c.Flag(hit[2]) == nil {
 		return usage(c, "%.300v", err)
 	}
 	wanted := map[string]string{"int": "a whole number", "duration": "a length of time like 90s, 5m or 1h30m", "bool": "true or false"}

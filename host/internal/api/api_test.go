@@ -166,6 +166,10 @@ func TestMalformedRequestsAreProblemsToo(t *testing.T) {
 		detail             string
 	}{
 		{"GET", "/v2", "", 404, `there is no "/v2"`},
+		{"DELETE", "/v1/schedules/.", "", 404, `there is no "/v1/schedules/."`}, // and above all not all of them
+		{"DELETE", "/v1/schedules/x/..", "", 404, `there is no`},
+		{"DELETE", "/v1//schedules", "", 404, `there is no`},
+		{"DELETE", "/v1/schedules/", "", 404, `there is no`},
 		{"PATCH", "/v1/runs", "", 405, `"/v1/runs" cannot be asked for by PATCH`},
 		{"POST", "/v1/runs", "{bad", 400, "invalid character 'b'"},
 		{"POST", "/v1/runs", `{"pipeline": "p", "zap": 1}`, 422, "body.zap: unexpected property"},

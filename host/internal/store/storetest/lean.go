@@ -71,7 +71,7 @@ func (f *fixture) wantLean() {
 	f.must(err)
 	for i := range runs {
 		if runs[i].Context != nil || runs[i].Steps != nil || runs[i].Pipeline == "" || runs[i].Trigger.Kind != flow.TriggerManual {
-			f.Errorf("a list has the run as %.300v", runs[i])
+			f.Errorf("a list has run %s of %q with %d values of context and %d steps", runs[i].ID, runs[i].Pipeline, len(runs[i].Context), len(runs[i].Steps))
 		}
 	}
 	events, err := f.Events(f.ctx, flow.EventQuery{})
