@@ -10,6 +10,7 @@ import (
 )
 
 func TestStopNamesTheLimitItsValueAndWhereItWasSet(t *testing.T) {
+	t.Parallel()
 	limits := flow.Limits{Memory: 64 * flow.MiB, Output: flow.MiB, Artifacts: 5 * flow.MiB, Fuel: 1000}
 	for name, test := range map[string]struct {
 		fault flow.Fault

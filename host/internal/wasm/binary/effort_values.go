@@ -1,5 +1,7 @@
 package binary
 
+import "slices"
+
 // Where branches meet, the compiler makes a parameter of each local that may hold one of several values, as far as it can
 // tell at the time; it then looks at all of them again and again. How many there are is found by doing the same, one local
 // after the other. That takes longer than the rest of an estimate, and is done only where it matters.
@@ -73,8 +75,8 @@ func (v *values) follow(l *flowLocal) {
 	}
 	e.queue = order
 	v.pending = v.pending[:0]
-	for n := len(order) - 1; n >= 0; n-- {
-		a := e.accesses[order[n]]
+	for _, i := range slices.Backward(order) {
+		a := e.accesses[i]
 		v.seal(a.time)
 		v.now = a.time
 		if a.set {
