@@ -23,7 +23,7 @@ gofumpt       = $(TOOLS)/gofumpt-$(GOFUMPT)/gofumpt
 govulncheck   = $(TOOLS)/govulncheck-$(GOVULNCHECK)/govulncheck
 
 .DEFAULT_GOAL = help
-.PHONY: help fmt lint vuln test faults test-race test-all build size wasm examples bench docs cross clean
+.PHONY: help fmt lint vuln test faults test-race test-all arm64 build size wasm examples bench docs cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,7 +53,10 @@ test-all: ## run everything that can be checked on this machine
 	CGO_ENABLED=1 go test -race ./...
 	UNIFLOW_TEST_ALL=1 go test -timeout 30m ./host/internal/calendar
 	.ci/guests.sh
-	$(MAKE) lint examples size cross
+	$(MAKE) lint examples size cross arm64
+
+arm64: ## count fuel on arm64, under emulation (needs qemu-user-static)
+	GOARCH=arm64 go test -exec qemu-aarch64-static -run FuelIsTheSame ./host/internal/wasm
 
 build: ## build bin/uniflow, static and stripped
 	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uniflow ./cmd/uniflow
