@@ -278,15 +278,11 @@ func textsOf(r *flow.Run) (t texts, err error) {
 	if t.detail, err = encode(withoutContext(r)); err != nil {
 		return t, err
 	}
-	if t.body = t.detail; len(r.Context) == 0 {
-		return t, nil
+	if t.body, err = encode(r); err != nil || len(t.body) <= wholeRun || len(r.Context) == 0 {
+		return t, err
 	}
-	whole, err := encode(r)
-	if err == nil && len(whole) > wholeRun {
-		t.apart, err = encode(r.Context)
-	} else {
-		t.body = whole
-	}
+	t.body = t.detail
+	t.apart, err = encode(r.Context)
 	return t, err
 }
 
