@@ -302,8 +302,8 @@ func (y *year) check(all []flow.PlanSchedule) {
 		slots, err := y.store.Slots(context.Background(), flow.SlotQuery{Schedule: s.Name, Limit: 1000})
 		y.must(err)
 		slices.Reverse(slots)
-		if len(slots) == 0 || len(slots) == 1000 {
-			y.t.Fatalf("%s: %d records", s.Name, len(slots))
+		if len(slots) == 1000 {
+			y.t.Fatalf("%s: there may be more records", s.Name)
 		}
 		for n, f := range y.forms[s.Name] {
 			until := time.Now()
@@ -324,7 +324,7 @@ func (y *year) check(all []flow.PlanSchedule) {
 		}
 	}
 	for _, kind := range []string{"run ", "coalesced ", "skipped overlap", "skipped calendar", "skipped paused", "skipped condition", "skipped invalid", "missed downtime", "missed start"} {
-		if tally[kind] == 0 {
+		if tally[kind] == 0 && (len(all) > 100 || kind != "coalesced ") { // a sample may have none of these
 			y.t.Errorf("no slot ended as %q: %v", kind, tally)
 		}
 	}
