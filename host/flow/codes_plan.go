@@ -36,6 +36,10 @@ const (
 	CodeGrant Code = "UF1221"
 	// CodePlace: a key stands where it means nothing.
 	CodePlace Code = "UF1222"
+	// CodeAlertURL: the URL of an alert is none, or that of no service.
+	CodeAlertURL Code = "UF1223"
+	// CodeAlertSign: the signing secret of a webhook is not well formed.
+	CodeAlertSign Code = "UF1224"
 )
 
 // UF125x: expressions.
@@ -64,6 +68,8 @@ func planCodes() []Explanation {
 		{CodeUnknownOutput, "the plugin does not describe that output", "The plugin carries a description of its outputs, and the one that is used is not in it. The description may be incomplete, so this is a warning; if the output is missing when the step runs, the step that uses it fails.\n\nCheck the spelling against `uniflow plugin inspect`."},
 		{CodeGrant, "a grant is not well formed", "A mount maps an absolute path of the guest to a file or folder of the host, which lies in the manifest's folder: mount = { \"/data\" = \"data\" }. A variable's name has letters, digits and underscores; names that begin with UNIFLOW_ are the host's.\n\nGrants stand on the plugin, or on a pipeline that is one module; a step takes those of its plugin."},
 		{CodePlace, "the key means nothing here", "Some keys make sense only beside others: parallel beside each; args, stdin and stdout on steps that run a WebAssembly module; function, with and grant of a pipeline only where it is one module; order only where it has steps.\n\nRemove the key, or move it to where it belongs."},
+		{CodeAlertURL, "the URL of the alert is not one of a service", "The url of an alert is that of a webhook, https://…, or of a service of the notification library: slack://, discord://, telegram://, teams://, smtp://, ntfy://, pagerduty:// and others. docs/ALERTS.md lists them. The part before :// says which service it is.\n\nA URL holds what is needed to write to the target, so that it is best kept as a secret: url = { secret = \"SLACK_URL\" }."},
+		{CodeAlertSign, "the signing secret is not well formed", "Webhooks are signed as the Standard Webhooks specification says. Its secrets are written whsec_ and the base64 of 24 to 64 random bytes; two of them, parted by a blank, while one takes the place of the other.\n\nKeep it as a secret: sign = { secret = \"WEBHOOK_KEY\" }."},
 		{CodeExprSyntax, "the expression is not well formed", "Conditions and ${...} hold expressions of CEL (the Common Expression Language): context.year > 2000, size(steps.load.rows) > 0, context.name + \".csv\", steps.load.rows.filter(r, r.rain > 1.0).\n\nA condition (`when`) is an expression without ${ }. In values, every ${ needs its }, and $${ is a literal ${."},
 		{CodeExprName, "the expression uses a name that does not exist here", "An expression sees context, run, steps.NAME.OUTPUT; in a step with each also item and item_index; in a step with on = \"failure\" or \"always\" also failed, the list of steps that failed.\n\nA pipeline's own `when` is read before any step, so it sees context and run only. A step cannot use its own outputs."},
 		{CodeExprStep, "there is no such step", "steps.NAME names a step of the same pipeline. Outputs of another pipeline cannot be reached.\n\nNames are lower case, and tell apart _ from -."},
