@@ -107,7 +107,7 @@ func (h *Host) ScheduleHealth(ctx context.Context) ([]flow.ScheduleHealth, error
 
 // subject reads what a schedule is judged by.
 func (h *Host) subject(ctx context.Context, r *flow.ScheduleRecord) (watch.Subject, error) {
-	cal, err := calendar.Parse(r.At, r.Timezone)
+	cal, err := calendar.Of(r.Tenant, &r.PlanSchedule)
 	if err != nil {
 		return watch.Subject{}, fmt.Errorf("schedule %q: %w", r.Name, err)
 	}

@@ -26,8 +26,6 @@ const (
 	CodeUnusedPlugin Code = "UF1216"
 	// CodeLooseStep: a step is tied to no other; a warning.
 	CodeLooseStep Code = "UF1217"
-	// CodeNoEffect: a key is checked and recorded but does nothing yet; a warning.
-	CodeNoEffect Code = "UF1218"
 	// CodeUnknownAlert: a pipeline names an alert that is not declared.
 	CodeUnknownAlert Code = "UF1219"
 	// CodeUnknownOutput: the plugin describes its outputs, and the one that is used is not among them; a warning.
@@ -63,7 +61,6 @@ func planCodes() []Explanation {
 		{CodeNotBuilt, "the plugin's file is not there yet", "The manifest is checked without the plugin's bytes: its functions and outputs are not known, and the version of the pipeline is not known before it is built.\n\n`uniflow build` makes the plugins that have a build command. A plugin without one is a path: check it, it is relative to the manifest."},
 		{CodeUnusedPlugin, "no step uses the plugin", "The plugin is declared, and no pipeline names it. That is harmless, and often a sign of a renamed plugin or a forgotten step.\n\nUse it in a step, `plugin = \"NAME\"`, or remove its table."},
 		{CodeLooseStep, "a step is tied to no other", "The order of steps comes from references to outputs, from needs, and from order; the order in the file means nothing. A step that is tied to no other runs at once, beside the first ones.\n\nIf it must wait, say so: `needs = [\"load\"]`, or `order = [\"load\", \"summarise\"]` on the pipeline. If it need not, the warning can stay."},
-		{CodeNoEffect, "the key has no effect yet", "The key is part of the format; it is checked and recorded, but this version does nothing with it. Do not rely on it.\n\nWatch runs with `uniflow runs list` and `uniflow schedule health` until a later version acts on it."},
 		{CodeUnknownAlert, "the alert is not declared", "A pipeline's alerts name tables under [alerts].\n\n  [alerts.ops]\n  url = \"slack://...\"\n\n  [pipelines.weather]\n  alerts = [\"ops\"]"},
 		{CodeUnknownOutput, "the plugin does not describe that output", "The plugin carries a description of its outputs, and the one that is used is not in it. The description may be incomplete, so this is a warning; if the output is missing when the step runs, the step that uses it fails.\n\nCheck the spelling against `uniflow plugin inspect`."},
 		{CodeGrant, "a grant is not well formed", "A mount maps an absolute path of the guest to a file or folder of the host, which lies in the manifest's folder: mount = { \"/data\" = \"data\" }. A variable's name has letters, digits and underscores; names that begin with UNIFLOW_ are the host's.\n\nGrants stand on the plugin, or on a pipeline that is one module; a step takes those of its plugin."},

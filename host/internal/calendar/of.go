@@ -105,6 +105,22 @@ func Delay(tenant, name string, jitter time.Duration) time.Duration {
 // Delay returns how long after its slot a run of the schedule starts.
 func (s *Schedule) Delay() time.Duration { return s.delay }
 
+// NextDue returns when the first slot strictly after an instant comes due: its delay later, whether it is skipped or not;
+// zero where there is none.
+func (s *Schedule) NextDue(after time.Time) time.Time {
+	next := s.Next(after)
+	if next.IsZero() {
+		return next
+	}
+	return next.Add(s.delay)
+}
+
+// Is reports whether Of would return the same calendar again.
+func (s *Schedule) Is(tenant string, p *flow.PlanSchedule) bool {
+	return s.text == p.At && s.Zone() == p.Timezone && s.from == p.From && s.to == p.To &&
+		s.delay == Delay(tenant, p.Name, p.Jitter.Std()) && slices.Equal(s.NotOn(), p.NotOn)
+}
+
 // Same reports whether two schedules have the same slots, skip the same ones and start at the same times.
 func (s *Schedule) Same(o *Schedule) bool {
 	return s.SameSlots(o) && s.delay == o.delay && slices.Equal(s.NotOn(), o.NotOn())

@@ -243,6 +243,12 @@ func TestBoundsAndJitter(t *testing.T) {
 	}
 	s = scheduleOf(t, flow.PlanSchedule{At: "daily 12:00", Timezone: "UTC", SlotRules: flow.SlotRules{NotOn: []string{"sun"}, Jitter: flow.Duration(time.Hour)}})
 	noon := instantOf(t, "2026-01-03T12:00:00Z") // a Saturday
+	p = flow.PlanSchedule{Name: "s", At: "daily 12:00", Timezone: "UTC", SlotRules: flow.SlotRules{NotOn: []string{"sun"}, Jitter: flow.Duration(time.Hour)}}
+	other := p
+	other.NotOn = []string{"mon"}
+	if !s.Is("default", &p) || s.Is("acme", &p) || s.Is("default", &other) || !s.NextDue(noon).Equal(noon.Add(24*time.Hour+s.Delay())) {
+		t.Errorf("it is not itself, or due at %s", s.NextDue(noon))
+	}
 	if got := s.Fires(noon, 2); !got[0].Equal(noon.Add(s.Delay())) || !got[1].Equal(noon.Add(48*time.Hour+s.Delay())) || s.Delay() == 0 {
 		t.Errorf("fires %v", got)
 	}

@@ -134,8 +134,8 @@ func (s *Scheduler) wait(d *due, o *overlap.Decision, id flow.RunID, answer flow
 	ctx, cancel := context.WithCancel(d.form)
 	defer cancel()
 	if overlap.Looks(o.Overlap, answer) {
-		if next := d.Cal.Next(o.Slot); !next.IsZero() {
-			alarm := time.AfterFunc(time.Until(next.Add(d.Cal.Delay())), cancel)
+		if next := d.Cal.NextDue(o.Slot); !next.IsZero() {
+			alarm := time.AfterFunc(time.Until(next), cancel)
 			defer alarm.Stop()
 		}
 	}

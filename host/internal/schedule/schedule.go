@@ -329,11 +329,7 @@ func (s *Scheduler) sweepOnce(now time.Time, first bool) {
 func (e *entry) next() time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	next := e.cal.Next(e.record.Watermark)
-	if next.IsZero() {
-		return next
-	}
-	due := next.Add(e.cal.Delay())
+	due := e.cal.NextDue(e.record.Watermark)
 	if !e.record.Active() && due.After(e.record.PausedAt) {
 		return time.Time{}
 	}
@@ -380,8 +376,8 @@ func (a alarm) Next(last time.Time) time.Time {
 	if now := time.Now(); last.Before(now) {
 		last = now
 	}
-	if next := a.cal.Next(last.Add(-a.cal.Delay())); !next.IsZero() {
-		return next.Add(a.cal.Delay())
+	if due := a.cal.NextDue(last.Add(-a.cal.Delay())); !due.IsZero() {
+		return due
 	}
 	return time.Now().Add(never)
 }

@@ -85,7 +85,7 @@ func silent(s *Subject, now time.Time) *Finding {
 	if now.Sub(seen) <= max(silentAfter, 2*s.Cal.Interval()) {
 		return nil
 	}
-	_, due := s.Cal.Due(seen, now)
+	_, due := s.Cal.Owed(seen, now.Add(-s.Cal.Delay()))
 	if due == 0 || s.excused(now) {
 		return nil
 	}
@@ -93,9 +93,9 @@ func silent(s *Subject, now time.Time) *Finding {
 }
 
 func late(s *Subject, now time.Time) *Finding {
-	next := s.Cal.Next(s.Record.Watermark)
+	next := s.Cal.NextDue(s.Record.Watermark)
 	if !next.IsZero() && now.Sub(next) > lateAfter && !live(s.Recent) {
-		return &Finding{Condition: flow.ConditionLate, Since: next, Detail: "the slot of " + stamp(next) + " is due and has no ending"}
+		return &Finding{Condition: flow.ConditionLate, Since: next, Detail: "a slot has been due since " + stamp(next) + " and has no ending"}
 	}
 	for i := range s.Recent {
 		if r := &s.Recent[i]; r.State == flow.StateQueued && r.Due() && now.Sub(r.QueuedAt) > waitsLong {
@@ -257,7 +257,7 @@ func (p *Pipeline) newest(by time.Time, counts func(*Subject) bool) time.Time {
 	var slot time.Time
 	for i := range p.Schedules {
 		s := &p.Schedules[i]
-		if at := s.Cal.Prev(by); at.After(slot) && at.After(s.Record.Since) && counts(s) {
+		if at := s.Cal.Prev(by.Add(-s.Cal.Delay())); at.After(slot) && at.After(s.Record.Since) && counts(s) {
 			slot = at
 		}
 	}

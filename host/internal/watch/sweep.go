@@ -66,8 +66,8 @@ func (e *eyes) refresh(ctx context.Context) error {
 	known := map[laneKey]bool{}
 	for i := range records {
 		w := watched{ScheduleRecord: records[i], cal: before[laneKey{records[i].Tenant, records[i].Pipeline, records[i].Name}]}
-		if w.cal == nil || w.cal.Text() != w.At || w.cal.Zone() != w.Timezone {
-			if w.cal, err = calendar.Parse(w.At, w.Timezone); err != nil {
+		if w.cal == nil || !w.cal.Is(w.Tenant, &w.PlanSchedule) {
+			if w.cal, err = calendar.Of(w.Tenant, &w.PlanSchedule); err != nil {
 				continue // the host has told of it when it could not arm the schedule
 			}
 		}
@@ -121,7 +121,7 @@ func (s *sweep) host() error {
 		if !r.Active() || r.broken != nil {
 			continue
 		}
-		next := r.cal.Next(r.Watermark)
+		next := r.cal.NextDue(r.Watermark)
 		switch {
 		case !next.IsZero() && s.now.Sub(next) > behindAfter:
 			late = append(late, r)
@@ -141,7 +141,7 @@ func (s *sweep) host() error {
 		}
 		if !live(recent) {
 			n++
-			if next := r.cal.Next(r.Watermark); next.Before(oldest) {
+			if next := r.cal.NextDue(r.Watermark); next.Before(oldest) {
 				oldest = next
 			}
 		}
@@ -224,7 +224,7 @@ func (s *sweep) suspicious(r *watched, p *flow.Plan, l *lane) bool {
 			return true
 		}
 	}
-	if next := r.cal.Next(r.Watermark); !next.IsZero() && s.now.Sub(next) > lateAfter || s.waiting[r.lane()] {
+	if next := r.cal.NextDue(r.Watermark); !next.IsZero() && s.now.Sub(next) > lateAfter || s.waiting[r.lane()] {
 		return true
 	}
 	if l == nil {
@@ -262,12 +262,9 @@ func Witness(ctx context.Context, past Past, s *Subject) error {
 func excuse(ctx context.Context, past Past, s *Subject) func(time.Time) bool {
 	return func(at time.Time) bool {
 		slots, err := past.Slots(ctx, flow.SlotQuery{Tenant: s.Record.Tenant, Schedule: s.Record.Name, Until: at, Limit: 1})
-		return err == nil && len(slots) > 0 && slots[0].Ending == flow.SlotSkipped && (slots[0].Reason == flow.ReasonCondition || slots[0].Reason == calendarReason)
+		return err == nil && len(slots) > 0 && slots[0].Ending == flow.SlotSkipped && (slots[0].Reason == flow.ReasonCondition || slots[0].Reason == flow.ReasonCalendar)
 	}
 }
-
-// calendarReason is that of slots on days on which a schedule does not fire.
-const calendarReason flow.Reason = "calendar"
 
 // pipelines judges those that say what to expect.
 func (s *sweep) pipelines() error {
