@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 # Where goroutines meet: these run under the race detector, which needs cgo.
 RACE = ./host ./host/internal/api/... ./host/internal/dispatch/... ./host/internal/process/... \
-       ./host/internal/run/... ./host/internal/schedule/... ./host/internal/store/...
+       ./host/internal/run/... ./host/internal/schedule/... ./host/internal/store/... ./host/internal/watch/...
 # Of the engine, what several calls share; the race detector makes guests and their rewriting ten times slower.
 RACE_WASM = SideBySide|Left|Initialised|Kept|Cache|Strangers|Room|CloseEnds
 

@@ -138,7 +138,7 @@ func ExampleHost_Disable() {
 	if err := h.Disable(ctx, "hourly"); err != nil {
 		log.Fatal(err)
 	}
-	health, err := h.Health(ctx)
+	health, err := h.ScheduleHealth(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func ExampleHost_Disable() {
 	if err := h.Enable(ctx, "hourly"); err != nil {
 		log.Fatal(err)
 	}
-	if health, err = h.Health(ctx); err != nil {
+	if health, err = h.ScheduleHealth(ctx); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(health[0].Schedule, health[0].Status)

@@ -28,6 +28,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/schedule"
 	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/host/internal/store/sqlite"
+	"github.com/uniflow-dev/uniflow/host/internal/watch"
 )
 
 // Version is the version of this build; releases set it when they are linked.
@@ -76,6 +77,7 @@ type Host struct {
 	loader  *loader
 	runner  *dispatch.Dispatcher
 	clock   *schedule.Scheduler
+	watcher *watch.Watcher
 	opened  time.Time
 
 	mu    sync.Mutex
@@ -129,6 +131,9 @@ func (h *Host) open(ctx context.Context) error {
 		return err
 	}
 	if h.blobs, err = blob.Open(filepath.Join(h.data, "artifacts")); err != nil {
+		return err
+	}
+	if err = h.openWatch(); err != nil {
 		return err
 	}
 	if !h.config.ReadOnly { // a host that runs may use the same folders
@@ -227,6 +232,9 @@ func (h *Host) Start(ctx context.Context) error {
 	if err := h.loadAll(ctx); err != nil {
 		return err
 	}
+	if err := h.watcher.Begin(ctx); err != nil {
+		return err
+	}
 	if err := h.serveAPI(ctx); err != nil {
 		return err
 	}
@@ -238,6 +246,7 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	h.clock.Start()
 	h.services.Go(func() { h.prune(h.background) })
+	h.services.Go(func() { h.watcher.Run(h.background) })
 	return nil
 }
 

@@ -26,7 +26,7 @@ type described struct {
 // bad, against the schema that /openapi.json gives for it.
 func TestAnswersKeepToTheirDescription(t *testing.T) {
 	t.Parallel()
-	path := manifest(t, t.TempDir(), "version = 1\n[pipelines.hello]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\nparams.who = { type = \"string\", default = \"you\" }\n")
+	path := manifest(t, t.TempDir(), "version = 1\n[alerts.ops]\nurl = \"http://127.0.0.1:1/\"\n[pipelines.hello]\nalerts = [\"ops\"]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\nparams.who = { type = \"string\", default = \"you\" }\n")
 	h := begin(t, host.Config{Manifest: path, API: &host.API{Listen: "127.0.0.1:0"}})
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -64,6 +64,10 @@ func TestAnswersKeepToTheirDescription(t *testing.T) {
 		{"POST", "/v1/schedules/{id}/disable", map[string]string{"id": "more"}, "", 200},
 		{"POST", "/v1/schedules/{id}/enable", map[string]string{"id": "more"}, "", 200},
 		{"GET", "/v1/health", nil, "", 200},
+		{"GET", "/v1/health/schedules", nil, "", 200},
+		{"GET", "/v1/alerts", nil, "", 200},
+		{"POST", "/v1/alerts/{id}/test", map[string]string{"id": "ops"}, "", 200},
+		{"POST", "/v1/alerts/{id}/test", hello, "", 404},
 		{"DELETE", "/v1/schedules/{id}", hello, "", 409},
 		{"DELETE", "/v1/schedules/{id}", map[string]string{"id": "more"}, "", 204},
 		{"DELETE", "/v1/schedules", nil, "", 200},

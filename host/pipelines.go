@@ -94,7 +94,7 @@ func (h *Host) manifestOf(p flow.Pipeline) flow.Manifest {
 		plugins[name] = flow.Plugin{Func: name}
 	}
 	maps.Copy(plugins, m.Plugins)
-	m.Plugins, m.Schedules, m.Alerts = plugins, nil, nil
+	m.Plugins, m.Schedules = plugins, nil
 	m.Pipelines = map[string]flow.Pipeline{p.Name: p}
 	return m
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
-	"github.com/uniflow-dev/uniflow/host/internal/calendar"
 	"github.com/uniflow-dev/uniflow/host/internal/plan"
 )
 
@@ -262,69 +261,6 @@ func (h *Host) Info(ctx context.Context) (flow.HostInfo, error) {
 	}
 	return info, nil
 }
-
-const (
-	lateAfter   = 5 * time.Minute // a slot that has been due for so long is late
-	silentAfter = 48 * time.Hour  // a schedule without a run for so long, and two intervals, is silent
-)
-
-// Health judges every schedule.
-func (h *Host) Health(ctx context.Context) ([]flow.ScheduleHealth, error) {
-	records, err := h.store.Schedules(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list schedules: %w", err)
-	}
-	all := []flow.ScheduleHealth{}
-	for i := range records {
-		health, err := h.judge(ctx, &records[i], time.Now())
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, health)
-	}
-	return all, nil
-}
-
-func (h *Host) judge(ctx context.Context, r *flow.ScheduleRecord, now time.Time) (flow.ScheduleHealth, error) {
-	health := flow.ScheduleHealth{Schedule: flow.ID(r.Tenant, r.Name), Pipeline: flow.ID(r.Tenant, r.Pipeline), Status: flow.HealthOK}
-	cal, err := calendar.Of(r.Tenant, &r.PlanSchedule)
-	if err != nil {
-		return health, fmt.Errorf("schedule %q: %w", r.Name, err)
-	}
-	last, err := h.store.Runs(ctx, flow.RunQuery{Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Limit: 1})
-	if err != nil {
-		return health, fmt.Errorf("last run of schedule %q: %w", r.Name, err)
-	}
-	// What was run by hand says nothing of whether the schedule fires.
-	fired, err := h.store.Runs(ctx, flow.RunQuery{Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Due: true, Limit: 1})
-	if err != nil {
-		return health, fmt.Errorf("last slot of schedule %q: %w", r.Name, err)
-	}
-	seen := r.Since
-	if len(fired) > 0 {
-		seen = fired[0].QueuedAt
-	}
-	next := cal.NextDue(r.Watermark)
-	silence := max(silentAfter, 2*cal.Interval())
-	_, due := cal.Owed(seen, now.Add(-cal.Delay()))
-	_, broken := h.slotContext(r)
-	switch {
-	case !r.Active():
-		health.Status, health.Detail = flow.HealthDisabled, "no slot fires until it is enabled"
-	case broken != nil:
-		health.Status, health.Detail = flow.HealthBroken, broken.Error()
-	case due > 0 && now.Sub(seen) > silence:
-		health.Status, health.Detail = flow.HealthSilent, fmt.Sprintf("no run since %s, though %d slots came due", seen.UTC().Format(time.RFC3339), due)
-	case !next.IsZero() && now.Sub(next) > lateAfter && !live(last):
-		health.Status, health.Detail = flow.HealthLate, "a slot has been due since "+next.Format(time.RFC3339)+" and has no ending"
-	case len(last) > 0 && last[0].Outcome == flow.Failed:
-		health.Status, health.Detail = flow.HealthFailing, "run "+string(last[0].ID)+" failed: "+last[0].Message
-	}
-	return health, nil
-}
-
-// live reports whether the schedule's last run is under way: its slots then wait for it.
-func live(last []flow.RunRecord) bool { return len(last) > 0 && last[0].State != flow.StateEnded }
 
 // splitID parts an id into tenant and name.
 func splitID(id, tenant string) (string, string) {

@@ -179,7 +179,7 @@ func TestWhyTellsOfTheRulesOfSlots(t *testing.T) {
 		resumed := wantStory{"jittery", 8 * time.Hour, flow.StandingRun, "the slot of 2000-01-01 08:00:00 CET was made up for when the schedule was enabled again, by run RUN"}
 		resumed.after = 7 * time.Hour
 		resumed.check(t, h, start)
-		health, err := h.Health(t.Context())
+		health, err := h.ScheduleHealth(t.Context())
 		if err != nil || health[0].Schedule != "jittery" || health[0].Status != flow.HealthOK {
 			t.Errorf("health %+v, %v", health, err)
 		}

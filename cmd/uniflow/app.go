@@ -68,7 +68,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.color, "color", "auto", "auto, always or never")
 	root.AddCommand(
 		a.initCommand(), a.checkCommand(), a.planCommand(), a.simulateCommand(), a.buildCommand(), a.runCommand(), a.serveCommand(),
-		a.scheduleCommand(), a.runsCommand(), a.pipelineCommand(), a.pluginCommand(),
+		a.scheduleCommand(), a.runsCommand(), a.pipelineCommand(), a.pluginCommand(), a.healthCommand(), a.alertsCommand(),
 		a.backupCommand(), a.restoreCommand(), a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = false

@@ -212,10 +212,10 @@ func (a *app) confirm(c *cobra.Command, question, refusal string) error {
 
 func (a *app) scheduleHealth() *cobra.Command {
 	return &cobra.Command{
-		Use: "health", Short: "Judge every schedule: ok, disabled, broken, late, silent, failing", Args: args(0, 0),
+		Use: "health", Short: "Judge every schedule: ok, disabled, broken, late, silent, failing, drifting", Args: args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
-				all, err := l.Health(c.Context())
+				all, err := l.ScheduleHealth(c.Context())
 				if err != nil {
 					return err
 				}

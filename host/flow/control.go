@@ -38,8 +38,14 @@ type Control interface {
 	Unschedule(ctx context.Context, name string) error
 	// Clear removes all schedules of origin api and says what stays.
 	Clear(ctx context.Context) (Cleared, error)
-	// Health judges every schedule.
-	Health(ctx context.Context) ([]ScheduleHealth, error)
+	// Health judges the host as a whole: the incidents that are open, and whether messages about them arrive.
+	Health(ctx context.Context) (HostHealth, error)
+	// ScheduleHealth judges every schedule.
+	ScheduleHealth(ctx context.Context) ([]ScheduleHealth, error)
+	// Alerts lists the targets of messages by name.
+	Alerts(ctx context.Context) ([]AlertInfo, error)
+	// TestAlert sends a test message to a target and says whether it was taken.
+	TestAlert(ctx context.Context, name string) (AlertTest, error)
 	// Slots returns what became of a schedule's slots, newest first.
 	Slots(ctx context.Context, q SlotQuery) ([]SlotRecord, error)
 	// Why tells what became of the newest slot of a schedule at or before an instant; the zero instant is now.
@@ -148,9 +154,10 @@ const (
 	HealthOK       HealthStatus = "ok"
 	HealthDisabled HealthStatus = "disabled" // it was disabled
 	HealthBroken   HealthStatus = "broken"   // its runs cannot be made, its slots are skipped
-	HealthLate     HealthStatus = "late"     // a slot has been due for more than five minutes
-	HealthSilent   HealthStatus = "silent"   // no run for two days and two intervals, though slots came due
-	HealthFailing  HealthStatus = "failing"  // the last run failed
+	HealthLate     HealthStatus = "late"     // a slot has been due for more than five minutes, or there is no success by expect.by
+	HealthSilent   HealthStatus = "silent"   // no success within expect.every, or no run for two days and two intervals, though slots came due
+	HealthFailing  HealthStatus = "failing"  // the last run failed, or the last expect.failures runs
+	HealthDrifting HealthStatus = "drifting" // runs take longer than the interval
 )
 
 // ScheduleHealth is a judgement on one schedule.

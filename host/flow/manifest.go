@@ -141,7 +141,9 @@ type Keep struct {
 type Alert struct {
 	// URL of the target's service, or the name of a secret that holds it.
 	URL SecretText `toml:"url" json:"url"`
-	// On lists what to tell: failed, recovered, late, silent.
+	// Sign is the signing secret of a webhook, "whsec_" and base64, or the name of a secret that holds it. Defaults to none.
+	Sign SecretText `toml:"sign" json:"sign,omitzero"`
+	// On lists what to tell: behind, broken, disabled, drifting, failed, late, recovered, silent. Defaults to all.
 	On []string `toml:"on" json:"on,omitempty"`
 }
 
@@ -252,8 +254,12 @@ type Pipeline struct {
 
 // Expect says how often and until when a pipeline should have run.
 type Expect struct {
+	// Every is the longest time between two successes.
 	Every Duration `toml:"every" json:"every,omitempty"`
-	By    string   `toml:"by" json:"by,omitempty"`
+	// By is a time of day, by which the newest slot before it has had a success.
+	By string `toml:"by" json:"by,omitempty"`
+	// Failures are the failed runs in a row that are told. Defaults to 1.
+	Failures int `toml:"failures" json:"failures,omitempty"`
 }
 
 // Param types one key of the context.

@@ -33,6 +33,15 @@ type Plan struct {
 	OnCrash OnCrash `json:"on_crash,omitempty"`
 	// Schedules of the pipeline, the manifest's own first, then by name.
 	Schedules []PlanSchedule `json:"schedules,omitempty"`
+	// Alerts are the targets of messages about the pipeline, Expect what is watched for.
+	Alerts []string   `json:"alerts,omitempty"`
+	Expect PlanExpect `json:"expect,omitzero"`
+}
+
+// PlanExpect is an Expect with the zone in which its time of day is read.
+type PlanExpect struct {
+	Expect
+	Timezone string `json:"timezone,omitempty"`
 }
 
 // ID returns the pipeline's id.

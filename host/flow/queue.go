@@ -128,6 +128,10 @@ const (
 	ScheduleSet    EventKind = "schedule.set"
 	ScheduleGone   EventKind = "schedule.removed"
 	PlanSaved      EventKind = "plan.saved"
+	IncidentOpened EventKind = "incident.opened"
+	IncidentClosed EventKind = "incident.closed"
+	AlertSent      EventKind = "alert.sent"   // a target took a message
+	AlertFailed    EventKind = "alert.failed" // a target did not take a message
 )
 
 // Event is one recorded change. Seq orders all events of a ledger; the ledger assigns it.

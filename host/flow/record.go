@@ -144,6 +144,8 @@ type ScheduleRecord struct {
 	Origin Origin `json:"origin"`
 	// Override is set when the schedule was enabled or disabled by hand, against what is written.
 	Override *bool `json:"override,omitempty"`
+	// OverrideAt is when it was enabled or disabled by hand last.
+	OverrideAt *time.Time `json:"override_at,omitempty"`
 	// Since is when the schedule, in its present form, was first applied; nothing before it is owed.
 	Since time.Time `json:"since"`
 	// Watermark is the newest slot with a recorded ending, or Since.
@@ -151,6 +153,14 @@ type ScheduleRecord struct {
 	// PausedAt is when the schedule was last disabled, ResumedAt when it was last enabled after that; zero for never.
 	PausedAt  time.Time `json:"paused_at,omitzero"`
 	ResumedAt time.Time `json:"resumed_at,omitzero"`
+}
+
+// Begun is when the schedule began to fire, in its present form and by the last hand that was laid on it.
+func (s *ScheduleRecord) Begun() time.Time {
+	if s.OverrideAt != nil && s.OverrideAt.After(s.Since) {
+		return *s.OverrideAt
+	}
+	return s.Since
 }
 
 // Active reports whether the schedule fires.

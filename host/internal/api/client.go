@@ -205,11 +205,6 @@ func (c *Client) Clear(ctx context.Context) (flow.Cleared, error) {
 	return call[flow.Cleared](ctx, c, http.MethodDelete, "/v1/schedules", nil, nil)
 }
 
-// Health implements flow.Control.
-func (c *Client) Health(ctx context.Context) ([]flow.ScheduleHealth, error) {
-	return call[[]flow.ScheduleHealth](ctx, c, http.MethodGet, "/v1/health", nil, nil)
-}
-
 // Slots implements flow.Control.
 func (c *Client) Slots(ctx context.Context, q flow.SlotQuery) ([]flow.SlotRecord, error) {
 	query := values("since", instant(q.Since), "until", instant(q.Until), "limit", strconv.Itoa(q.Limit))

@@ -38,9 +38,7 @@ func (r routes) register(a huma.API) {
 	get(a, "info", "/v1/info", "Tell about the host", func(ctx context.Context, _ *struct{}) (*body[flow.HostInfo], error) {
 		return answer(r, ctx, r.control.Info)
 	})
-	get(a, "health", "/v1/health", "Judge every schedule", func(ctx context.Context, _ *struct{}) (*body[[]flow.ScheduleHealth], error) {
-		return answer(r, ctx, r.control.Health)
-	})
+	r.registerHealth(a)
 }
 
 // answer makes a body of what a verb without arguments returns.

@@ -121,6 +121,7 @@ func (b *builder) pipeline(name string) flow.Plan {
 	}
 	b.params(at, &p, src.Context)
 	b.pipelineKeys(at, &src)
+	b.watched(at, &p, &src)
 	drafts := b.drafts(at, &src)
 	for _, d := range drafts {
 		p.Steps = append(p.Steps, b.step(&p, &src, d))
@@ -169,7 +170,7 @@ func (b *builder) drafts(at key, src *flow.Pipeline) []draft {
 	return drafts
 }
 
-// pipelineKeys refuses what has no place on a pipeline, and warns of what does nothing yet.
+// pipelineKeys refuses what has no place on a pipeline.
 func (b *builder) pipelineKeys(at key, src *flow.Pipeline) {
 	if len(src.Steps) > 0 {
 		b.onlyAlone(at, "function", src.Function != "")
@@ -177,17 +178,6 @@ func (b *builder) pipelineKeys(at key, src *flow.Pipeline) {
 		b.onlyAlone(at, "with", src.With != nil)
 	} else if src.Order != nil {
 		b.fail(flow.CodePlace, at.to("order"), "remove it", "order needs steps; pipeline %q is one module", at[1]).OnKey = true
-	}
-	for i, name := range src.Alerts {
-		if _, ok := b.m.Alerts[name]; !ok {
-			b.fail(flow.CodeUnknownAlert, at.to("alerts", fmt.Sprint(i)), expr.DidYouMean(name, slices.Sorted(maps.Keys(b.m.Alerts))), "there is no alert %q", name)
-		}
-	}
-	if len(src.Alerts) > 0 {
-		b.warn(flow.CodeNoEffect, at.to("alerts"), "watch with `uniflow schedule health`", "alerts are not sent by this version")
-	}
-	if src.Expect != (flow.Expect{}) {
-		b.warn(flow.CodeNoEffect, at.to("expect"), "watch with `uniflow schedule health`", "expect is not watched by this version")
 	}
 }
 

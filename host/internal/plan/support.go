@@ -4,7 +4,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -26,15 +25,7 @@ func (b *builder) refuse() {
 	b.policy(at, d.Retry, d.Timeout, d.Limits)
 	b.slots(at, d.Overlap, d.Catchup, d.OnResume)
 	b.crash(at, d.OnCrash)
-	for _, name := range slices.Sorted(maps.Keys(b.m.Alerts)) {
-		for i, on := range b.m.Alerts[name].On {
-			b.word(key{"alerts", name, "on", strconv.Itoa(i)}, on, "failed", "recovered", "late", "silent")
-		}
-		b.warn(flow.CodeNoEffect, key{"alerts", name}, "watch with `uniflow schedule health`", "alerts are not sent by this version")
-	}
-	if b.m.Host.Secrets != "" {
-		b.warn(flow.CodeNoEffect, key{"host", "secrets"}, "", "secrets are not used by this version")
-	}
+	b.alerts()
 	for _, name := range slices.Sorted(maps.Keys(b.m.Plugins)) {
 		b.refusePlugin(key{"plugins", name}, b.m.Plugins[name])
 	}

@@ -101,18 +101,19 @@ func slotsQuery(q flow.SlotQuery) (string, []any) {
 		append(f.args, limited(q.Limit, 50, 1000))
 }
 
-const scheduleColumns = "tenant, body, origin, override, since, watermark, paused_at, resumed_at"
+const scheduleColumns = "tenant, body, origin, override, override_at, since, watermark, paused_at, resumed_at"
 
 func scanSchedule(row scanner) (r flow.ScheduleRecord, err error) {
 	var body string
 	var override sql.NullBool
-	var since, watermark, paused, resumed instant
-	if err := row.Scan(&r.Tenant, &body, &r.Origin, &override, &since, &watermark, &paused, &resumed); err != nil {
+	var overrideAt, since, watermark, paused, resumed instant
+	if err := row.Scan(&r.Tenant, &body, &r.Origin, &override, &overrideAt, &since, &watermark, &paused, &resumed); err != nil {
 		return r, err
 	}
 	if override.Valid {
 		r.Override = &override.Bool
 	}
+	r.OverrideAt = overrideAt.pointer()
 	r.Since, r.Watermark, r.PausedAt, r.ResumedAt = since.time(), watermark.time(), paused.time(), resumed.time()
 	return r, decode(body, &r.PlanSchedule)
 }
@@ -138,6 +139,9 @@ func (s *Store) PutSchedule(ctx context.Context, r flow.ScheduleRecord) error {
 		if old != nil {
 			if r.Override == nil {
 				r.Override = old.Override
+			}
+			if r.OverrideAt == nil {
+				r.OverrideAt = old.OverrideAt
 			}
 			if old.At == r.At && old.Timezone == r.Timezone && old.From == r.From && old.To == r.To {
 				r.Since, r.Watermark = old.Since, old.Watermark
@@ -177,10 +181,10 @@ func (w *writer) putSchedule(r, old *flow.ScheduleRecord) error {
 	if r.Override != nil {
 		override = *r.Override
 	}
-	if _, err := w.exec(`INSERT INTO schedules (tenant, name, body, origin, override, since, watermark, paused_at, resumed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET body = excluded.body, origin = excluded.origin, override = excluded.override, since = excluded.since, watermark = excluded.watermark,
-			paused_at = excluded.paused_at, resumed_at = excluded.resumed_at`,
-		r.Tenant, r.Name, body, r.Origin, override, nanos(r.Since), nanos(r.Watermark), nanos(r.PausedAt), nanos(r.ResumedAt)); err != nil {
+	if _, err := w.exec(`INSERT INTO schedules (tenant, name, body, origin, override, override_at, since, watermark, paused_at, resumed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET body = excluded.body, origin = excluded.origin, override = excluded.override, override_at = excluded.override_at, since = excluded.since,
+			watermark = excluded.watermark, paused_at = excluded.paused_at, resumed_at = excluded.resumed_at`,
+		r.Tenant, r.Name, body, r.Origin, override, nanosOf(r.OverrideAt), nanos(r.Since), nanos(r.Watermark), nanos(r.PausedAt), nanos(r.ResumedAt)); err != nil {
 		return err
 	}
 	return w.record(flow.Event{At: time.Now(), Kind: flow.ScheduleSet, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Detail: json.RawMessage(detail)})
@@ -216,6 +220,9 @@ func (s *Store) SetOverride(ctx context.Context, tenant, name string, override *
 		}
 		r := *old
 		r.Override = override
+		if r.Active() != old.Active() {
+			r.OverrideAt = new(time.Now().UTC())
+		}
 		return w.putSchedule(&r, old)
 	})
 }

@@ -39,6 +39,20 @@ type Ledger interface {
 	SaveVersion(ctx context.Context, v flow.VersionRecord) error
 	Versions(ctx context.Context, tenant, pipeline string) ([]flow.VersionRecord, error)
 
+	SaveIncidents(ctx context.Context, c flow.IncidentChange) error
+	OpenIncidents(ctx context.Context) ([]flow.Incident, error)
+	PruneIncidents(ctx context.Context, before time.Time) (int, error)
+	DueDeliveries(ctx context.Context, now time.Time) ([]flow.Delivery, error)
+	NextDelivery(ctx context.Context, after time.Time) (time.Time, error)
+	SaveAttempt(ctx context.Context, d flow.Delivery, at time.Time) error
+	SaveAlertTest(ctx context.Context, t flow.AlertTest, at time.Time) error
+	Undelivered(ctx context.Context, since time.Time) ([]flow.AlertHealth, error)
+	Watched(ctx context.Context) (int64, error)
+	Ended(ctx context.Context, after int64, limit int) ([]flow.RunBrief, int64, error)
+	Recent(ctx context.Context, tenant, pipeline, schedule string, limit int) ([]flow.RunBrief, int64, error)
+	WaitingSince(ctx context.Context, before time.Time) ([]flow.RunBrief, error)
+	LastSuccess(ctx context.Context, tenant, pipeline string) (success, known time.Time, err error)
+
 	Refers(ctx context.Context, tenant string, d flow.Digest) (bool, error)
 	RunRefers(ctx context.Context, run flow.RunID, d flow.Digest) (bool, error)
 	OldestOpen(ctx context.Context) (time.Time, error)
@@ -92,6 +106,12 @@ func Run(t *testing.T, open Open) {
 		"PlansAndVersionsAreKept":                  testPlans,
 		"ArtifactsAreKnownWhileARunRefersToThem":   testArtifacts,
 		"SealsAreKept":                             testSeals,
+		"AnIncidentBeginsAndEndsOnce":              testIncidents,
+		"AMessageIsSentOnce":                       testDeliveries,
+		"TheEndWaitsForTheBeginning":               testDeliveryOrder,
+		"EveryEndIsReadOnce":                       testEnded,
+		"TheLastRunsOfAScheduleAreKnown":           testRecent,
+		"TheHandThatChangedAScheduleIsKnown":       testOverrideAt,
 		"HistoryIsBounded":                         testPrune,
 		"TenantsAreApart":                          testTenants,
 		"AReaderWorksBesideAWriter":                testReader,
