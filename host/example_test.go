@@ -256,8 +256,12 @@ func ExampleHost_Runs() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, r := range runs {
-		fmt.Println(r.Pipeline, r.Trigger.Kind, r.Outcome, string(r.Context["name"]))
+	for _, r := range runs { // a list has neither contexts nor steps
+		whole, err := h.Run(ctx, string(r.ID))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(r.Pipeline, r.Trigger.Kind, r.Outcome, string(whole.Context["name"]), len(whole.Steps))
 	}
 	version, err := h.SaveVersion(ctx, "hello", map[string]string{"why": "first good one"})
 	if err != nil {
@@ -269,8 +273,8 @@ func ExampleHost_Runs() {
 	}
 	fmt.Println(len(saved), saved[0].Digest == version.Digest, saved[0].Metadata["why"])
 	// Output:
-	// hello manual succeeded "Mary"
-	// hello manual succeeded "Grace"
+	// hello manual succeeded "Mary" 1
+	// hello manual succeeded "Grace" 1
 	// 1 true first good one
 }
 

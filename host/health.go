@@ -26,8 +26,10 @@ func (h *Host) openWatch() error {
 	h.watcher = watch.New(watch.Config{
 		Ledger: h.store, Alerts: h.alerts(), Secret: source.Read, Logger: h.log,
 		Plans: func() []*flow.Plan {
-			var plans []*flow.Plan
-			for _, e := range h.entries() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			plans := make([]*flow.Plan, 0, len(h.plans))
+			for _, e := range h.plans {
 				plans = append(plans, &e.plan)
 			}
 			return plans

@@ -86,11 +86,13 @@ type Host struct {
 	broken map[string]string
 	// registered are the names of Go functions.
 	registered []string
-	serving    bool
-	stopped    bool
-	listen     string
-	socket     string
-	services   sync.WaitGroup
+	// matching is held by who does something to all runs that match.
+	matching sync.Mutex
+	serving  bool
+	stopped  bool
+	listen   string
+	socket   string
+	services sync.WaitGroup
 	// background is the life of everything that Start starts.
 	background context.Context //nolint:containedctx // the host's own lifetime, not a caller's request
 	cancel     context.CancelFunc

@@ -26,7 +26,7 @@ func newLoader(ctx context.Context, data string, seals wasm.Seals, funcs *gofunc
 	if err != nil {
 		return nil, err
 	}
-	processes, err := process.New(process.Config{Dir: filepath.Join(data, "bin"), Logger: log})
+	processes, err := process.New(process.Config{Dir: filepath.Join(data, "bin"), Seals: seals, Logger: log})
 	if err != nil {
 		return nil, errors.Join(err, modules.Close(ctx))
 	}

@@ -151,7 +151,7 @@ func notFound(what, name string, names []string) error {
 		}
 		hint = "there is: " + strings.Join(names, ", ") + more
 	}
-	return &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no %s %q", what, name), Hint: hint, Err: flow.ErrNotFound}
+	return &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no %s %.80q", what, name), Hint: hint, Err: flow.ErrNotFound}
 }
 
 // Pipelines lists all pipelines by id.

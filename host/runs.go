@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -87,6 +86,9 @@ func (h *Host) StartRun(ctx context.Context, r flow.RunRequest) (flow.RunRecord,
 	if err != nil {
 		return flow.RunRecord{}, err
 	}
+	if r.ID != "" && !r.ID.Valid() {
+		return flow.RunRecord{}, &flow.Error{Code: flow.CodeRequest, Op: "run " + r.Pipeline, Message: fmt.Sprintf("%.40q is not the id of a run", r.ID), Hint: "leave the id out for a fresh one, or give 26 digits and capital letters, as a ULID has them"}
+	}
 	now := time.Now().UTC()
 	request := flow.Run{
 		ID: r.ID, Tenant: e.plan.Tenant, Pipeline: e.plan.Pipeline, Version: e.plan.Digest,
@@ -111,7 +113,11 @@ func (h *Host) take(ctx context.Context, p *flow.Plan, offer flow.Offer, op stri
 	if offered.Answer == flow.OfferRefused {
 		return flow.RunRecord{}, &flow.Error{Code: flow.CodeRefused, Op: op, Message: "too many runs of the pipeline wait already", Hint: "uniflow runs list --pipeline " + p.ID() + " --state queued"}
 	}
-	return h.store.Run(ctx, offer.Run.ID)
+	record, err := h.store.Run(ctx, offer.Run.ID)
+	if err == nil && flow.ID(record.Tenant, record.Pipeline) != p.ID() {
+		return flow.RunRecord{}, &flow.Error{Code: flow.CodeExists, Op: op, Message: fmt.Sprintf("the id %s is that of a run of %q", record.ID, flow.ID(record.Tenant, record.Pipeline)), Hint: "choose another id, or leave it out"}
+	}
+	return record, err
 }
 
 // checkContext lays values over the plan's context and checks them against its params.
@@ -146,39 +152,51 @@ func (h *Host) Runs(ctx context.Context, q flow.RunQuery) ([]flow.RunRecord, err
 	if q.Pipeline != "" {
 		q.Tenant, q.Pipeline = splitID(q.Pipeline, q.Tenant)
 	}
+	if q.Before != "" {
+		id, err := h.find(ctx, string(q.Before)) // or what is older than no run would be nothing
+		if err != nil {
+			return nil, err
+		}
+		q.Before = id
+	}
 	return h.store.Runs(ctx, q)
 }
 
-// Run returns one run with its steps: by id, by the beginning of one, or the newest of all by "@last".
+// Run returns one run whole: by id, by the beginning of one, or the newest of all by "@last".
 func (h *Host) Run(ctx context.Context, name string) (flow.RunRecord, error) {
+	id, err := h.find(ctx, name)
+	if err != nil {
+		return flow.RunRecord{}, err
+	}
+	return h.store.Run(ctx, id)
+}
+
+// find returns the id of a run that is named in one of the ways of Run.
+func (h *Host) find(ctx context.Context, name string) (flow.RunID, error) {
 	if name == "@last" {
 		last, err := h.store.Runs(ctx, flow.RunQuery{Limit: 1})
 		if err != nil {
-			return flow.RunRecord{}, fmt.Errorf("find the last run: %w", err)
+			return "", fmt.Errorf("find the last run: %w", err)
 		}
 		if len(last) == 0 {
-			return flow.RunRecord{}, notFound("run", name, nil)
+			return "", notFound("run", name, nil)
 		}
-		name = string(last[0].ID)
+		return last[0].ID, nil
 	}
-	record, err := h.store.Run(ctx, flow.RunID(name))
-	if err == nil || !errors.Is(err, flow.ErrNotFound) {
-		return record, err
-	}
-	ids, err := h.store.FindRuns(ctx, flow.DefaultTenant, name, 11)
+	ids, err := h.store.FindRuns(ctx, "", name, 11)
 	switch {
 	case err != nil:
-		return flow.RunRecord{}, fmt.Errorf("find run %q: %w", name, err)
-	case len(ids) == 1:
-		return h.store.Run(ctx, ids[0])
-	case len(ids) == 0:
-		return flow.RunRecord{}, &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no run %q", name), Hint: "uniflow runs list", Err: flow.ErrNotFound}
+		return "", fmt.Errorf("find run %.80q: %w", name, err)
+	case len(ids) == 1 && name != "":
+		return ids[0], nil
+	case len(ids) == 0 || name == "":
+		return "", &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no run %.80q", name), Hint: "uniflow runs list", Err: flow.ErrNotFound}
 	}
 	names := make([]string, len(ids))
 	for i, id := range ids {
 		names[i] = string(id)
 	}
-	return flow.RunRecord{}, notFound("single run that begins with", name, names)
+	return "", notFound("single run that begins with", name, names)
 }
 
 // Logs returns lines of guests, oldest first.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,6 +55,9 @@ func (h *Host) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleI
 	if !validName(s.Name) {
 		return flow.ScheduleInfo{}, &flow.Error{Code: flow.CodeRequest, Op: op, Message: fmt.Sprintf("%q is not a name", s.Name), Hint: "a name has lower case letters, digits, _ and -, begins with a letter, and is at most 64 long"}
 	}
+	if err := checkSlotRules(&s, op); err != nil {
+		return flow.ScheduleInfo{}, err
+	}
 	if _, err := checkContext(&e.plan, s.Context, op); err != nil {
 		return flow.ScheduleInfo{}, err
 	}
@@ -61,14 +65,34 @@ func (h *Host) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleI
 	if err != nil {
 		return flow.ScheduleInfo{}, fmt.Errorf("%s: %w", op, err)
 	}
-	for i := range records {
-		r := &records[i]
+	for _, r := range h.withUnsynced(records) {
 		if r.Name == s.Name && (r.Origin == flow.OriginManifest || r.Pipeline != e.plan.Pipeline) && r.Tenant == e.plan.Tenant {
 			return flow.ScheduleInfo{}, &flow.Error{Code: flow.CodeExists, Op: op, Message: fmt.Sprintf("pipeline %q has a schedule of that name", flow.ID(r.Tenant, r.Pipeline)), Hint: "choose another name"}
 		}
 	}
 	return h.putSchedule(ctx, e.plan.Tenant, h.frozen(&e.plan, s), flow.OriginAPI)
 }
+
+// checkSlotRules refuses what a manifest could not say either.
+func checkSlotRules(s *flow.Schedule, op string) error {
+	refuse := func(what string, found any, hint string) error {
+		return &flow.Error{Code: flow.CodeRequest, Op: op, Message: fmt.Sprintf("%s cannot be %v", what, found), Hint: hint}
+	}
+	switch c := &s.Catchup; {
+	case !slices.Contains([]flow.Overlap{"", flow.OverlapWait, flow.OverlapWaitAll, flow.OverlapSkip, flow.OverlapReplace}, s.Overlap):
+		return refuse("overlap", strconv.Quote(string(s.Overlap)), "known: wait, wait_all, skip, replace")
+	case !slices.Contains([]string{"", "none", "latest", "all"}, c.Runs):
+		return refuse("catchup.runs", strconv.Quote(c.Runs), "known: none, latest, all")
+	case c.Within < 0:
+		return refuse("catchup.within", c.Within, "leave it out for 24h")
+	case c.Max < 0 || c.Max > mostCatchup:
+		return refuse("catchup.max", c.Max, fmt.Sprintf("it lies between 1 and %d", mostCatchup))
+	}
+	return nil
+}
+
+// mostCatchup bounds catchup.max, as in a manifest.
+const mostCatchup = 10_000
 
 // validName holds the rule of names in a manifest.
 func validName(name string) bool {
@@ -175,10 +199,10 @@ func (h *Host) schedule(ctx context.Context, id string) (flow.ScheduleRecord, er
 		return flow.ScheduleRecord{}, fmt.Errorf("list schedules: %w", err)
 	}
 	var names []string
-	for i := range records {
-		name := flow.ID(records[i].Tenant, records[i].Name)
+	for _, r := range h.withUnsynced(records) {
+		name := flow.ID(r.Tenant, r.Name)
 		if name == strings.TrimPrefix(id, flow.DefaultTenant+"/") {
-			return records[i], nil
+			return r, nil
 		}
 		names = append(names, name)
 	}
@@ -393,13 +417,13 @@ func (h *Host) Clear(ctx context.Context) (flow.Cleared, error) {
 	if err != nil {
 		return cleared, fmt.Errorf("list schedules: %w", err)
 	}
-	for i := range records {
-		id := flow.ID(records[i].Tenant, records[i].Name)
-		if records[i].Origin == flow.OriginManifest {
+	for _, r := range h.withUnsynced(records) {
+		id := flow.ID(r.Tenant, r.Name)
+		if r.Origin == flow.OriginManifest {
 			cleared.Kept = append(cleared.Kept, id)
 			continue
 		}
-		if err := h.remove(ctx, &records[i]); err != nil {
+		if err := h.remove(ctx, &r); err != nil {
 			return cleared, err
 		}
 		cleared.Removed = append(cleared.Removed, id)

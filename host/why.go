@@ -157,13 +157,13 @@ func (i *inquiry) unrecorded(ctx context.Context, slot time.Time) error {
 	return nil
 }
 
-// run reads a run without its steps; nil where it is no longer kept.
+// run reads a run without its context and steps; nil where it is no longer kept.
 func (i *inquiry) run(ctx context.Context, id flow.RunID) (*flow.RunRecord, error) {
 	r, err := i.h.store.Run(ctx, id)
 	if errors.Is(err, flow.ErrNotFound) {
 		return nil, nil //nolint:nilnil // history is kept for a while only
 	}
-	r.Steps = nil
+	r.Context, r.Steps = nil, nil
 	return &r, err
 }
 

@@ -33,6 +33,7 @@ var exitCodes = map[flow.Code]int{
 	flow.CodeRefused:   exitConflict,
 	flow.CodeRerun:     exitConflict,
 	flow.CodeNotTaken:  exitRun,
+	flow.CodeMatch:     exitConflict,
 
 	flow.CodeLedgerLocked:    exitConflict,
 	flow.CodeLedgerDamaged:   exitInternal,

@@ -63,14 +63,6 @@ func (a *app) planned(r *flow.PlanReport) {
 	}
 }
 
-// onOut paints text for standard output, if that is a terminal.
-func (a *app) onOut(style, text string) string {
-	if !a.out.terminal && a.color != "always" {
-		return text
-	}
-	return a.paint(style, text)
-}
-
 func (a *app) plannedPipeline(p *flow.Plan, fires map[string][]time.Time) {
 	fmt.Fprintf(a.out, "%s  version %s\n", a.onOut(bold, line(p.ID())), p.Digest.Short())
 	if p.About != "" {

@@ -18,11 +18,14 @@ import (
 
 func (a *app) scheduleCommand() *cobra.Command {
 	c := a.group(&cobra.Command{Use: "schedule", Short: "List, add, change and remove schedules"})
-	c.AddCommand(
-		a.scheduleList(), a.scheduleAdd(), a.scheduleSwitch("enable", "Let a schedule fire again", true),
+	c.AddCommand(a.scheduleList(), a.scheduleAdd(), a.scheduleClear(), a.scheduleHealth())
+	for _, ofOne := range []*cobra.Command{
+		a.scheduleSwitch("enable", "Let a schedule fire again", true),
 		a.scheduleSwitch("disable", "Keep a schedule but let it fire no more; it survives restarts", false),
-		a.scheduleRemove(), a.scheduleClear(), a.scheduleNext(), a.scheduleSlots(), a.scheduleWhy(), a.scheduleHealth(),
-	)
+		a.scheduleRemove(), a.scheduleNext(), a.scheduleSlots(), a.scheduleWhy(),
+	} {
+		c.AddCommand(a.completes(ofOne, scheduleNames))
+	}
 	return c
 }
 
@@ -97,7 +100,10 @@ func (a *app) scheduleAdd() *cobra.Command {
 				}
 				return a.answer(info, func() {
 					a.schedules([]flow.ScheduleInfo{info})
-					if !l.Remote {
+					switch {
+					case info.NextRun == nil && info.Broken == "":
+						a.say("it does not fire any more: its instant has passed")
+					case !l.Remote:
 						a.say("it fires once a host serves: uniflow serve")
 					}
 				})
@@ -115,6 +121,9 @@ func (a *app) scheduleAdd() *cobra.Command {
 	flags.StringVar(&resume, "on-resume", "", "none, latest or all slots of a time in which it was disabled run (default: the pipeline's)")
 	flags.StringVar(&s.From, "from", "", "first `INSTANT` or date of a slot")
 	flags.StringVar(&s.To, "to", "", "last `INSTANT` or date of a slot")
+	a.completesFlag(c, "pipeline", pipelineNames)
+	a.words(c, "overlap", "wait", "wait_all", "skip", "replace")
+	a.words(c, "on-resume", "none", "latest", "all")
 	return c
 }
 
@@ -184,6 +193,9 @@ func (a *app) scheduleClear() *cobra.Command {
 					}
 					for _, name := range cleared.Kept {
 						fmt.Fprintf(a.out, "kept     %s (it stands in the manifest)\n", line(name))
+					}
+					if len(cleared.Removed) == 0 {
+						a.say("there was none to remove")
 					}
 				})
 			})

@@ -99,6 +99,9 @@ func (a *app) scheduleSlots() *cobra.Command {
 	c := &cobra.Command{
 		Use: "slots NAME", Short: "Show what became of each scheduled instant, newest first", Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if limit < 1 || limit > 1000 {
+				return usage(c, "--limit %d is not between 1 and 1000", limit)
+			}
 			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
 				slots, err := l.Slots(c.Context(), flow.SlotQuery{Schedule: args[0], Limit: limit})
 				if err == nil && len(slots) == 0 {
@@ -111,7 +114,7 @@ func (a *app) scheduleSlots() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 50, "at most so many")
+	c.Flags().IntVar(&limit, "limit", 50, "at most so many, up to 1000")
 	return c
 }
 
@@ -129,6 +132,9 @@ func (a *app) slots(slots []flow.SlotRecord) {
 		rows = append(rows, []string{when, fmt.Sprint(s.Count), ending, string(s.Run)})
 	}
 	a.table(a.out, rows)
+	if len(slots) == 0 {
+		a.say("no slot has come due yet while a host served")
+	}
 }
 
 func (a *app) scheduleWhy() *cobra.Command {

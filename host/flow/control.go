@@ -56,18 +56,25 @@ type Control interface {
 	// Rerun asks for a new run of an old one, as StartRun does; steps that it does not execute again are reused. What
 	// cannot be reused is an error with CodeRerun that names it.
 	Rerun(ctx context.Context, r RerunRequest) (RunRecord, error)
+	// RerunAll asks for reruns of all runs that a filter matches, once their number is confirmed. Another number is an
+	// error with CodeMatch.
+	RerunAll(ctx context.Context, r RerunAllRequest) (MatchReport, error)
 	// Backfill asks for runs of slots of the past, the oldest first, and returns once they are recorded. A range that
 	// cannot be used is an error with CodeBackfill.
 	Backfill(ctx context.Context, r BackfillRequest) (BackfillReport, error)
 	// Cancel asks a run to end. A run that has ended is an error with CodeRunEnded.
 	Cancel(ctx context.Context, id RunID) (RunRecord, error)
-	// Runs lists runs, newest first.
+	// CancelAll asks all runs of a pipeline to end, once their number is confirmed. Another number is an error with
+	// CodeMatch.
+	CancelAll(ctx context.Context, r CancelAllRequest) (MatchReport, error)
+	// Runs lists runs, newest first, without their contexts and steps.
 	Runs(ctx context.Context, q RunQuery) ([]RunRecord, error)
-	// Run returns one run with its steps. The name is an id, the unambiguous beginning of one, or "@last".
+	// Run returns one run whole. The name is an id, the unambiguous beginning of one, or "@last".
 	Run(ctx context.Context, name string) (RunRecord, error)
 	// Logs returns lines of guests, oldest first.
 	Logs(ctx context.Context, q LogQuery) ([]LogLine, error)
-	// Events returns recorded changes, oldest first.
+	// Events returns recorded changes, oldest first, without contexts and outputs. An answer ends by 8 MiB, whatever the
+	// limit of the query: the next one goes on after its last event.
 	Events(ctx context.Context, q EventQuery) ([]Event, error)
 	// Follow calls yield with each event after q.After as it is recorded, until yield returns false, ctx ends, or the
 	// run of q has ended and its last event was seen.

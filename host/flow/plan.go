@@ -28,7 +28,9 @@ type Plan struct {
 	// Slots is what the pipeline's schedules take over unless they say otherwise.
 	Slots   SlotRules `json:"slots,omitzero"`
 	Timeout Duration  `json:"timeout"` // of the run
-	Keep    Keep      `json:"keep"`
+	// TimeoutFrom is the table that sets the timeout, empty for the default. It is no part of the version.
+	TimeoutFrom string `json:"timeout_from,omitempty"`
+	Keep        Keep   `json:"keep"`
 	// OnCrash is no part of the version: what it says now holds for a run that a crash has cut off before.
 	OnCrash OnCrash `json:"on_crash,omitempty"`
 	// Schedules of the pipeline, the manifest's own first, then by name.
@@ -106,9 +108,12 @@ type PlanStep struct {
 	Retry   Retry    `json:"retry"`
 	Timeout Duration `json:"timeout"` // of one attempt
 	Limits  Limits   `json:"limits"`
-	Args    []string `json:"args,omitempty"`
-	Stdin   string   `json:"stdin,omitempty"`
-	Stdout  string   `json:"stdout,omitempty"`
+	// SetBy names the tables of the manifest that set limits and, under "timeout", the timeout; what is not in it is the
+	// default. It is no part of the version.
+	SetBy  map[string]string `json:"set_by,omitempty"`
+	Args   []string          `json:"args,omitempty"`
+	Stdin  string            `json:"stdin,omitempty"`
+	Stdout string            `json:"stdout,omitempty"`
 	// Outputs are the types of outputs, in the words of Param.Type, as far as the plugin's own description says them.
 	Outputs map[string]string `json:"outputs,omitempty"`
 }

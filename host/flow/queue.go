@@ -134,7 +134,8 @@ const (
 	AlertFailed    EventKind = "alert.failed" // a target did not take a message
 )
 
-// Event is one recorded change. Seq orders all events of a ledger; the ledger assigns it.
+// Event is one recorded change. Seq orders all events of a ledger; the ledger assigns it. A ledger shows events without
+// outputs and contexts, whose sizes have no measure in a list: the record of the run has them.
 type Event struct {
 	Seq      int64     `json:"seq"`
 	At       time.Time `json:"at"`
@@ -151,9 +152,9 @@ type Event struct {
 	Ending
 	// Reused is the run that executed the step, on the end of a step that a rerun has taken over.
 	Reused RunID `json:"reused,omitempty"`
-	// Outputs of an attempt or step that succeeded.
+	// Outputs of an attempt or step that succeeded, on the way to the ledger.
 	Outputs map[string]json.RawMessage `json:"outputs,omitempty"`
-	// List is the ordered outputs of a step with each; null stands for a skipped element.
+	// List is the ordered outputs of a step with each, on the way to the ledger; null stands for a skipped element.
 	List []json.RawMessage `json:"list,omitempty"`
 	// Usage of an attempt.
 	Usage *Usage `json:"usage,omitempty"`

@@ -78,7 +78,7 @@ type AttemptRecord struct {
 	RetryAt   *time.Time                 `json:"retry_at,omitempty"`
 }
 
-// RunQuery selects runs, newest first.
+// RunQuery selects runs, newest first. What is found has neither steps nor contexts: those are a query for one run away.
 type RunQuery struct {
 	Tenant   string  `json:"tenant,omitempty"`
 	Pipeline string  `json:"pipeline,omitempty"`
@@ -115,7 +115,7 @@ type EventQuery struct {
 	Kind EventKind `json:"kind,omitempty"`
 	// Limit defaults to 1,000 and is at most 10,000.
 	Limit int `json:"limit,omitempty"`
-	// Bytes ends the answer with the event by which it has so many bytes as JSON. Defaults to no bound.
+	// Bytes ends the answer with the event by which it has so many bytes as JSON. Defaults to 8 MiB.
 	Bytes Size `json:"bytes,omitempty"`
 }
 

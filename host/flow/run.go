@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,11 @@ func SlotRunID(tenant, pipeline, schedule string, slot time.Time) RunID {
 	var tail [10]byte
 	copy(tail[:], h.Sum(nil))
 	return ulid(slot, tail)
+}
+
+// Valid reports whether the id has the form of one.
+func (id RunID) Valid() bool {
+	return len(id) == 26 && strings.Trim(string(id), crockford) == ""
 }
 
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -85,8 +91,8 @@ type Run struct {
 	Pipeline string  `json:"pipeline"`
 	Version  Digest  `json:"version"`
 	Trigger  Trigger `json:"trigger"`
-	// Context is complete: defaults, pipeline, schedule and --set merged, params checked.
-	Context map[string]json.RawMessage `json:"context"`
+	// Context is complete: defaults, pipeline, schedule and --set merged, params checked. Lists of runs leave it out.
+	Context map[string]json.RawMessage `json:"context,omitzero"`
 }
 
 // State of a run, step or attempt.

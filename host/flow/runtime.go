@@ -88,6 +88,10 @@ type Usage struct {
 	Fuel int64 `json:"fuel,omitempty"`
 	// HostCalls counts calls from the guest to the host.
 	HostCalls int64 `json:"host_calls,omitempty"`
+	// Output is the sum of the outputs that were kept, Log of the log lines that were, and Artifacts of what was put.
+	Output    Size `json:"output,omitempty"`
+	Log       Size `json:"log,omitempty"`
+	Artifacts Size `json:"artifacts,omitempty"`
 }
 
 // Fault is the error of a sandbox that broke: the plugin had no say. Module.Call returns nothing else, except where

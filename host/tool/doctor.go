@@ -68,8 +68,8 @@ func (d *doctor) manifest(ctx context.Context, t Target) *project.Project {
 		d.add("manifest", statusError, err.Error(), "uniflow check")
 		return nil
 	}
-	d.add("manifest", statusOK, fmt.Sprintf("%s: %d pipelines", t.manifest(), len(p.Plans)), "")
-	d.add("plugins", statusOK, fmt.Sprintf("%d plugin files are there and pinned", len(p.Resolved)), "")
+	d.add("manifest", statusOK, t.manifest()+": "+counted(len(p.Plans), "pipeline"), "")
+	d.add("plugins", statusOK, counted(len(p.Resolved), "plugin file")+", there and pinned", "")
 	return p
 }
 
@@ -212,4 +212,11 @@ func (d *doctor) toolchain(ctx context.Context, p *project.Project) {
 			break
 		}
 	}
+}
+
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

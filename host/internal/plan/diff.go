@@ -63,10 +63,10 @@ func Diff(before, after []flow.Plan) []Change {
 func differences(before, after *flow.Plan) []string {
 	// Parts are compared by name below, and the order of steps follows from what they need. What schedules take over is
 	// seen in them.
-	apart := []string{"digest", "steps", "plugins", "schedules", "slots"}
+	apart := []string{"digest", "steps", "plugins", "schedules", "slots", "timeout_from"}
 	old, now := members(before, apart...), members(after, apart...)
 	what := compare("", old, now)
-	what = append(what, parts("step", named(before.Steps, func(s flow.PlanStep) string { return s.Name }), named(after.Steps, func(s flow.PlanStep) string { return s.Name }))...)
+	what = append(what, parts("step", named(before.Steps, func(s flow.PlanStep) string { return s.Name }), named(after.Steps, func(s flow.PlanStep) string { return s.Name }), "set_by")...)
 	what = append(what, parts("plugin", before.Plugins, after.Plugins, "path")...)
 	oldSchedules, schedules := named(before.Schedules, func(s flow.PlanSchedule) string { return s.Name }), named(after.Schedules, func(s flow.PlanSchedule) string { return s.Name })
 	what = append(what, parts("schedule", oldSchedules, schedules, "not_on")...)

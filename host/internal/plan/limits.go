@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -61,17 +62,58 @@ func (b *builder) policy(at key, r flow.Retry, t flow.Timeout, l flow.Limits) {
 	b.limits(at.to("limits"), l)
 }
 
-// effective merges limits; each is checked where it is written.
-func effective(layers ...flow.Limits) flow.Limits {
-	out := defaultLimits()
+// layer is what one table of the manifest sets.
+type layer struct {
+	at      key
+	limits  flow.Limits
+	timeout flow.Timeout
+}
+
+// table is how a table is written in the manifest.
+func table(at key) string { return "[" + strings.Join(at, ".") + "]" }
+
+// bounds merges what the layers set for a step, and names the tables that had the last word; each value is checked where
+// it is written.
+func bounds(out *flow.PlanStep, layers ...layer) {
+	out.Limits, out.Timeout, out.SetBy = defaultLimits(), defaultStep, map[string]string{}
 	for _, l := range layers {
-		out.Memory = last(out.Memory, l.Memory)
-		out.Output = last(out.Output, l.Output)
-		out.Log = last(out.Log, l.Log)
-		out.Artifacts = last(out.Artifacts, l.Artifacts)
-		out.Fuel = last(out.Fuel, l.Fuel)
+		own := func(name string, set bool) bool {
+			if set {
+				out.SetBy[name] = table(l.at)
+			}
+			return set
+		}
+		for _, c := range []struct {
+			name     string
+			to, from *flow.Size
+		}{
+			{"memory", &out.Limits.Memory, &l.limits.Memory},
+			{"output", &out.Limits.Output, &l.limits.Output},
+			{"log", &out.Limits.Log, &l.limits.Log},
+			{"artifacts", &out.Limits.Artifacts, &l.limits.Artifacts},
+		} {
+			if own(c.name, *c.from != 0) {
+				*c.to = *c.from
+			}
+		}
+		if own("fuel", l.limits.Fuel != 0) {
+			out.Limits.Fuel = l.limits.Fuel
+		}
+		if own("timeout", l.timeout.Step != 0) {
+			out.Timeout = l.timeout.Step
+		}
 	}
-	return out
+}
+
+// runTimeout merges what bounds a whole run, and names the table that sets it.
+func (b *builder) runTimeout(p *flow.Plan, at key, own flow.Timeout) {
+	p.Timeout = last(defaultRun, b.m.Defaults.Timeout.Run, own.Run)
+	switch {
+	case own.Run != 0:
+		p.TimeoutFrom = table(at)
+	case b.m.Defaults.Timeout.Run != 0:
+		p.TimeoutFrom = table(key{"defaults"})
+	}
 }
 
 // limits checks a limits table where it is written.

@@ -116,9 +116,9 @@ func (b *builder) pipeline(name string) flow.Plan {
 		Overlap: last(flow.OverlapWait, b.m.Defaults.Overlap, src.Overlap),
 		OnCrash: last(flow.CrashResume, b.m.Defaults.OnCrash, src.OnCrash),
 		Slots:   b.slotRules(at, &src),
-		Timeout: last(defaultRun, b.m.Defaults.Timeout.Run, src.Timeout.Run),
 		Keep:    b.keep(at, src.Keep),
 	}
+	b.runTimeout(&p, at, src.Timeout)
 	b.params(at, &p, src.Context)
 	b.pipelineKeys(at, &src)
 	b.watched(at, &p, &src)

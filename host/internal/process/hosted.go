@@ -60,12 +60,12 @@ func (m *hosted) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.compiled = m.recall()
+	m.compiled = m.recall(ctx)
 	if err := w.worker.load(ctx, m, file); err != nil {
 		w.end()
 		return err
 	}
-	if m.compiled, err = w.worker.keepCompiled(m); err != nil {
+	if m.compiled, err = w.worker.keepCompiled(ctx, m); err != nil {
 		m.runtime.log.Warn("compiled module not kept", slog.String("plugin", m.plugin.Name), slog.Any("err", err))
 	}
 	m.file = file

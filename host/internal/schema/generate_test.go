@@ -45,6 +45,7 @@ func answers() map[string]any {
 		"alerts":          []flow.AlertInfo{},
 		"health":          flow.HostHealth{},
 		"logs":            []flow.LogLine{},
+		"matching":        flow.MatchReport{},
 		"next":            []time.Time{},
 		"outputs":         map[string]map[string]json.RawMessage{},
 		"pipeline":        flow.PipelineInfo{},

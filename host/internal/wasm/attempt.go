@@ -112,7 +112,7 @@ func (a *attempt) stdio() {
 	if a.command && a.call.Stdout != string(abi.StdoutLog) {
 		a.stdout = &collector{limit: int(orDefault(a.call.Limits.Output, abi.MaxOutput)), full: func(limit int) {
 			a.stop(&flow.Fault{
-				Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("standard output exceeds %s, the limit of outputs", flow.Size(limit)),
+				Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("standard output exceeds limits.output, %s", flow.Size(limit)),
 				Hint: "write large results to a file in /out, or set stdout = \"log\"",
 			})
 		}}

@@ -107,8 +107,9 @@ func (c *courier) carry(ctx context.Context) (time.Time, error) {
 	for i := range due {
 		if d := due[i]; c.begin(d.Target) {
 			c.work.Go(func() {
+				defer c.end(d.Target)
+				defer survive(c.config.Logger)
 				c.attempt(ctx, d)
-				c.end(d.Target)
 			})
 		}
 	}
@@ -197,6 +198,9 @@ func (c *courier) record(ctx context.Context, d flow.Delivery) bool {
 	return err == nil
 }
 
+// answer is what came of an attempt.
+type answer struct{ err error }
+
 // send hands a message to a target. The error has no secrets in it.
 func (c *courier) send(ctx context.Context, name string, m *Message) error {
 	t, err := c.target(name)
@@ -205,29 +209,30 @@ func (c *courier) send(ctx context.Context, name string, m *Message) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
-	answer := make(chan error, 1)
+	answered := make(chan answer, 1)
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				answer <- fmt.Errorf("the notification library panics: %v", p)
+				answered <- answer{fmt.Errorf("the notification library panics: %v", p)}
 			}
 		}()
-		answer <- c.config.Send.Send(limited, t, m)
+		answered <- answer{c.config.Send.Send(limited, t, m)}
 	}()
 	select {
-	case err = <-answer:
+	case a := <-answered:
+		err = a.err
 	case <-limited.Done():
-		err = c.leave(name, answer)
+		err = c.leave(name, answered)
 	}
 	return clean(err, t)
 }
 
 // leave gives an attempt that is over time a moment to end, and goes on without it: the services of the library know
 // no deadline. How many are left so is bounded.
-func (c *courier) leave(name string, answer <-chan error) error {
+func (c *courier) leave(name string, answered <-chan answer) error {
 	select {
-	case err := <-answer:
-		if err == nil {
+	case a := <-answered:
+		if a.err == nil {
 			return nil
 		}
 	case <-time.After(endTime):
@@ -235,7 +240,7 @@ func (c *courier) leave(name string, answer <-chan error) error {
 		c.hanging[name]++
 		c.mu.Unlock()
 		go func() {
-			_ = <-answer // what it says, nobody waits for
+			<-answered
 			c.mu.Lock()
 			c.hanging[name]--
 			c.mu.Unlock()
@@ -255,6 +260,16 @@ func clean(err error, t Target) error {
 		return &refusal{text, r.after, r.forever}
 	}
 	return errors.New(text)
+}
+
+// stuck is an error while too many attempts of a target hang.
+func (c *courier) stuck(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := c.hanging[name]; n >= mostHanging {
+		return fmt.Errorf("%d earlier messages still wait for its answer", n)
+	}
+	return nil
 }
 
 // target reads what is needed to reach a target, now: a secret that was changed holds at once.
@@ -283,7 +298,10 @@ func (c *courier) target(name string) (Target, error) {
 // Test sends a test message to a target and waits for the answer.
 func (w *Watcher) Test(ctx context.Context, name string) flow.AlertTest {
 	begun := time.Now()
-	err := w.courier.send(ctx, name, testMessage(name, w.courier.host, begun.UTC()))
+	err := w.courier.stuck(name)
+	if err == nil {
+		err = w.courier.send(ctx, name, testMessage(name, w.courier.host, begun.UTC()))
+	}
 	t := flow.AlertTest{Name: name, Delivered: err == nil, Took: flow.Duration(time.Since(begun).Round(time.Millisecond))}
 	if err != nil {
 		t.Error = cmp.Or(err.Error(), "it was not taken")

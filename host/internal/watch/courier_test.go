@@ -281,3 +281,23 @@ func TestWhatWasTakenIsNotSentAgain(t *testing.T) {
 		}
 	})
 }
+
+// Promise: a host that dies between sending and recording has the next one send again, once.
+func TestWhatWasNotRecordedIsSentOnceMore(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(r *rig) {
+		r.stop()
+		r.faulty = &faulty{failures: 1 << 30}
+		r.start()
+		r.schedule("p", "every 24h")
+		r.ran("p", 0, failed())
+		r.wants(time.Minute, "ops p: failed")
+		r.stop()
+		r.faulty = nil
+		r.start()
+		r.wants(time.Minute, "ops p: failed")
+		r.stop()
+		r.start()
+		r.wants(time.Minute)
+	})
+}

@@ -257,7 +257,7 @@ func (p *Pipeline) newest(by time.Time, counts func(*Subject) bool) time.Time {
 	var slot time.Time
 	for i := range p.Schedules {
 		s := &p.Schedules[i]
-		if at := s.Cal.Prev(by.Add(-s.Cal.Delay())); at.After(slot) && at.After(s.Record.Since) && counts(s) {
+		if at, _ := s.Cal.Owed(s.Record.Since, by.Add(-s.Cal.Delay()).Add(-1)); at.After(slot) && counts(s) {
 			slot = at
 		}
 	}

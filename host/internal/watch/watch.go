@@ -9,6 +9,7 @@ package watch
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -134,6 +135,13 @@ func (w *Watcher) look(ctx context.Context) {
 	}
 }
 
+// survive keeps a fault of ours from ending the host: what is watched goes on, watched or not.
+func survive(log *slog.Logger) {
+	if p := recover(); p != nil {
+		log.Error("panic of the watcher", slog.Any("err", p), slog.String("stack", string(debug.Stack())))
+	}
+}
+
 // wait reports whether a timer came before the end of ctx.
 func wait(ctx context.Context, timer <-chan time.Time) bool {
 	select {
@@ -146,6 +154,7 @@ func wait(ctx context.Context, timer <-chan time.Time) bool {
 
 // lookOnce records what one look has brought, and has messages sent.
 func (w *Watcher) lookOnce(ctx context.Context, now time.Time, all bool) {
+	defer survive(w.config.Logger)
 	told, err := w.eyes.look(ctx, now, all)
 	switch {
 	case ctx.Err() != nil:

@@ -345,3 +345,16 @@ func TestNothingIsLateBeforeItCouldCatchUp(t *testing.T) {
 		r.wants(time.Minute)
 	})
 }
+
+// A fault of the watcher's own ends no host, and loses nothing.
+func TestAPanicOfTheWatcherIsSurvived(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(r *rig) {
+		r.schedule("p", "every 24h")
+		r.plans = append(r.plans, nil)
+		r.ran("p", 0, failed())
+		r.wants(time.Minute)
+		r.plans = r.plans[:1]
+		r.wants(time.Minute, "ops p: failed")
+	})
+}

@@ -169,7 +169,9 @@ func TestAWebhookThatHangsEndsWithItsContext(t *testing.T) {
 	defer close(release)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- newServices().Send(ctx, Target{URL: server.URL}, testMessage("ops", "srv1", time.Now())) }()
+	go func() {
+		done <- newServices().Send(ctx, Target{URL: server.URL}, testMessage("ops", "srv1", time.Now()))
+	}()
 	<-seen
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {

@@ -89,3 +89,21 @@ func BenchmarkOpenWithHistory(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkEnded reads the ends of 1,000 runs of two steps each, by their 8,000 events, in a ledger that has ten times as
+// many.
+func BenchmarkEnded(b *testing.B) {
+	s := open(b, b.TempDir(), "boot")
+	if err := writeHistory(b.Context(), s, 10_000, 100); err != nil {
+		b.Fatal(err)
+	}
+	last, err := s.Watched(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if runs, _, err := s.Ended(b.Context(), last-8000, 8000); err != nil || len(runs) != 1000 {
+			b.Fatalf("%d runs, %v", len(runs), err)
+		}
+	}
+}

@@ -26,7 +26,7 @@ func (s *Store) SaveIncidents(ctx context.Context, c flow.IncidentChange) error 
 		if c.Cursor == 0 {
 			return nil
 		}
-		_, err := w.exec("INSERT INTO watched (one, event) VALUES (1, ?) ON CONFLICT DO UPDATE SET event = max(event, excluded.event)", c.Cursor)
+		_, err := w.exec("INSERT INTO watched (one, event) VALUES (1, ?) ON CONFLICT DO UPDATE SET event = excluded.event WHERE excluded.event > event", c.Cursor)
 		return err
 	})
 }
@@ -91,14 +91,18 @@ func scanIncident(row scanner) (i flow.Incident, err error) {
 	return i, decode(body, &i)
 }
 
+// farOff is beyond every wait between two attempts: who is to wait longer was told so by a clock that was wrong.
+const farOff = 24 * time.Hour
+
 // DueDeliveries returns, for each target, the message that is to be sent next, if it is due. What tells the end of an
 // incident waits until its beginning was told.
 func (s *Store) DueDeliveries(ctx context.Context, now time.Time) ([]flow.Delivery, error) {
+	at := nanos(now)
 	return collect(ctx, reader{s.readers}, scanDelivery, `SELECT min(d.seq), d.target, d.phase, d.state, d.attempts, d.asked_at, d.next_at, d.sent_at, d.error, i.body
 		FROM deliveries d JOIN incidents i ON i.id = d.incident
-		WHERE d.state = 'pending' AND d.next_at <= ? AND NOT EXISTS (
+		WHERE d.state = 'pending' AND (d.next_at <= ? OR d.next_at > ?) AND NOT EXISTS (
 			SELECT 1 FROM deliveries o WHERE d.phase = 'recovered' AND o.incident = d.incident AND o.target = d.target AND o.phase = 'opened' AND o.state = 'pending')
-		GROUP BY d.target ORDER BY 1`, nanos(now))
+		GROUP BY d.target ORDER BY 1`, at, at+int64(farOff))
 }
 
 func scanDelivery(row scanner) (d flow.Delivery, err error) {
@@ -239,9 +243,11 @@ func scanBrief(row scanner) (b flow.RunBrief, err error) {
 	return b, err
 }
 
-const endedText = "SELECT max(e.seq), " + briefColumns + ` FROM events e CROSS JOIN runs r ON r.id = e.run
-	WHERE e.seq > ? AND e.seq <= ? AND e.run <> '' AND r.state = 'ended' AND NOT EXISTS (SELECT 1 FROM events x WHERE x.run = e.run AND x.seq > ?)
-	GROUP BY r.seq ORDER BY 1`
+// The new events are read first, in their own order, whatever else an index would offer.
+const endedText = "SELECT e.last, " + briefColumns + ` FROM (
+		SELECT run, max(seq) AS last FROM events NOT INDEXED WHERE seq > ?1 AND seq <= ?2 AND run <> '' GROUP BY +run
+	) e CROSS JOIN runs r ON r.id = e.run
+	WHERE r.state = 'ended' AND NOT EXISTS (SELECT 1 FROM events x WHERE x.run = e.run AND x.seq > ?2) ORDER BY e.last`
 
 // Ended returns the runs whose last event is among the next events after one, in the order of their ends, and the last
 // of these events; at most limit events are looked at. Following it from event to event tells each end once.
@@ -257,7 +263,7 @@ func (s *Store) Ended(ctx context.Context, after int64, limit int) ([]flow.RunBr
 	if err != nil || len(last) == 0 || last[0] == after {
 		return nil, after, err
 	}
-	runs, err := collect(ctx, q, scanBrief, endedText, after, last[0], last[0])
+	runs, err := collect(ctx, q, scanBrief, endedText, after, last[0])
 	return runs, last[0], err
 }
 

@@ -281,7 +281,7 @@ func (w *writer) recover(ctx context.Context, l *leftRun) (*flow.Claimed, error)
 		return nil, err
 	}
 	claimed := &flow.Claimed{StartedAt: l.startedAt.time()}
-	if err := decode(l.body, &claimed.Run); err != nil {
+	if err := errors.Join(decode(l.body, &claimed.Run), withContext(ctx, w, l.seq, &claimed.Run)); err != nil {
 		return nil, err
 	}
 	plan, err := readPlan(ctx, w, claimed.Run.Version)

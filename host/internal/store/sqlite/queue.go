@@ -203,7 +203,7 @@ func (w *writer) coalesce(r *flow.Run) ([]flow.RunID, int64, error) {
 // insert adds a waiting run and returns its place in the order of offers; place 0 is the end of the line.
 func (w *writer) insert(o *flow.Offer, place int64, now time.Time) (seq int64, err error) {
 	r := &o.Run
-	body, err := encode(r)
+	body, apart, err := parted(r)
 	if err != nil {
 		return 0, err
 	}
@@ -229,7 +229,34 @@ func (w *writer) insert(o *flow.Offer, place int64, now time.Time) (seq int64, e
 	if _, err := w.one("SELECT last_insert_rowid()", nil, &seq); err != nil {
 		return 0, err
 	}
+	if apart != "" {
+		if _, err := w.exec("INSERT INTO contexts (run, body) VALUES (?, ?)", seq, apart); err != nil {
+			return 0, err
+		}
+	}
 	return seq, w.refer(seq, r.Tenant, maps.Values(r.Context))
+}
+
+// wholeRun is how many bytes a run has at most with its context in its row: a row of SQLite is read from its beginning, and
+// whoever lists runs must not read pages and pages of context on the way to their outcomes.
+const wholeRun = 2 << 10
+
+// parted returns a run as its row holds it, and its context where that stands apart.
+func parted(r *flow.Run) (body, apart string, err error) {
+	if body, err = encode(r); err != nil || len(body) <= wholeRun || len(r.Context) == 0 {
+		return body, "", err
+	}
+	if apart, err = encode(r.Context); err != nil {
+		return "", "", err
+	}
+	body, err = encode(withoutContext(r))
+	return body, apart, err
+}
+
+func withoutContext(r *flow.Run) flow.Run {
+	bare := *r
+	bare.Context = nil
+	return bare
 }
 
 // start makes a waiting run live.
@@ -293,10 +320,10 @@ func (w *writer) claim(candidate string, args ...any) (*flow.Claimed, error) {
 	}
 	now := time.Now()
 	claimed := &flow.Claimed{StartedAt: now.UTC()}
-	if err := decode(body, &claimed.Run); err != nil {
+	r := &claimed.Run
+	if err := decode(body, r); err != nil {
 		return nil, err
 	}
-	r := &claimed.Run
 	var live int
 	if busy, err := w.one("SELECT 1 FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'running'", []any{r.Tenant, r.Pipeline}, &live); err != nil || busy {
 		return nil, err
@@ -305,6 +332,9 @@ func (w *writer) claim(candidate string, args ...any) (*flow.Claimed, error) {
 		return nil, err
 	}
 	claimed.Claim = flow.Claim{Run: r.ID, Epoch: 1}
+	if err := withContext(context.Background(), w, seq, r); err != nil {
+		return nil, err
+	}
 	if r.Trigger.Kind == flow.TriggerRerun {
 		if claimed.Steps, err = steps(context.Background(), w, seq, nil); err != nil {
 			return nil, err
@@ -347,11 +377,11 @@ func (s *Store) Cancel(ctx context.Context, id flow.RunID, ending flow.Ending) (
 	})
 }
 
-// recordRun records what happened to a run; with detail, what was asked for too.
+// recordRun records what happened to a run; with detail, what was asked for too, but for the context.
 func (w *writer) recordRun(kind flow.EventKind, r *flow.Run, epoch int, at time.Time, detail bool) error {
 	event := flow.Event{At: at, Kind: kind, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Trigger.Schedule, Run: r.ID, Epoch: epoch}
 	if detail {
-		body, err := encode(r)
+		body, err := encode(withoutContext(r))
 		if err != nil {
 			return err
 		}

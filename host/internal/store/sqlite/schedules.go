@@ -182,9 +182,14 @@ func (w *writer) putSchedule(r, old *flow.ScheduleRecord) error {
 		override = *r.Override
 	}
 	if _, err := w.exec(`INSERT INTO schedules (tenant, name, body, origin, override, override_at, since, watermark, paused_at, resumed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET body = excluded.body, origin = excluded.origin, override = excluded.override, override_at = excluded.override_at, since = excluded.since,
-			watermark = excluded.watermark, paused_at = excluded.paused_at, resumed_at = excluded.resumed_at`,
+		ON CONFLICT DO UPDATE SET body = excluded.body, origin = excluded.origin, override = excluded.override, override_at = excluded.override_at,
+			since = excluded.since, watermark = excluded.watermark, paused_at = excluded.paused_at, resumed_at = excluded.resumed_at`,
 		r.Tenant, r.Name, body, r.Origin, override, nanosOf(r.OverrideAt), nanos(r.Since), nanos(r.Watermark), nanos(r.PausedAt), nanos(r.ResumedAt)); err != nil {
+		return err
+	}
+	told := *r
+	told.Context = nil // as in all events
+	if detail, err = encode(told); err != nil {
 		return err
 	}
 	return w.record(flow.Event{At: time.Now(), Kind: flow.ScheduleSet, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Detail: json.RawMessage(detail)})

@@ -133,9 +133,9 @@ func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error
 	return all, nil
 }
 
-// record appends an event; the ledger numbers it.
+// record appends an event; the ledger numbers it. What an attempt or step put out is in their rows, and not here again.
 func (w *writer) record(e flow.Event) error {
-	e.Seq, e.At = 0, e.At.UTC()
+	e.Seq, e.At, e.Outputs, e.List = 0, e.At.UTC(), nil, nil
 	body, err := encode(e)
 	if err != nil {
 		return err

@@ -147,6 +147,12 @@ func testDeliveries(f *fixture) {
 	if next, err := f.NextDelivery(f.ctx, time.Time{}); err != nil || !next.IsZero() || len(f.due(again.Add(time.Hour))) != 0 {
 		f.Fatalf("something is left: %s, %v", next, err)
 	}
+	third := incident(flow.ConditionLate, "daily", now)
+	f.begin(third, "ops")
+	f.refused(f.due(now)[0], now.AddDate(1, 0, 0)) // by a clock that was wrong
+	if due = f.due(now); len(due) != 1 {
+		f.Fatalf("nothing is due for a year: %+v", due)
+	}
 	f.must(f.SaveAlertTest(f.ctx, flow.AlertTest{Name: "ops", Delivered: true}, now))
 	counts := map[flow.EventKind]int{}
 	events, err := f.Events(f.ctx, flow.EventQuery{})
@@ -154,7 +160,7 @@ func testDeliveries(f *fixture) {
 	for i := range events {
 		counts[events[i].Kind]++
 	}
-	if counts[flow.AlertSent] != 3 || counts[flow.AlertFailed] != 3 {
+	if counts[flow.AlertSent] != 3 || counts[flow.AlertFailed] != 4 {
 		f.Fatalf("events %v", counts)
 	}
 }

@@ -100,6 +100,7 @@ func Run(t *testing.T, open Open) {
 		"ACancelledRunIsNotResumed":                testRecoverCancelled,
 		"ARunOfADeadHostIsCancelledAtOnce":         testCancelOrphan,
 		"RunsArePagedNewestFirst":                  testPaging,
+		"ListsHoldNeitherContextsNorOutputs":       testLean,
 		"EventsAndLogsAreReadOn":                   testReadOn,
 		"WaitersHearOfChanges":                     testChanged,
 		"ASchedulesPastSurvivesUntilItIsRewritten": testSchedules,

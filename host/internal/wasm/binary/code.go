@@ -10,16 +10,22 @@ func (d *decoder) checkBodies() {
 	for i := range d.m.bodies {
 		d.m.quiet[i] = d.quiet(&d.m.bodies[i])
 	}
-	var c codeChecker
+	c := codeChecker{d: d, effort: newEffort(d.m)}
 	for i := range d.m.bodies {
 		f := &d.m.bodies[i]
 		d.r.pos, d.r.end = f.code, f.end
-		t := d.m.Types[d.m.Functions[i]]
+		t := &d.m.Types[d.m.Functions[i]]
 		f.locals += len(t.Params)
 		f.results = len(t.Results) > 0
-		c = codeChecker{d: d, body: f, frames: c.frames[:0]}
+		c = codeChecker{d: d, body: f, frames: c.frames[:0], effort: c.effort}
+		c.effort.begin(t, f.locals)
 		c.check()
 		if d.r.err != nil {
+			return
+		}
+		if rule := c.effort.finish(d.m.imported[KindFunc] + i); rule != "" {
+			d.r.pos = f.start
+			d.r.refuse(rule)
 			return
 		}
 	}
@@ -51,6 +57,7 @@ type codeChecker struct {
 	body   *body
 	frames []frame
 	loops  int // among the frames
+	effort *effort
 }
 
 // frame is a block that is open.
@@ -81,17 +88,31 @@ func (c *codeChecker) check() {
 				c.d.at(in.pos, "else without if")
 			}
 		case opEnd:
-			if c.close(); len(c.frames) > 0 {
-				continue
-			}
-			if r.left() > 0 {
-				r.fail("%d bytes after the end of a function body", r.left())
-			}
-			return
+			c.close()
 		default:
 			c.indices(in)
 		}
+		if r.err != nil || !c.goOn(&in) {
+			return
+		}
 	}
+}
+
+// goOn takes an instruction that was checked to the estimate, and reports whether there are more.
+func (c *codeChecker) goOn(in *instruction) bool {
+	r := &c.d.r
+	c.effort.step(in)
+	if len(c.frames) == 0 {
+		if r.left() > 0 {
+			r.fail("%d bytes after the end of a function body", r.left())
+		}
+		return false
+	}
+	if (c.effort.instructions%64 == 0 || in.op == opBrTable) && c.effort.tooLarge() {
+		r.pos = r.end // finish says why
+		return false
+	}
+	return true
 }
 
 func (c *codeChecker) open(in instruction) {

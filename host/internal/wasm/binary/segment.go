@@ -100,6 +100,7 @@ func (d *decoder) inRange(in instruction, what string, index uint32, n int) {
 func (d *decoder) codes() {
 	n := d.r.count("function bodies", 3, MaxFunctions)
 	d.m.bodies = make([]body, 0, n)
+	all := 0
 	for range n {
 		size := d.r.u32()
 		if size > MaxBody {
@@ -114,6 +115,9 @@ func (d *decoder) codes() {
 		f := body{start: d.r.pos, end: next}
 		d.r.end = next
 		f.locals = d.locals()
+		if all += f.locals; all > MaxAllLocals {
+			d.r.exceed("locals in all functions", uint64(all), MaxAllLocals)
+		}
 		f.code = d.r.pos
 		if d.r.err != nil {
 			return
