@@ -126,7 +126,7 @@ func testSlotsOfADuplicate(f *fixture) {
 	f.offer(older(first, 1), flow.OfferDuplicate)  // first has no run any more
 	f.offer(older(second, 3), flow.OfferDuplicate) // second has
 	for _, s := range f.slots("hourly") {
-		if s.Run != second.Run.ID || (s.Ending == flow.SlotCoalesced) != (s.From.Before(at(4))) {
+		if s.Run != second.Run.ID || (s.Ending == flow.SlotCoalesced) != s.From.Before(at(4)) {
 			f.Fatalf("slots %+v", f.slots("hourly"))
 		}
 	}
