@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -230,12 +231,16 @@ func (y *year) happen(all []flow.PlanSchedule) {
 
 // The promise: each due slot of an enabled schedule has exactly one record, through a year of restarts, crashes, panics,
 // refused offers, pauses, edits and clock jumps, for every combination of the rules of slots. UNIFLOW_TEST_ALL=1 takes all
-// 288 of them; otherwise it is a sample.
+// 288 of them; otherwise it is a sample. SEED repeats one draw of schedules and faults, but for the moments of panics and
+// refused offers.
 func TestAYearOfFaults(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "uniflow.db")
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
+	if err != nil {
+		seed = rand.Uint64()
+	}
+	t.Logf("SEED=%d", seed)
 	synctest.Test(t, func(t *testing.T) {
 		y := &year{t: t, random: rand.New(rand.NewPCG(seed, 11)), path: path, forms: map[string][]form{}, faults: map[string]int{}}
 		all := allRules()
@@ -297,8 +302,8 @@ func (y *year) check(all []flow.PlanSchedule) {
 		slots, err := y.store.Slots(context.Background(), flow.SlotQuery{Schedule: s.Name, Limit: 1000})
 		y.must(err)
 		slices.Reverse(slots)
-		if len(slots) == 0 || len(slots) == 1000 {
-			y.t.Fatalf("%s: %d records", s.Name, len(slots))
+		if len(slots) == 1000 {
+			y.t.Fatalf("%s: there may be more records", s.Name)
 		}
 		for n, f := range y.forms[s.Name] {
 			until := time.Now()
@@ -319,7 +324,7 @@ func (y *year) check(all []flow.PlanSchedule) {
 		}
 	}
 	for _, kind := range []string{"run ", "coalesced ", "skipped overlap", "skipped calendar", "skipped paused", "skipped condition", "skipped invalid", "missed downtime", "missed start"} {
-		if tally[kind] == 0 {
+		if tally[kind] == 0 && (len(all) > 100 || kind != "coalesced ") { // a sample may have none of these
 			y.t.Errorf("no slot ended as %q: %v", kind, tally)
 		}
 	}

@@ -47,8 +47,8 @@ func (q *queue) Offer(_ context.Context, o flow.Offer) (flow.Offered, error) {
 			line.Slots++
 		}
 	}
-	q.record(o.Slots)
 	verdict := line.Judge(o.Run.Trigger.Kind, o.Overlap)
+	q.record(verdict.Older(o.Slots))
 	slot := flow.SlotRecord{Schedule: name, From: o.Run.Trigger.ScheduledAt, To: o.Run.Trigger.ScheduledAt, Count: 1, Ending: flow.SlotRun}
 	if verdict.Refuse != "" {
 		slot.Ending, slot.Reason = flow.SlotSkipped, verdict.Refuse

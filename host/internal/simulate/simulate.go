@@ -178,9 +178,9 @@ func (w *world) drain(s *schedule, now time.Time) {
 	s.wait = nil
 	for s.find(w.capped(now.Add(-s.due.Cal.Delay()))) {
 		d := s.due.Decide()
-		w.ended(s, d.Slots)
 		s.advance(d.Watermark)
 		if d.Slot.IsZero() {
+			w.ended(s, d.Slots)
 			continue
 		}
 		r, answer := w.offer(s, &d, now)
@@ -255,6 +255,7 @@ func (w *world) offer(s *schedule, d *overlap.Decision, now time.Time) (*run, fl
 		s.overlapped(p.live.s, 1, d.Slot, d.Slot)
 	}
 	verdict := line.Judge(d.Kind, d.Overlap)
+	w.ended(s, verdict.Older(d.Slots))
 	if verdict.Refuse != "" {
 		w.ended(s, []flow.SlotRecord{s.ending(d.Slot, flow.SlotSkipped, verdict.Refuse)})
 		return nil, flow.OfferRefused

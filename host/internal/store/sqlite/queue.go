@@ -34,12 +34,12 @@ func (w *writer) offer(o *flow.Offer, t texts) (flow.Offered, error) {
 	if err := w.room(); err != nil {
 		return flow.Offered{}, err
 	}
-	if err := w.saveSlots(o.Run.Tenant, o.Run.Trigger.Schedule, o.Watermark, o.Slots); err != nil {
+	at, err := w.look(&o.Run)
+	if err != nil {
 		return flow.Offered{}, err
 	}
-	at, err := w.look(&o.Run)
-	if err != nil || at.known {
-		return flow.Offered{Answer: flow.OfferDuplicate}, err
+	if at.known {
+		return flow.Offered{Answer: flow.OfferDuplicate}, w.duplicate(o)
 	}
 	overdue, err := w.overdue(o.Run.Tenant, o.Run.Pipeline, time.Now())
 	if err == nil && len(overdue) > 0 { // the line is another
@@ -49,6 +49,9 @@ func (w *writer) offer(o *flow.Offer, t texts) (flow.Offered, error) {
 		return flow.Offered{}, err
 	}
 	verdict := at.line.Judge(o.Run.Trigger.Kind, o.Overlap)
+	if err := w.saveSlots(o.Run.Tenant, o.Run.Trigger.Schedule, o.Watermark, verdict.Older(o.Slots)); err != nil {
+		return flow.Offered{}, err
+	}
 	if verdict.Refuse != "" {
 		ending := flow.SlotRecord{Ending: flow.SlotSkipped, Reason: verdict.Refuse}
 		return flow.Offered{Answer: flow.OfferRefused, Reason: verdict.Refuse, Overdue: overdue}, w.endSlot(&o.Run, ending)
@@ -72,6 +75,22 @@ func (w *writer) offer(o *flow.Offer, t texts) (flow.Offered, error) {
 		return flow.Offered{}, err
 	}
 	return answer, w.takeOver(seq, o, answer.Claim.Epoch, taken.at)
+}
+
+// duplicate records the older slots of an offer that is known. If its slot has an ending without the run, they share it.
+func (w *writer) duplicate(o *flow.Offer) error {
+	if isSlot(&o.Run) && len(o.Slots) > 0 {
+		var own flow.SlotRecord
+		found, err := w.one("SELECT ending, reason, run FROM slots WHERE tenant = ? AND schedule = ? AND from_at <= ? ORDER BY from_at DESC LIMIT 1",
+			[]any{o.Run.Tenant, o.Run.Trigger.Schedule, nanos(o.Run.Trigger.ScheduledAt)}, &own.Ending, &own.Reason, &own.Run)
+		if err != nil {
+			return err
+		}
+		if found && own.Run != o.Run.ID {
+			o.Slots = overlap.Instead(o.Slots, own)
+		}
+	}
+	return w.saveSlots(o.Run.Tenant, o.Run.Trigger.Schedule, o.Watermark, o.Slots)
 }
 
 // takeOver records the steps of an offer that have ended before its run begins.

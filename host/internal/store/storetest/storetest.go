@@ -76,6 +76,7 @@ func Run(t *testing.T, open Open) {
 		"ASlotThatWaitsIsCoalescedIntoTheNewest":   testCoalesce,
 		"WaitAllKeepsAHundredSlots":                testWaitAll,
 		"SkipEndsTheSlot":                          testSkip,
+		"OlderSlotsOfADuplicateNameARunThatIs":     testSlotsOfADuplicate,
 		"ReplaceNamesTheLiveRun":                   testReplace,
 		"OtherRunsAreNeverCoalesced":               testManual,
 		"AThousandRunsWait":                        testQuota,
