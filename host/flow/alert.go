@@ -146,6 +146,9 @@ type RunBrief struct {
 // Due reports whether a slot made the run by coming due.
 func (r *RunBrief) Due() bool { return r.Kind == TriggerSchedule || r.Kind == TriggerCatchup }
 
+// Missed reports whether the run was dropped because it could not start in time.
+func (r *RunBrief) Missed() bool { return r.Ending.Reason == ReasonStart }
+
 // HostHealth is a judgement on a host as a whole.
 type HostHealth struct {
 	// OK is true when no incident is open and every message has reached its target.

@@ -228,7 +228,7 @@ func (e *eyes) load(ctx context.Context, key laneKey, ahead map[flow.RunID]bool)
 // add takes a run over, and reports whether it says anything of failure or success.
 func (l *lane) add(r *flow.RunBrief) bool {
 	if r.Due() {
-		if r.QueuedAt.After(l.lastDue) {
+		if !r.Missed() && r.QueuedAt.After(l.lastDue) {
 			l.lastDue = r.QueuedAt
 		}
 		if r.StartedAt != nil && r.EndedAt != nil {

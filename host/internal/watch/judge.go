@@ -76,8 +76,8 @@ func silent(s *Subject, now time.Time) *Finding {
 	}
 	seen := s.Record.Begun()
 	for i := range s.Recent {
-		// What was run by hand says nothing of whether the schedule fires.
-		if s.Recent[i].Due() && s.Recent[i].QueuedAt.After(seen) {
+		// What was run by hand says nothing of whether the schedule fires, and a run that was dropped did not run.
+		if s.Recent[i].Due() && !s.Recent[i].Missed() && s.Recent[i].QueuedAt.After(seen) {
 			seen = s.Recent[i].QueuedAt
 			break
 		}

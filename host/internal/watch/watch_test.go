@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/calendar"
 )
 
 // Promise: a failure is told once, its end too, whatever happens to the host between.
@@ -155,6 +156,27 @@ func TestSilentIsAScheduleOfWhichNothingRuns(t *testing.T) {
 		r.ran("p", time.Second, succeeded())
 		r.wants(11*time.Minute, "ops p: silent, over")
 	})
+}
+
+func TestRunsThatWereDroppedKeepNoScheduleFromFallingSilent(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 10, 12, 0, 0, 0, time.UTC)
+	cal, err := calendar.Parse("daily 02:00", "UTC")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Subject{Cal: cal, Record: &flow.ScheduleRecord{Since: now.AddDate(0, 0, -9), Watermark: now, PlanSchedule: flow.PlanSchedule{Name: "p", Enabled: true}}}
+	for day := range 9 {
+		dropped := flow.RunBrief{Kind: flow.TriggerSchedule, State: flow.StateEnded, QueuedAt: now.AddDate(0, 0, -day), Ending: flow.Overdue()}
+		s.Recent = append(s.Recent, dropped)
+	}
+	if found := JudgeSchedule(&s, now); len(found) != 1 || found[0].Condition != flow.ConditionSilent {
+		t.Errorf("found %+v, want silent: every run was dropped", found)
+	}
+	s.Recent[1].Ending = succeeded()
+	if found := JudgeSchedule(&s, now); len(found) != 0 {
+		t.Errorf("found %+v, though yesterday's ran", found)
+	}
 }
 
 func TestASlotThatIsNotMeantToRunIsNotMissed(t *testing.T) {
