@@ -13,6 +13,9 @@ RACE = ./host ./host/internal/api/... ./host/internal/dispatch/... ./host/intern
 # Of the engine, what several calls share; the race detector makes guests and their rewriting ten times slower.
 RACE_WASM = SideBySide|Left|Initialised|Kept|Cache|Strangers|Room|CloseEnds
 
+# Of the watcher, what hangs, ends and comes back; days of its bubbles take minutes under the race detector.
+RACE_WATCH = Hangs|CutsAnAttemptOff|AcrossRestarts|UntilItIsTaken|SentAgain|Webhook
+
 # Systems that are vetted, not run.
 CROSS = darwin/amd64 darwin/arm64 linux/arm64 windows/amd64 windows/arm64
 
@@ -23,7 +26,7 @@ gofumpt       = $(TOOLS)/gofumpt-$(GOFUMPT)/gofumpt
 govulncheck   = $(TOOLS)/govulncheck-$(GOVULNCHECK)/govulncheck
 
 .DEFAULT_GOAL = help
-.PHONY: help fmt lint vuln test faults test-race test-all build size wasm examples bench docs cross clean
+.PHONY: help fmt lint vuln test faults test-race test-all arm64 build size wasm examples bench docs cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,13 +50,17 @@ faults: ## hit real hosts with faults and check what is promised (ROUNDS=1000, S
 test-race: ## run the tests of concurrent packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race $(RACE)
 	CGO_ENABLED=1 go test -race -run '$(RACE_WASM)' ./host/internal/wasm
+	CGO_ENABLED=1 go test -race -run '$(RACE_WATCH)' ./host/internal/watch
 
 test-all: ## run everything that can be checked on this machine
 	go vet ./...
 	CGO_ENABLED=1 go test -race ./...
-	UNIFLOW_TEST_ALL=1 go test -timeout 30m ./host/internal/calendar
+	UNIFLOW_TEST_ALL=1 go test -timeout 30m ./host/internal/calendar ./host/internal/schedule
 	.ci/guests.sh
-	$(MAKE) lint examples size cross
+	$(MAKE) lint examples size cross arm64
+
+arm64: ## count fuel on arm64, under emulation (needs qemu-user-static)
+	GOARCH=arm64 go test -exec qemu-aarch64-static -run FuelIsTheSame ./host/internal/wasm
 
 build: ## build bin/uniflow, static and stripped
 	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uniflow ./cmd/uniflow

@@ -104,6 +104,7 @@ func (l *lineup) measurements() []measurement {
 		{"loop kernels", l.kernels},
 		{"runaway guests", l.stops},
 		{"runaway guests in workers", l.workerStops},
+		{"a schedule beside runaway guests", l.beside},
 		{"the garbage collector beside a guest that spins", l.collection},
 		{"1 MiB in and out", l.mebibyte},
 		{"two cores", l.cores},

@@ -26,6 +26,7 @@ func stepGoals(all []series) part {
 		} {
 			if s, ok := named(all, lang, g.peer); ok && g.lang == lang {
 				p.Goals = append(p.Goals, ratios(g.name, s.p50, base.p50).least(g.goal).unless(busy))
+				p.Details = append(p.Details, ratios(s.Name+" to a raw reused call in "+lang, s.p50, quiet.p50).unless(busy))
 			}
 		}
 	}

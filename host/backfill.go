@@ -31,7 +31,7 @@ func (h *Host) Backfill(ctx context.Context, r flow.BackfillRequest) (flow.Backf
 	if err != nil {
 		return flow.BackfillReport{}, &flow.Error{Code: flow.CodeBackfill, Op: "backfill " + r.Name, Message: "its runs cannot be made", Err: err}
 	}
-	cal, err := calendar.Parse(s.At, s.Timezone)
+	cal, err := calendar.Of(s.Tenant, &s.PlanSchedule)
 	if err != nil {
 		return flow.BackfillReport{}, fmt.Errorf("schedule %q: %w", s.Name, err)
 	}
@@ -119,6 +119,10 @@ func (h *Host) fillSlots(ctx context.Context, report *flow.BackfillReport, r *fl
 	}
 	for at := cal.Next(r.From.Add(-1)); !at.IsZero() && !at.After(r.To); at = cal.Next(at) {
 		p := past[at.UnixNano()]
+		if _, shut := cal.Shut(at); shut {
+			report.Left++
+			continue
+		}
 		if r.MissingOnly && (p.done || s.Active() && at.After(s.Watermark)) {
 			report.Left++
 			continue

@@ -138,7 +138,7 @@ func ExampleHost_Disable() {
 	if err := h.Disable(ctx, "hourly"); err != nil {
 		log.Fatal(err)
 	}
-	health, err := h.Health(ctx)
+	health, err := h.ScheduleHealth(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func ExampleHost_Disable() {
 	if err := h.Enable(ctx, "hourly"); err != nil {
 		log.Fatal(err)
 	}
-	if health, err = h.Health(ctx); err != nil {
+	if health, err = h.ScheduleHealth(ctx); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(health[0].Schedule, health[0].Status)
@@ -256,8 +256,12 @@ func ExampleHost_Runs() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, r := range runs {
-		fmt.Println(r.Pipeline, r.Trigger.Kind, r.Outcome, string(r.Context["name"]))
+	for _, r := range runs { // a list has neither contexts nor steps
+		whole, err := h.Run(ctx, string(r.ID))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(r.Pipeline, r.Trigger.Kind, r.Outcome, string(whole.Context["name"]), len(whole.Steps))
 	}
 	version, err := h.SaveVersion(ctx, "hello", map[string]string{"why": "first good one"})
 	if err != nil {
@@ -269,8 +273,8 @@ func ExampleHost_Runs() {
 	}
 	fmt.Println(len(saved), saved[0].Digest == version.Digest, saved[0].Metadata["why"])
 	// Output:
-	// hello manual succeeded "Mary"
-	// hello manual succeeded "Grace"
+	// hello manual succeeded "Mary" 1
+	// hello manual succeeded "Grace" 1
 	// 1 true first good one
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/schedule"
 	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/host/internal/store/sqlite"
+	"github.com/uniflow-dev/uniflow/host/internal/watch"
 )
 
 // Version is the version of this build; releases set it when they are linked.
@@ -76,6 +77,7 @@ type Host struct {
 	loader  *loader
 	runner  *dispatch.Dispatcher
 	clock   *schedule.Scheduler
+	watcher *watch.Watcher
 	opened  time.Time
 
 	mu    sync.Mutex
@@ -84,11 +86,13 @@ type Host struct {
 	broken map[string]string
 	// registered are the names of Go functions.
 	registered []string
-	serving    bool
-	stopped    bool
-	listen     string
-	socket     string
-	services   sync.WaitGroup
+	// matching is held by who does something to all runs that match.
+	matching sync.Mutex
+	serving  bool
+	stopped  bool
+	listen   string
+	socket   string
+	services sync.WaitGroup
 	// background is the life of everything that Start starts.
 	background context.Context //nolint:containedctx // the host's own lifetime, not a caller's request
 	cancel     context.CancelFunc
@@ -129,6 +133,9 @@ func (h *Host) open(ctx context.Context) error {
 		return err
 	}
 	if h.blobs, err = blob.Open(filepath.Join(h.data, "artifacts")); err != nil {
+		return err
+	}
+	if err = h.openWatch(); err != nil {
 		return err
 	}
 	if !h.config.ReadOnly { // a host that runs may use the same folders
@@ -178,7 +185,7 @@ func (h *Host) wire(ctx context.Context) error {
 			Turns: run.NewTurns(parallel), Features: services.Features(), Logger: h.log,
 		}),
 	})
-	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Logger: h.log})
+	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Soon: h.slotSoon, Logger: h.log})
 	return err
 }
 
@@ -232,6 +239,9 @@ func (h *Host) Start(ctx context.Context) error {
 	if err := h.loadAll(ctx); err != nil {
 		return err
 	}
+	if err := h.watcher.Begin(ctx); err != nil {
+		return err
+	}
 	if err := h.serveAPI(ctx); err != nil {
 		return err
 	}
@@ -243,6 +253,7 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	h.clock.Start()
 	h.services.Go(func() { h.prune(h.background) })
+	h.services.Go(func() { h.watcher.Run(h.background) })
 	h.services.Go(func() { h.giveBack(h.background) })
 	return nil
 }

@@ -243,7 +243,7 @@ func asProblems(err error) flow.Problems {
 func TestClientSeesWhatTheHostSees(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	path := manifest(t, dir, "version = 1\n[pipelines.hello]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\ntimezone = \"Europe/Berlin\"\n")
+	path := manifest(t, dir, "version = 1\n[alerts.ops]\nurl = \"https://ops.example.com\"\n[pipelines.hello]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\ntimezone = \"Europe/Berlin\"\n")
 	h := begin(t, host.Config{Manifest: path, API: &host.API{Listen: "127.0.0.1:0", Token: "sesame"}})
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -289,6 +289,8 @@ func compareControls(t *testing.T, name string, h *host.Host, client flow.Contro
 		"schedules": func(c flow.Control) (any, error) { return c.Schedules(ctx) },
 		"next":      func(c flow.Control) (any, error) { return c.Next(ctx, "hello", time.Unix(0, 0), 3) },
 		"health":    func(c flow.Control) (any, error) { return c.Health(ctx) },
+		"judged":    func(c flow.Control) (any, error) { return c.ScheduleHealth(ctx) },
+		"alerts":    func(c flow.Control) (any, error) { return c.Alerts(ctx) },
 		"runs":      func(c flow.Control) (any, error) { return c.Runs(ctx, flow.RunQuery{Pipeline: "hello", Limit: 5}) },
 		"run":       func(c flow.Control) (any, error) { return c.Run(ctx, "@last") },
 		"prefix":    func(c flow.Control) (any, error) { return c.Run(ctx, strings.ToLower(string(started.ID[:20]))) },

@@ -26,7 +26,7 @@ func newLoader(ctx context.Context, data string, seals wasm.Seals, funcs *gofunc
 	if err != nil {
 		return nil, err
 	}
-	processes, err := process.New(process.Config{Dir: filepath.Join(data, "bin"), Logger: log})
+	processes, err := process.New(process.Config{Dir: filepath.Join(data, "bin"), Seals: seals, Logger: log})
 	if err != nil {
 		return nil, errors.Join(err, modules.Close(ctx))
 	}
@@ -43,6 +43,22 @@ func (l *loader) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, erro
 		return nil, &flow.Error{Code: flow.CodePluginFile, Op: fmt.Sprintf("load plugin %q", p.Name), Message: fmt.Sprintf("no runtime for the kind %q", p.Kind), Hint: "use wasm, process or func"}
 	}
 	return runtime.Load(ctx, p)
+}
+
+// warm prepares the plugins of a plan for a run of the tenant that is due soon. What cannot be prepared is left to the
+// run, which tells of it.
+func (l *loader) warm(ctx context.Context, p *flow.Plan, tenant string, log *slog.Logger) {
+	for _, s := range p.Steps {
+		m, err := l.Load(ctx, p.Plugins[s.Plugin])
+		if warmer, ok := m.(flow.Warmer); ok && err == nil {
+			limited, cancel := context.WithTimeout(ctx, s.Timeout.Std())
+			err = warmer.Warm(limited, flow.Call{Context: flow.RunContext{Tenant: tenant}, Limits: s.Limits})
+			cancel()
+		}
+		if err != nil {
+			log.Debug("plugin not prepared", slog.String("tenant", tenant), slog.String("plugin", s.Plugin), slog.Any("err", err))
+		}
+	}
 }
 
 // Close closes all runtimes.

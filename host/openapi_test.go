@@ -26,7 +26,7 @@ type described struct {
 // bad, against the schema that /openapi.json gives for it.
 func TestAnswersKeepToTheirDescription(t *testing.T) {
 	t.Parallel()
-	path := manifest(t, t.TempDir(), "version = 1\n[pipelines.hello]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\nparams.who = { type = \"string\", default = \"you\" }\n")
+	path := manifest(t, t.TempDir(), "version = 1\n[alerts.ops]\nurl = \"http://127.0.0.1:1/\"\n[pipelines.hello]\nalerts = [\"ops\"]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\nparams.who = { type = \"string\", default = \"you\" }\n")
 	h := begin(t, host.Config{Manifest: path, API: &host.API{Listen: "127.0.0.1:0"}})
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -64,6 +64,10 @@ func TestAnswersKeepToTheirDescription(t *testing.T) {
 		{"POST", "/v1/schedules/{id}/disable", map[string]string{"id": "more"}, "", 200},
 		{"POST", "/v1/schedules/{id}/enable", map[string]string{"id": "more"}, "", 200},
 		{"GET", "/v1/health", nil, "", 200},
+		{"GET", "/v1/health/schedules", nil, "", 200},
+		{"GET", "/v1/alerts", nil, "", 200},
+		{"POST", "/v1/alerts/{id}/test", map[string]string{"id": "ops"}, "", 200},
+		{"POST", "/v1/alerts/{id}/test", hello, "", 404},
 		{"DELETE", "/v1/schedules/{id}", hello, "", 409},
 		{"DELETE", "/v1/schedules/{id}", map[string]string{"id": "more"}, "", 204},
 		{"DELETE", "/v1/schedules", nil, "", 200},
@@ -75,6 +79,14 @@ func TestAnswersKeepToTheirDescription(t *testing.T) {
 		{"POST", "/v1/reruns", nil, `{"run":"` + string(result.Run) + `","failed":true,"only_step":"main"}`, 422},
 		{"POST", "/v1/reruns", nil, `{"run":"` + string(result.Run) + `","from_step":"man"}`, 404},
 		{"POST", "/v1/reruns", nil, `{"failed":true}`, 422},
+		{"POST", "/v1/reruns/matching", nil, `{"pipeline":"hello","outcome":"succeeded"}`, 200},
+		{"POST", "/v1/reruns/matching", nil, `{"pipeline":"hello","reason":"timeout","since":"2026-03-01T00:00:00Z","confirm":0}`, 200},
+		{"POST", "/v1/reruns/matching", nil, `{"pipeline":"hello","confirm":7}`, 409},
+		{"POST", "/v1/reruns/matching", nil, `{"pipeline":"hello","outcome":"bad"}`, 422},
+		{"POST", "/v1/reruns/matching", nil, `{"pipeline":"hallo"}`, 404},
+		{"POST", "/v1/reruns/matching", nil, `{"confirm":1}`, 422},
+		{"POST", "/v1/cancellations/matching", nil, `{"pipeline":"hello","confirm":70}`, 409},
+		{"POST", "/v1/cancellations/matching", nil, `{"pipeline":"hello"}`, 200},
 		{"POST", "/v1/backfills", nil, `{"name":"hello","from":"2026-03-01T00:00:00Z","to":"2026-03-02T23:00:00Z"}`, 200},
 		{"POST", "/v1/backfills", nil, `{"name":"hello","from":"2026-03-01T00:00:00Z","to":"2026-03-02T23:00:00Z","missing_only":true,"dry_run":true,"max":5}`, 200},
 		{"POST", "/v1/backfills", nil, `{"name":"hello","from":"2026-03-03T00:00:00Z","to":"2026-03-01T00:00:00Z"}`, 422},

@@ -94,7 +94,7 @@ func (h *Host) manifestOf(p flow.Pipeline) flow.Manifest {
 		plugins[name] = flow.Plugin{Func: name}
 	}
 	maps.Copy(plugins, m.Plugins)
-	m.Plugins, m.Schedules, m.Alerts = plugins, nil, nil
+	m.Plugins, m.Schedules = plugins, nil
 	m.Pipelines = map[string]flow.Pipeline{p.Name: p}
 	return m
 }
@@ -105,7 +105,7 @@ func (h *Host) planInputs() plan.Inputs {
 		in.Funcs[name] = true
 	}
 	if h.project != nil {
-		in.Resolved = h.project.Resolved
+		in.Resolved, in.Calendars = h.project.Resolved, h.project.Calendars
 	}
 	return in
 }
@@ -151,7 +151,7 @@ func notFound(what, name string, names []string) error {
 		}
 		hint = "there is: " + strings.Join(names, ", ") + more
 	}
-	return &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no %s %q", what, name), Hint: hint, Err: flow.ErrNotFound}
+	return &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no %s %.80q", what, name), Hint: hint, Err: flow.ErrNotFound}
 }
 
 // Pipelines lists all pipelines by id.

@@ -20,32 +20,42 @@ func (h *Host) Rerun(ctx context.Context, r flow.RerunRequest) (flow.RunRecord, 
 	if h.config.ReadOnly {
 		return flow.RunRecord{}, errReadOnly("rerun a run")
 	}
-	old, err := h.Run(ctx, r.Run)
+	p, offer, err := h.again(ctx, &r)
 	if err != nil {
 		return flow.RunRecord{}, err
+	}
+	return h.take(ctx, p, offer, opRerun(offer.Run.Trigger.Of))
+}
+
+func opRerun(old flow.RunID) string { return "rerun run " + string(old) }
+
+// again returns the offer of a rerun, and its plan.
+func (h *Host) again(ctx context.Context, r *flow.RerunRequest) (*flow.Plan, flow.Offer, error) {
+	old, err := h.Run(ctx, r.Run)
+	if err != nil {
+		return nil, flow.Offer{}, err
 	}
 	e, err := h.known(flow.ID(old.Tenant, old.Pipeline))
 	if err != nil {
-		return flow.RunRecord{}, err
+		return nil, flow.Offer{}, err
 	}
-	steps, err := takeOver(&e.plan, &old, &r)
+	steps, err := takeOver(&e.plan, &old, r)
 	if err != nil {
-		return flow.RunRecord{}, err
+		return nil, flow.Offer{}, err
 	}
 	if err := h.haveArtifacts(ctx, &old, steps); err != nil {
-		return flow.RunRecord{}, err
+		return nil, flow.Offer{}, err
 	}
-	op := "rerun run " + string(old.ID)
 	values := map[string]json.RawMessage{}
 	maps.Copy(values, old.Context)
 	maps.Copy(values, r.Context)
-	merged, err := checkContext(&e.plan, values, op)
+	merged, err := checkContext(&e.plan, values, opRerun(old.ID))
 	if err != nil {
-		return flow.RunRecord{}, err
+		return nil, flow.Offer{}, err
 	}
-	again := flow.Run{ID: flow.NewRunID(time.Now()), Tenant: e.plan.Tenant, Pipeline: e.plan.Pipeline, Version: e.plan.Digest, Trigger: old.Trigger, Context: merged}
-	again.Trigger.Kind, again.Trigger.Of = flow.TriggerRerun, old.ID
-	return h.take(ctx, &e.plan, flow.Offer{Run: again, Steps: steps}, op)
+	run := flow.Run{ID: flow.NewRunID(time.Now()), Tenant: e.plan.Tenant, Pipeline: e.plan.Pipeline, Version: e.plan.Digest, Trigger: old.Trigger, Context: merged}
+	run.Trigger.Kind, run.Trigger.Of = flow.TriggerRerun, old.ID
+	return &e.plan, flow.Offer{Run: run, Steps: steps}, nil
 }
 
 // repeat is one decision about which steps of a run are executed again.
@@ -68,7 +78,7 @@ func takeOver(p *flow.Plan, old *flow.RunRecord, r *flow.RerunRequest) ([]flow.S
 	step := cmp.Or(r.FromStep, r.OnlyStep)
 	switch {
 	case r.FromStep != "" && r.OnlyStep != "", step != "" && r.Failed:
-		return nil, &flow.Error{Code: flow.CodeRequest, Op: "rerun run " + string(old.ID), Message: "only one of from_step, only_step and failed can be asked for", Hint: "leave out the others"}
+		return nil, errOneOfThree(opRerun(old.ID))
 	case step != "":
 		if err := x.begin(step); err != nil {
 			return nil, err
@@ -86,15 +96,15 @@ func takeOver(p *flow.Plan, old *flow.RunRecord, r *flow.RerunRequest) ([]flow.S
 	return x.others(r.OnlyStep)
 }
 
+func errOneOfThree(op string) error {
+	return &flow.Error{Code: flow.CodeRequest, Op: op, Message: "only one of from_step, only_step and failed can be asked for", Hint: "leave out the others"}
+}
+
 // begin makes a step the one to execute: it must be one of the plan, and what it needs must have succeeded.
 func (x *repeat) begin(name string) error {
 	s := x.plan.Step(name)
 	if s == nil {
-		names := make([]string, len(x.plan.Steps))
-		for i := range names {
-			names[i] = x.plan.Steps[i].Name
-		}
-		return notFound(fmt.Sprintf("step of pipeline %q with the name", x.plan.ID()), name, names)
+		return noStep(x.plan, name)
 	}
 	if s.On == flow.OnFailure {
 		return x.refuse("uniflow runs rerun "+string(x.old.ID)+" --failed", "step %q runs after a failure only, and a failure is not reused", name)
@@ -106,6 +116,14 @@ func (x *repeat) begin(name string) error {
 	}
 	x.again[name] = true
 	return nil
+}
+
+func noStep(p *flow.Plan, name string) error {
+	names := make([]string, len(p.Steps))
+	for i := range names {
+		names[i] = p.Steps[i].Name
+	}
+	return notFound(fmt.Sprintf("step of pipeline %q with the name", p.ID()), name, names)
 }
 
 // beginFailed makes all steps that did not succeed those to execute.
@@ -188,7 +206,7 @@ func (x *repeat) from(step string) string {
 }
 
 func (x *repeat) refuse(hint, format string, args ...any) error {
-	return &flow.Error{Code: flow.CodeRerun, Op: "rerun run " + string(x.old.ID), Message: fmt.Sprintf(format, args...), Hint: hint}
+	return &flow.Error{Code: flow.CodeRerun, Op: opRerun(x.old.ID), Message: fmt.Sprintf(format, args...), Hint: hint}
 }
 
 // haveArtifacts refuses a rerun of outputs whose artifacts are gone.
@@ -201,7 +219,7 @@ func (h *Host) haveArtifacts(ctx context.Context, old *flow.RunRecord, steps []f
 					err = content.Close()
 				}
 				if errors.Is(err, flow.ErrNotFound) {
-					return &flow.Error{Code: flow.CodeRerun, Op: "rerun run " + string(old.ID), Message: fmt.Sprintf("output %q of step %q cannot be reused: its artifact %s is gone", name, steps[i].Name, d.Short()), Hint: fmt.Sprintf("uniflow runs rerun %s --from-step %s", old.ID, steps[i].Name)}
+					return &flow.Error{Code: flow.CodeRerun, Op: opRerun(old.ID), Message: fmt.Sprintf("output %q of step %q cannot be reused: its artifact %s is gone", name, steps[i].Name, d.Short()), Hint: fmt.Sprintf("uniflow runs rerun %s --from-step %s", old.ID, steps[i].Name)}
 				}
 				if err != nil {
 					return fmt.Errorf("artifact of step %q of run %s: %w", steps[i].Name, old.ID, err)

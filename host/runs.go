@@ -3,14 +3,12 @@ package host
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
-	"github.com/uniflow-dev/uniflow/host/internal/calendar"
 	"github.com/uniflow-dev/uniflow/host/internal/plan"
 )
 
@@ -96,6 +94,9 @@ func (h *Host) startRun(ctx context.Context, r flow.RunRequest) (flow.RunID, err
 	if err != nil {
 		return "", err
 	}
+	if r.ID != "" && !r.ID.Valid() {
+		return "", &flow.Error{Code: flow.CodeRequest, Op: "run " + r.Pipeline, Message: fmt.Sprintf("%.40q is not the id of a run", r.ID), Hint: "leave the id out for a fresh one, or give 26 digits and capital letters, as a ULID has them"}
+	}
 	now := time.Now().UTC()
 	request := flow.Run{
 		ID: r.ID, Tenant: e.plan.Tenant, Pipeline: e.plan.Pipeline, Version: e.plan.Digest,
@@ -128,7 +129,19 @@ func (h *Host) offer(ctx context.Context, p *flow.Plan, offer flow.Offer, op str
 	if offered.Answer == flow.OfferRefused {
 		return &flow.Error{Code: flow.CodeRefused, Op: op, Message: "too many runs of the pipeline wait already", Hint: "uniflow runs list --pipeline " + p.ID() + " --state queued"}
 	}
+	if offered.Answer == flow.OfferDuplicate {
+		return h.sameRun(ctx, p, offer.Run.ID, op)
+	}
 	return nil
+}
+
+// sameRun refuses the id of a run of another pipeline.
+func (h *Host) sameRun(ctx context.Context, p *flow.Plan, id flow.RunID, op string) error {
+	record, err := h.store.Run(ctx, id)
+	if err == nil && flow.ID(record.Tenant, record.Pipeline) != p.ID() {
+		return &flow.Error{Code: flow.CodeExists, Op: op, Message: fmt.Sprintf("the id %s is that of a run of %q", record.ID, flow.ID(record.Tenant, record.Pipeline)), Hint: "choose another id, or leave it out"}
+	}
+	return err
 }
 
 // checkContext lays values over the plan's context and checks them against its params.
@@ -163,39 +176,51 @@ func (h *Host) Runs(ctx context.Context, q flow.RunQuery) ([]flow.RunRecord, err
 	if q.Pipeline != "" {
 		q.Tenant, q.Pipeline = splitID(q.Pipeline, q.Tenant)
 	}
+	if q.Before != "" {
+		id, err := h.find(ctx, string(q.Before)) // or what is older than no run would be nothing
+		if err != nil {
+			return nil, err
+		}
+		q.Before = id
+	}
 	return h.store.Runs(ctx, q)
 }
 
-// Run returns one run with its steps: by id, by the beginning of one, or the newest of all by "@last".
+// Run returns one run whole: by id, by the beginning of one, or the newest of all by "@last".
 func (h *Host) Run(ctx context.Context, name string) (flow.RunRecord, error) {
+	id, err := h.find(ctx, name)
+	if err != nil {
+		return flow.RunRecord{}, err
+	}
+	return h.store.Run(ctx, id)
+}
+
+// find returns the id of a run that is named in one of the ways of Run.
+func (h *Host) find(ctx context.Context, name string) (flow.RunID, error) {
 	if name == "@last" {
 		last, err := h.store.Runs(ctx, flow.RunQuery{Limit: 1})
 		if err != nil {
-			return flow.RunRecord{}, fmt.Errorf("find the last run: %w", err)
+			return "", fmt.Errorf("find the last run: %w", err)
 		}
 		if len(last) == 0 {
-			return flow.RunRecord{}, notFound("run", name, nil)
+			return "", notFound("run", name, nil)
 		}
-		name = string(last[0].ID)
+		return last[0].ID, nil
 	}
-	record, err := h.store.Run(ctx, flow.RunID(name))
-	if err == nil || !errors.Is(err, flow.ErrNotFound) {
-		return record, err
-	}
-	ids, err := h.store.FindRuns(ctx, flow.DefaultTenant, name, 11)
+	ids, err := h.store.FindRuns(ctx, "", name, 11)
 	switch {
 	case err != nil:
-		return flow.RunRecord{}, fmt.Errorf("find run %q: %w", name, err)
-	case len(ids) == 1:
-		return h.store.Run(ctx, ids[0])
-	case len(ids) == 0:
-		return flow.RunRecord{}, &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no run %q", name), Hint: "uniflow runs list", Err: flow.ErrNotFound}
+		return "", fmt.Errorf("find run %.80q: %w", name, err)
+	case len(ids) == 1 && name != "":
+		return ids[0], nil
+	case len(ids) == 0 || name == "":
+		return "", &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no run %.80q", name), Hint: "uniflow runs list", Err: flow.ErrNotFound}
 	}
 	names := make([]string, len(ids))
 	for i, id := range ids {
 		names[i] = string(id)
 	}
-	return flow.RunRecord{}, notFound("single run that begins with", name, names)
+	return "", notFound("single run that begins with", name, names)
 }
 
 // Logs returns lines of guests, oldest first.
@@ -278,69 +303,6 @@ func (h *Host) Info(ctx context.Context) (flow.HostInfo, error) {
 	}
 	return info, nil
 }
-
-const (
-	lateAfter   = 5 * time.Minute // a slot that has been due for so long is late
-	silentAfter = 48 * time.Hour  // a schedule without a run for so long, and two intervals, is silent
-)
-
-// Health judges every schedule.
-func (h *Host) Health(ctx context.Context) ([]flow.ScheduleHealth, error) {
-	records, err := h.store.Schedules(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list schedules: %w", err)
-	}
-	all := []flow.ScheduleHealth{}
-	for i := range records {
-		health, err := h.judge(ctx, &records[i], time.Now())
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, health)
-	}
-	return all, nil
-}
-
-func (h *Host) judge(ctx context.Context, r *flow.ScheduleRecord, now time.Time) (flow.ScheduleHealth, error) {
-	health := flow.ScheduleHealth{Schedule: flow.ID(r.Tenant, r.Name), Pipeline: flow.ID(r.Tenant, r.Pipeline), Status: flow.HealthOK}
-	cal, err := calendar.Parse(r.At, r.Timezone)
-	if err != nil {
-		return health, fmt.Errorf("schedule %q: %w", r.Name, err)
-	}
-	last, err := h.store.Runs(ctx, flow.RunQuery{Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Limit: 1})
-	if err != nil {
-		return health, fmt.Errorf("last run of schedule %q: %w", r.Name, err)
-	}
-	// What was run by hand says nothing of whether the schedule fires.
-	fired, err := h.store.Runs(ctx, flow.RunQuery{Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Due: true, Limit: 1})
-	if err != nil {
-		return health, fmt.Errorf("last slot of schedule %q: %w", r.Name, err)
-	}
-	seen := r.Since
-	if len(fired) > 0 {
-		seen = fired[0].QueuedAt
-	}
-	next := cal.Next(r.Watermark)
-	silence := max(silentAfter, 2*cal.Interval())
-	_, due := cal.Due(seen, now)
-	_, broken := h.slotContext(r)
-	switch {
-	case !r.Active():
-		health.Status, health.Detail = flow.HealthDisabled, "no slot fires until it is enabled"
-	case broken != nil:
-		health.Status, health.Detail = flow.HealthBroken, broken.Error()
-	case due > 0 && now.Sub(seen) > silence:
-		health.Status, health.Detail = flow.HealthSilent, fmt.Sprintf("no run since %s, though %d slots came due", seen.UTC().Format(time.RFC3339), due)
-	case !next.IsZero() && now.Sub(next) > lateAfter && !live(last):
-		health.Status, health.Detail = flow.HealthLate, "the slot of "+next.Format(time.RFC3339)+" is due and has no ending"
-	case len(last) > 0 && last[0].Outcome == flow.Failed:
-		health.Status, health.Detail = flow.HealthFailing, "run "+string(last[0].ID)+" failed: "+last[0].Message
-	}
-	return health, nil
-}
-
-// live reports whether the schedule's last run is under way: its slots then wait for it.
-func live(last []flow.RunRecord) bool { return len(last) > 0 && last[0].State != flow.StateEnded }
 
 // splitID parts an id into tenant and name.
 func splitID(id, tenant string) (string, string) {

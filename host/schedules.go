@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/calendar"
+	"github.com/uniflow-dev/uniflow/host/internal/plan"
 )
 
 // ScheduleDaily adds a schedule that fires every day at an hour and minute of the host's zone. The context is laid
@@ -52,6 +54,9 @@ func (h *Host) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleI
 	if !validName(s.Name) {
 		return flow.ScheduleInfo{}, &flow.Error{Code: flow.CodeRequest, Op: op, Message: fmt.Sprintf("%q is not a name", s.Name), Hint: "a name has lower case letters, digits, _ and -, begins with a letter, and is at most 64 long"}
 	}
+	if err := checkSlotRules(&s, op); err != nil {
+		return flow.ScheduleInfo{}, err
+	}
 	if _, err := checkContext(&e.plan, s.Context, op); err != nil {
 		return flow.ScheduleInfo{}, err
 	}
@@ -59,14 +64,34 @@ func (h *Host) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleI
 	if err != nil {
 		return flow.ScheduleInfo{}, fmt.Errorf("%s: %w", op, err)
 	}
-	for i := range records {
-		r := &records[i]
+	for _, r := range h.withUnsynced(records) {
 		if r.Name == s.Name && (r.Origin == flow.OriginManifest || r.Pipeline != e.plan.Pipeline) && r.Tenant == e.plan.Tenant {
 			return flow.ScheduleInfo{}, &flow.Error{Code: flow.CodeExists, Op: op, Message: fmt.Sprintf("pipeline %q has a schedule of that name", flow.ID(r.Tenant, r.Pipeline)), Hint: "choose another name"}
 		}
 	}
 	return h.putSchedule(ctx, e.plan.Tenant, h.frozen(&e.plan, s), flow.OriginAPI)
 }
+
+// checkSlotRules refuses what a manifest could not say either.
+func checkSlotRules(s *flow.Schedule, op string) error {
+	refuse := func(what string, found any, hint string) error {
+		return &flow.Error{Code: flow.CodeRequest, Op: op, Message: fmt.Sprintf("%s cannot be %v", what, found), Hint: hint}
+	}
+	switch c := &s.Catchup; {
+	case !slices.Contains([]flow.Overlap{"", flow.OverlapWait, flow.OverlapWaitAll, flow.OverlapSkip, flow.OverlapReplace}, s.Overlap):
+		return refuse("overlap", strconv.Quote(string(s.Overlap)), "known: wait, wait_all, skip, replace")
+	case !slices.Contains([]string{"", "none", "latest", "all"}, c.Runs):
+		return refuse("catchup.runs", strconv.Quote(c.Runs), "known: none, latest, all")
+	case c.Within < 0:
+		return refuse("catchup.within", c.Within, "leave it out for 24h")
+	case c.Max < 0 || c.Max > mostCatchup:
+		return refuse("catchup.max", c.Max, fmt.Sprintf("it lies between 1 and %d", mostCatchup))
+	}
+	return nil
+}
+
+// mostCatchup bounds catchup.max, as in a manifest.
+const mostCatchup = 10_000
 
 // validName holds the rule of names in a manifest.
 func validName(name string) bool {
@@ -78,7 +103,22 @@ func validName(name string) bool {
 
 // frozen fills in what a schedule leaves to its pipeline and host.
 func (h *Host) frozen(p *flow.Plan, s flow.Schedule) flow.PlanSchedule {
-	f := flow.PlanSchedule{Name: s.Name, Pipeline: p.Pipeline, At: s.At, Timezone: s.Timezone, Context: s.Context, Enabled: s.Enabled == nil || *s.Enabled, Overlap: s.Overlap, Catchup: s.Catchup}
+	f := flow.PlanSchedule{
+		Name: s.Name, Pipeline: p.Pipeline, At: s.At, Timezone: s.Timezone, Context: s.Context, Enabled: s.Enabled == nil || *s.Enabled, Overlap: s.Overlap, Catchup: s.Catchup,
+		SlotRules: p.Slots, From: s.From, To: s.To,
+	}
+	if s.OnResume != "" {
+		f.OnResume = s.OnResume
+	}
+	if f.OnResume == flow.ResumeNone {
+		f.OnResume = ""
+	}
+	if s.NotOn != nil {
+		f.NotOn = s.NotOn
+	}
+	if s.Jitter != 0 {
+		f.Jitter = s.Jitter
+	}
 	if f.Timezone == "" && len(p.Schedules) > 0 {
 		f.Timezone = p.Schedules[0].Timezone
 	}
@@ -105,16 +145,38 @@ func (h *Host) putSchedule(ctx context.Context, tenant string, s flow.PlanSchedu
 	if h.config.ReadOnly {
 		return flow.ScheduleInfo{}, errReadOnly("add schedule " + s.Name)
 	}
-	cal, err := calendar.Parse(s.At, s.Timezone)
-	if err != nil {
+	if err := h.freeze(tenant, &s); err != nil {
 		return flow.ScheduleInfo{}, fmt.Errorf("schedule %q: %w", s.Name, err)
 	}
-	s.At, s.Timezone = cal.Text(), cal.Zone()
 	now := time.Now().UTC()
 	if err := h.store.PutSchedule(ctx, flow.ScheduleRecord{Tenant: tenant, PlanSchedule: s, Origin: origin, Since: now, Watermark: now}); err != nil {
 		return flow.ScheduleInfo{}, fmt.Errorf("record schedule %q: %w", s.Name, err)
 	}
 	return h.rearm(ctx, tenant, s.Name)
+}
+
+// freeze brings a new schedule into its canonical form, or says what is wrong with it.
+func (h *Host) freeze(tenant string, s *flow.PlanSchedule) error {
+	for _, item := range s.NotOn {
+		if plan.IsCalendar(item) {
+			return &flow.Error{Code: flow.CodeNotOn, Message: fmt.Sprintf("the calendar file %q is not read here", item), Hint: "write its days, or name the file in not_on of a manifest"}
+		}
+	}
+	switch s.OnResume {
+	case "", flow.ResumeLatest, flow.ResumeAll:
+	default:
+		return &flow.Error{Code: flow.CodeRequest, Message: fmt.Sprintf("on_resume cannot be %q", s.OnResume), Hint: "write none, latest or all"}
+	}
+	cal, err := calendar.Freeze(tenant, s)
+	if err != nil {
+		return err
+	}
+	if h.project != nil {
+		if fault := cal.Often(h.project.Manifest().Host.MinInterval.Std()); fault != nil {
+			return fault
+		}
+	}
+	return nil
 }
 
 // rearm gives the clock what the ledger holds of a schedule.
@@ -136,10 +198,10 @@ func (h *Host) schedule(ctx context.Context, id string) (flow.ScheduleRecord, er
 		return flow.ScheduleRecord{}, fmt.Errorf("list schedules: %w", err)
 	}
 	var names []string
-	for i := range records {
-		name := flow.ID(records[i].Tenant, records[i].Name)
+	for _, r := range h.withUnsynced(records) {
+		name := flow.ID(r.Tenant, r.Name)
 		if name == strings.TrimPrefix(id, flow.DefaultTenant+"/") {
-			return records[i], nil
+			return r, nil
 		}
 		names = append(names, name)
 	}
@@ -223,14 +285,15 @@ func (h *Host) scheduleInfo(ctx context.Context, r flow.ScheduleRecord) (flow.Sc
 	info := flow.ScheduleInfo{
 		Name: flow.ID(r.Tenant, r.Name), Pipeline: flow.ID(r.Tenant, r.Pipeline), Value: r.At, Timezone: r.Timezone,
 		Enabled: r.Active(), Drift: r.Active() != r.Enabled, Origin: r.Origin, Overlap: r.Overlap, Context: r.Context,
+		SlotRules: r.SlotRules, From: r.From, To: r.To,
 	}
 	if _, err := h.slotContext(&r); err != nil {
 		info.Broken = err.Error()
 	}
-	if cal, err := calendar.Parse(r.At, r.Timezone); err == nil {
-		info.Type, info.Value, info.Words = string(cal.Kind()), cal.Text(), cal.String()
-		if next := cal.Next(time.Now()); info.Enabled && info.Broken == "" && !next.IsZero() {
-			info.NextRun = &next
+	if cal, err := calendar.Of(r.Tenant, &r.PlanSchedule); err == nil {
+		info.Type, info.Value, info.Words, info.Delay = string(cal.Kind()), cal.Text(), cal.String(), flow.Duration(cal.Delay())
+		if next := cal.FiresOf(r.Since, time.Now(), 1); info.Enabled && info.Broken == "" && len(next) > 0 {
+			info.NextRun = &next[0]
 		}
 	}
 	last, err := h.store.Runs(ctx, flow.RunQuery{Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Limit: 1})
@@ -243,22 +306,25 @@ func (h *Host) scheduleInfo(ctx context.Context, r flow.ScheduleRecord) (flow.Sc
 	return info, nil
 }
 
-// Next returns the next n fires of a schedule after an instant, whether it is enabled or not.
+// Next returns the next n fires of a schedule after an instant, whether it is enabled or not: when slots that get a run
+// come due.
 func (h *Host) Next(ctx context.Context, name string, after time.Time, n int) ([]time.Time, error) {
-	_, _, cal, err := h.written(ctx, name)
+	_, r, cal, err := h.written(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return cal.List(after, n), nil
+	return cal.FiresOf(r.Since, after, n), nil
 }
 
-// Enable lets a schedule fire again, from now on: nothing that came due while it was disabled is owed.
+// Enable lets a schedule fire again. What becomes of slots that came due while it was disabled is up to its on_resume:
+// unless that says otherwise, they are skipped.
 func (h *Host) Enable(ctx context.Context, name string) error {
 	_, err := h.SetEnabled(ctx, name, true)
 	return err
 }
 
-// Disable keeps a schedule and lets it fire no more. A run that is live goes on.
+// Disable keeps a schedule and lets it fire no more. A run that is live goes on; slots that are due and undecided are
+// skipped.
 func (h *Host) Disable(ctx context.Context, name string) error {
 	_, err := h.SetEnabled(ctx, name, false)
 	return err
@@ -275,11 +341,6 @@ func (h *Host) SetEnabled(ctx context.Context, name string, enabled bool) (flow.
 	r, err := h.schedule(ctx, name)
 	if err != nil {
 		return flow.ScheduleInfo{}, err
-	}
-	if enabled && !r.Active() {
-		if err := h.store.SaveSlots(ctx, r.Tenant, r.Name, time.Now().UTC(), nil); err != nil {
-			return flow.ScheduleInfo{}, fmt.Errorf("enable schedule %q: %w", name, err)
-		}
 	}
 	override := &enabled
 	if enabled == r.Enabled {
@@ -356,13 +417,13 @@ func (h *Host) Clear(ctx context.Context) (flow.Cleared, error) {
 	if err != nil {
 		return cleared, fmt.Errorf("list schedules: %w", err)
 	}
-	for i := range records {
-		id := flow.ID(records[i].Tenant, records[i].Name)
-		if records[i].Origin == flow.OriginManifest {
+	for _, r := range h.withUnsynced(records) {
+		id := flow.ID(r.Tenant, r.Name)
+		if r.Origin == flow.OriginManifest {
 			cleared.Kept = append(cleared.Kept, id)
 			continue
 		}
-		if err := h.remove(ctx, &records[i]); err != nil {
+		if err := h.remove(ctx, &r); err != nil {
 			return cleared, err
 		}
 		cleared.Removed = append(cleared.Removed, id)

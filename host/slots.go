@@ -22,6 +22,13 @@ func (h *Host) slotRun(_ context.Context, s flow.ScheduleRecord, t flow.Trigger)
 	return r, err
 }
 
+// slotSoon prepares for a slot that is due soon.
+func (h *Host) slotSoon(ctx context.Context, s flow.ScheduleRecord) {
+	if e := h.entry(flow.ID(s.Tenant, s.Pipeline)); e != nil {
+		h.loader.warm(ctx, &e.plan, s.Tenant, h.log)
+	}
+}
+
 // slotContext is what all runs of a schedule share. The error says why they cannot be made.
 func (h *Host) slotContext(s *flow.ScheduleRecord) (flow.Run, error) {
 	e := h.entry(flow.ID(s.Tenant, s.Pipeline))

@@ -108,7 +108,7 @@ func awaitSlots(t *testing.T, h *host.Host, name string, wanted func([]flow.Slot
 
 func wantBroken(t *testing.T, h *host.Host, name, why string) {
 	t.Helper()
-	health, err := h.Health(t.Context())
+	health, err := h.ScheduleHealth(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

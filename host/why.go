@@ -42,7 +42,7 @@ func (h *Host) written(ctx context.Context, name string) (applied bool, r flow.S
 		return false, r, nil, notFound("schedule", name, names)
 	}
 	r = records[i]
-	if cal, err = calendar.Parse(r.At, r.Timezone); err != nil {
+	if cal, err = calendar.Of(r.Tenant, &r.PlanSchedule); err != nil {
 		return false, r, nil, fmt.Errorf("schedule %q: %w", name, err)
 	}
 	return i < known, r, cal, nil
@@ -60,8 +60,8 @@ func (h *Host) Why(ctx context.Context, name string, at time.Time) (flow.SlotSto
 	}
 	i := inquiry{h: h, r: &r, cal: cal, now: now, applied: applied}
 	i.story = flow.SlotStory{Schedule: flow.ID(r.Tenant, r.Name), Pipeline: flow.ID(r.Tenant, r.Pipeline), Timezone: r.Timezone, At: at.UTC()}
-	if next := cal.Next(now); r.Active() && !next.IsZero() {
-		i.story.Next = &next
+	if next := cal.FiresOf(r.Since, now, 1); r.Active() && len(next) > 0 {
+		i.story.Next = &next[0]
 	}
 	if err := i.ask(ctx); err != nil {
 		return flow.SlotStory{}, fmt.Errorf("look for the slot of %q: %w", name, err)
@@ -114,6 +114,8 @@ func (i *inquiry) recorded(ctx context.Context, record *flow.SlotRecord, slot ti
 		i.story.Run, err = i.run(ctx, record.Run)
 	case record.Reason == flow.ReasonOverlap:
 		i.story.Run, err = i.liveAt(ctx, slot)
+	case record.Reason == flow.ReasonPaused:
+		err = i.disabled(ctx, slot)
 	case record.Reason == flow.ReasonDowntime:
 		i.caught, err = i.caughtUp(ctx, i.cal.Next(record.To))
 	}
@@ -126,13 +128,13 @@ func (i *inquiry) unrecorded(ctx context.Context, slot time.Time) error {
 	switch {
 	case slot.IsZero():
 		s.Standing = flow.StandingNone
-	case slot.After(i.now):
+	case slot.Add(i.cal.Delay()).After(i.now):
 		s.Standing = flow.StandingFuture
 		return i.disabled(ctx, i.now)
 	case !slot.After(i.r.Since):
 		s.Standing = flow.StandingBefore
 		return i.disabled(ctx, i.now)
-	case slot.After(i.r.Watermark) && i.r.Active():
+	case slot.After(i.r.Watermark) && i.r.Active() && slot.Add(i.cal.Delay()).After(i.r.ResumedAt):
 		s.Standing = flow.StandingDue
 		var err error
 		s.Run, err = i.liveAt(ctx, i.now)
@@ -155,13 +157,13 @@ func (i *inquiry) unrecorded(ctx context.Context, slot time.Time) error {
 	return nil
 }
 
-// run reads a run without its steps; nil where it is no longer kept.
+// run reads a run without its context and steps; nil where it is no longer kept.
 func (i *inquiry) run(ctx context.Context, id flow.RunID) (*flow.RunRecord, error) {
 	r, err := i.h.store.Run(ctx, id)
 	if errors.Is(err, flow.ErrNotFound) {
 		return nil, nil //nolint:nilnil // history is kept for a while only
 	}
-	r.Steps = nil
+	r.Context, r.Steps = nil, nil
 	return &r, err
 }
 

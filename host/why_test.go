@@ -92,7 +92,7 @@ func TestWhyTellsWhatBecameOfASlot(t *testing.T) {
 		for _, w := range []wantStory{
 			{"quick", 2 * time.Hour, flow.StandingRun, "the slot of 2000-01-01 03:00:00 CET ran as run RUN, which succeeded after 1s"},
 			{"quick", 2*time.Hour + time.Minute, flow.StandingRun, "2000-01-01 03:01:00 CET lies between two slots; the slot of 2000-01-01 03:00:00 CET ran as"},
-			{"quick", 7 * time.Hour, flow.StandingDisabled, "was disabled since 2000-01-01 06:30: … CET until 2000-01-01 09:30: … CET; the next slot is due at 2000-01-01 11:00:00 CET"},
+			{"quick", 7 * time.Hour, flow.StandingSkipped, "was skipped (paused): the schedule was disabled since 2000-01-01 06:30: … CET until 2000-01-01 09:30: … CET, and `on_resume` is none; the next slot is due at 2000-01-01 11:00:00 CET"},
 			{"quick", 30 * time.Minute, flow.StandingBefore, "was applied at 2000-01-01 01:30:"},
 			{"quick", 10 * time.Hour, flow.StandingFuture, "is not due yet: it is due in "},
 			{"skipping", 2 * time.Hour, flow.StandingSkipped, "was skipped (overlap): `overlap = \"skip\"`, and the pipeline had a live run then, run RUN, which succeeded after 1h30m"},
@@ -112,4 +112,100 @@ func TestWhyTellsWhatBecameOfASlot(t *testing.T) {
 		missed.check(t, h, start)
 		caught.check(t, h, start)
 	})
+}
+
+// The stories of slots that not_on, jitter, timeout.start and on_resume have.
+func TestWhyTellsOfTheRulesOfSlots(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		h, err := host.Open(t.Context(), host.Config{Data: data})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		define(t, h, flow.Pipeline{Name: "quick", Jitter: flow.Duration(30 * time.Minute)}, func(context.Context, *host.Call) error { return nil })
+		long := flow.Duration(24 * time.Hour)
+		define(t, h, flow.Pipeline{Name: "slow", Timeout: flow.Timeout{Step: long, Run: long, Start: flow.Duration(10 * time.Minute)}}, func(ctx context.Context, _ *host.Call) error {
+			select {
+			case <-time.After(90 * time.Minute):
+			case <-ctx.Done():
+			}
+			return nil
+		})
+		add := func(s flow.Schedule) flow.ScheduleInfo {
+			s.At, s.Timezone = "every 1h", "Europe/Berlin"
+			info, err := h.AddSchedule(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return info
+		}
+		start := time.Now()
+		info := add(flow.Schedule{Name: "jittery", Pipeline: "quick", NotOn: []string{"2000-01-01T03:00..2000-01-01T04:00", "2000-01-02 FREQ=YEARLY # Second"}, OnResume: flow.ResumeLatest})
+		if info.Delay == 0 || info.Delay >= flow.Duration(30*time.Minute) || !info.NextRun.Equal(start.Add(time.Hour+info.Delay.Std())) || len(info.NotOn) != 2 {
+			t.Errorf("info %+v", info)
+		}
+		add(flow.Schedule{Name: "slow", Pipeline: "slow"})
+		if err := h.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour + time.Second)
+		early := wantStory{"jittery", time.Hour, flow.StandingFuture, "the slot of 2000-01-01 02:00:00 CET is not due yet: it is due in … (jitter delays it by " + info.Delay.String() + ")"}
+		early.check(t, h, start)
+		time.Sleep(5*time.Hour - time.Second) // 6:00
+		for _, w := range []wantStory{
+			{"jittery", time.Hour, flow.StandingRun, "ran as run RUN, which succeeded"},
+			{"jittery", 2 * time.Hour, flow.StandingSkipped, "was skipped (calendar): `not_on` has 2000-01-01T03:00..2000-01-01T04:00"},
+			{"jittery", 24 * time.Hour, flow.StandingFuture, "is not due yet: … , and will be skipped (calendar): `not_on` has 2000-01-02 FREQ=YEARLY # Second"},
+			{"slow", 2 * time.Hour, flow.StandingMissed, "was missed (start): its run had not begun when `timeout.start` was over, which is 10m"},
+		} {
+			w.check(t, h, start)
+		}
+		fires, err := h.Next(t.Context(), "jittery", start, 24)
+		if err != nil || !fires[1].Equal(start.Add(3*time.Hour+info.Delay.Std())) || !fires[20].Equal(start.Add(22*time.Hour+info.Delay.Std())) || !fires[21].Equal(start.Add(47*time.Hour+info.Delay.Std())) {
+			t.Errorf("fires %v, %v", fires, err)
+		}
+		report, err := h.Backfill(t.Context(), flow.BackfillRequest{Name: "jittery", From: start, DryRun: true})
+		if err != nil || len(report.Slots) != 6 || report.Left != 1 { // midnight to six
+			t.Errorf("backfill %+v, %v", report, err)
+		}
+		for _, on := range []bool{false, true} {
+			if _, err := h.SetEnabled(t.Context(), "jittery", on); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Hour)
+		}
+		resumed := wantStory{"jittery", 8 * time.Hour, flow.StandingRun, "the slot of 2000-01-01 08:00:00 CET was made up for when the schedule was enabled again, by run RUN"}
+		resumed.after = 7 * time.Hour
+		resumed.check(t, h, start)
+		health, err := h.ScheduleHealth(t.Context())
+		if err != nil || health[0].Schedule != "jittery" || health[0].Status != flow.HealthOK {
+			t.Errorf("health %+v, %v", health, err)
+		}
+	})
+}
+
+// What a schedule cannot be is refused with what it can.
+func TestSchedulesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	h := begin(t, host.Config{Data: t.TempDir()})
+	define(t, h, flow.Pipeline{Name: "p"}, func(context.Context, *host.Call) error { return nil })
+	for name, c := range map[string]struct {
+		s    flow.Schedule
+		code flow.Code
+	}{
+		"never":    {flow.Schedule{At: "cron 0 0 30 2 *"}, flow.CodeScheduleNever},
+		"all days": {flow.Schedule{At: "weekly sat 12:00", NotOn: []string{"sat"}}, flow.CodeScheduleNever},
+		"jitter":   {flow.Schedule{At: "every 1m", Jitter: flow.Duration(time.Minute)}, flow.CodeJitter},
+		"bounds":   {flow.Schedule{At: "every 1m", From: "2027-01-02", To: "2027-01-01"}, flow.CodeScheduleBounds},
+		"a file":   {flow.Schedule{At: "every 1m", NotOn: []string{"holidays.ics"}}, flow.CodeNotOn},
+		"a word":   {flow.Schedule{At: "every 1m", OnResume: "some"}, flow.CodeRequest},
+		"a zone":   {flow.Schedule{At: "daily 12:00", Timezone: "Europe/Berln"}, flow.CodeScheduleZone},
+	} {
+		c.s.Name, c.s.Pipeline = "s", "p"
+		if _, err := h.AddSchedule(t.Context(), c.s); flow.CodeOf(err) != c.code {
+			t.Errorf("%s: %v, want %s", name, err, c.code)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -33,6 +34,9 @@ func (i *inquiry) ending() string {
 		verb := "ran as "
 		if s.Run != nil && s.Run.Trigger.Kind == flow.TriggerCatchup {
 			verb = "was made up for after a downtime by "
+			if s.Slot.After(i.r.PausedAt) && !s.Slot.After(i.r.ResumedAt) {
+				verb = "was made up for when the schedule was enabled again, by "
+			}
 		}
 		return verb + i.runWords(s.Run, s.Record.Run)
 	case flow.StandingCoalesced:
@@ -44,7 +48,7 @@ func (i *inquiry) ending() string {
 	case flow.StandingDue:
 		return i.due()
 	case flow.StandingFuture:
-		return "is not due yet: it is due in " + length(s.Slot.Sub(i.now)) + i.disabledWords(", but the schedule is disabled")
+		return i.future() + i.disabledWords(", but the schedule is disabled")
 	case flow.StandingBefore:
 		return i.before() + i.disabledWords("; the schedule is disabled") + i.outlook()
 	case flow.StandingDisabled:
@@ -71,6 +75,13 @@ func (i *inquiry) skipped() string {
 		return "`overlap = \"skip\"`, and the pipeline had a live run or a waiting one"
 	case flow.ReasonQuota:
 		return "the bound on waiting slots was reached"
+	case flow.ReasonCalendar:
+		return i.shut(" has it no more")
+	case flow.ReasonPaused:
+		if i.from.IsZero() {
+			return "the schedule was disabled before it was decided"
+		}
+		return "the schedule was disabled" + i.disabledWords("") + ", and `on_resume` is " + string(cmp.Or(i.r.OnResume, flow.ResumeNone)) + i.outlook()
 	case flow.ReasonCondition:
 		return "`when` of the pipeline was false in " + i.runWords(s.Run, s.Record.Run)
 	case flow.ReasonInvalid:
@@ -84,7 +95,14 @@ func (i *inquiry) skipped() string {
 
 func (i *inquiry) missed() string {
 	if i.story.Reason != flow.ReasonDowntime {
-		return "it could not start in time"
+		text := "its run had not begun when `timeout.start` was over"
+		if i.r.Start > 0 {
+			text += ", which is " + i.r.Start.String()
+		}
+		if r := i.story.Run; r != nil {
+			text += "; it was to be run " + string(r.ID)
+		}
+		return text
 	}
 	text := "no host served when it came due"
 	if i.caught != nil {
@@ -93,9 +111,32 @@ func (i *inquiry) missed() string {
 	return text + fmt.Sprintf("; `catchup` is %s within %s", i.r.Catchup.Runs, i.r.Catchup.Within)
 }
 
+// future says when a slot is due, and that it will be skipped if it will.
+func (i *inquiry) future() string {
+	at := *i.story.Slot
+	due := at.Add(i.cal.Delay())
+	text := "is not due yet: it is due in " + length(due.Sub(i.now))
+	if !at.After(i.now) || i.cal.Delay() > 0 {
+		text += ", at " + i.clock(due) + " (jitter delays it by " + i.cal.Delay().String() + ")"
+	}
+	if _, shut := i.cal.Shut(at); shut {
+		text += ", and will be skipped (calendar): " + i.shut("")
+	}
+	return text
+}
+
+// shut says which entry of not_on has the slot; gone is what not_on of today has to do with it where it has none.
+func (i *inquiry) shut(gone string) string {
+	entry, held := i.cal.Shut(*i.story.Slot)
+	if !held {
+		return "`not_on` of the schedule had that time then, and" + gone
+	}
+	return "`not_on` has " + entry
+}
+
 // due says what a slot waits for that has come due.
 func (i *inquiry) due() string {
-	text := "has been due for " + length(i.now.Sub(*i.story.Slot))
+	text := "has been due for " + length(i.now.Sub(i.story.Slot.Add(i.cal.Delay())))
 	if r := i.story.Run; r != nil {
 		return text + " and waits for " + i.runWords(r, r.ID)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -59,7 +61,7 @@ func (a *app) root() *cobra.Command {
 	root := a.group(&cobra.Command{Use: "uniflow", Short: "Run scheduled pipelines of sandboxed plugins", Long: rootLong})
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.prepare() }
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
+	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.file, "file", "f", tool.ManifestName, "manifest `PATH`")
 	flags.StringVar(&a.server, "server", "", "`URL` of a host; its token is read from UNIFLOW_TOKEN (default: UNIFLOW_SERVER, or the host of the manifest's data folder)")
@@ -67,11 +69,15 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no talk, only data and errors")
 	flags.StringVar(&a.color, "color", "auto", "auto, always or never")
 	root.AddCommand(
-		a.initCommand(), a.checkCommand(), a.planCommand(), a.simulateCommand(), a.buildCommand(), a.runCommand(), a.serveCommand(),
-		a.scheduleCommand(), a.runsCommand(), a.pipelineCommand(), a.pluginCommand(),
+		a.initCommand(), a.checkCommand(), a.planCommand(), a.simulateCommand(), a.buildCommand(), a.completes(a.runCommand(), pipelineNames), a.serveCommand(),
+		a.scheduleCommand(), a.runsCommand(), a.pipelineCommand(), a.pluginCommand(), a.healthCommand(), a.alertsCommand(),
 		a.backupCommand(), a.restoreCommand(), a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
-	root.CompletionOptions.HiddenDefaultCmd = false
+	a.words(root, "color", "auto", "always", "never")
+	root.InitDefaultCompletionCmd()
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		a.group(c)
+	}
 	return root
 }
 
@@ -135,12 +141,32 @@ func usage(c *cobra.Command, format string, args ...any) error {
 	return &flow.Error{Code: flow.CodeUsage, Message: fmt.Sprintf(format, args...), Hint: c.CommandPath() + " --help"}
 }
 
+// flagError says what is wrong with a flag in the words of the flag.
+func flagError(c *cobra.Command, err error) error {
+	hit := invalidValue.FindStringSubmatch(err.Error())
+	if len(hit) != 3 || c.Flag(hit[2]) == nil {
+		return usage(c, "%.300v", err)
+	}
+	wanted := map[string]string{"int": "a whole number", "duration": "a length of time like 90s, 5m or 1h30m", "bool": "true or false"}
+	what, ok := wanted[c.Flag(hit[2]).Value.Type()]
+	if !ok {
+		return usage(c, "%.300v", err)
+	}
+	return usage(c, "--%s %.80s is not %s", hit[2], hit[1], what)
+}
+
+// invalidValue is how the library says that a flag cannot have a value; what follows are words of the parser.
+var invalidValue = regexp.MustCompile(`(?s)^invalid argument (".*") for "(?:-., )?--([a-z-]+)" flag: `)
+
 // args checks the number of arguments; names are those of the usage line.
 func args(low, high int) cobra.PositionalArgs {
 	return func(c *cobra.Command, given []string) error {
+		if slices.Contains(given, "") {
+			return usage(c, "an argument is empty, expected: %s", c.UseLine())
+		}
 		if len(given) >= low && len(given) <= high {
 			return nil
 		}
-		return usage(c, "%d arguments given, expected: %s", len(given), c.UseLine())
+		return usage(c, "%s given, expected: %s", count(len(given), "argument"), c.UseLine())
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,13 +24,11 @@ a slot that comes due meanwhile runs after them. What history has dropped counts
 		RunE: func(c *cobra.Command, args []string) error {
 			r.Name = args[0]
 			var err error
-			if r.From, err = instantOf("--from", from); err != nil {
+			if r.From, err = instantFlag(c, "--from", from, r.From); err != nil {
 				return err
 			}
-			if to != "" {
-				if r.To, err = instantOf("--to", to); err != nil {
-					return err
-				}
+			if r.To, err = instantFlag(c, "--to", to, r.To); err != nil {
+				return err
 			}
 			return a.backfill(c, r, yes)
 		},
@@ -94,20 +91,4 @@ func (a *app) backfilled(r *flow.BackfillReport) {
 		verb = "to ask for"
 	}
 	a.say("%s %s, %s left out", count(len(r.Slots), "run"), verb, count(r.Left, "slot"))
-}
-
-// instantOf reads an instant; the error names the nearest that is one.
-func instantOf(flag, text string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339, text)
-	if err == nil {
-		return t, nil
-	}
-	nearest := time.Now().UTC().AddDate(0, 0, -1).Truncate(time.Hour)
-	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02T15:04Z07:00", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"} {
-		if near, err := time.Parse(layout, text); err == nil {
-			nearest = near
-			break
-		}
-	}
-	return t, &flow.Error{Code: flow.CodeUsage, Message: fmt.Sprintf("%s %q is not an instant like 2027-01-01T00:00:00Z", flag, text), Hint: flag + " " + nearest.Format(time.RFC3339)}
 }

@@ -19,6 +19,9 @@ Artifacts are no part of it: they are files of the data folder, named by their d
 		Example: "  uniflow backup /backups/uniflow-$(date +%F).db",
 		Args:    args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if a.server != "" {
+				return usage(c, "it is done where the ledger is, and not by way of a server: leave out --server and UNIFLOW_SERVER")
+			}
 			report, err := tool.Backup(c.Context(), a.target(), args[0])
 			if err != nil {
 				return err
@@ -40,6 +43,9 @@ since are those of a downtime.`,
 		Example: "  uniflow restore /backups/uniflow-2027-01-31.db",
 		Args:    args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if a.server != "" {
+				return usage(c, "it is done where the ledger is, and not by way of a server: leave out --server and UNIFLOW_SERVER")
+			}
 			report, err := tool.Restore(c.Context(), a.target(), args[0])
 			if err != nil {
 				return err

@@ -32,6 +32,8 @@ var exitCodes = map[flow.Code]int{
 	flow.CodeWaitOver:  exitRun,
 	flow.CodeRefused:   exitConflict,
 	flow.CodeRerun:     exitConflict,
+	flow.CodeNotTaken:  exitRun,
+	flow.CodeMatch:     exitConflict,
 
 	flow.CodeLedgerLocked:    exitConflict,
 	flow.CodeLedgerDamaged:   exitInternal,
@@ -55,6 +57,7 @@ var exitCodes = map[flow.Code]int{
 	flow.CodeRequest:        exitUsage,
 	flow.CodeReadOnly:       exitConflict,
 	flow.CodeData:           exitInternal,
+	flow.CodeSecret:         exitDenied,
 	flow.CodeUsage:          exitUsage,
 	flow.CodeWouldOverwrite: exitConflict,
 	flow.CodeInput:          exitUsage,

@@ -45,6 +45,7 @@ func TestExitCodes(t *testing.T) {
 		"written":               {coded(flow.CodeWritten), 6},
 		"busy":                  {coded(flow.CodeRefused), 6},
 		"rerun":                 {coded(flow.CodeRerun), 6},
+		"match":                 {coded(flow.CodeMatch), 6},
 		"backfill":              {coded(flow.CodeBackfill), 2},
 		"stopping":              {coded(flow.CodeStopping), 6},
 		"locked":                {coded(flow.CodeLedgerLocked), 6},

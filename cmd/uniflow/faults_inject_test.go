@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/tool"
 )
 
@@ -39,11 +40,11 @@ func faults(prefix string) ([]fault, map[string]string) {
 		{"module damaged", moduleDamaged},
 		{"manifest damaged", manifestDamaged},
 	}
-	skipped := map[string]string{
-		"clock step":    "a step of the machine's clock would hit everybody on it",
-		"kill at alert": "no alerts are sent by this version",
-	}
-	if !namedPoints {
+	skipped := map[string]string{"clock step": "a step of the machine's clock would hit everybody on it"}
+	if namedPoints {
+		all = append(all, fault{"kill at alert", killedAtAlert})
+	} else {
+		skipped["kill at alert"] = "needs the tag faults"
 		skipped["kill at backup"], skipped["kill at restore"] = "needs the tag faults", "needs the tag faults"
 	}
 	points := map[string]int{
@@ -101,6 +102,47 @@ func killedAt(w *world, point string, most int) ([]proc, bool) {
 		w.host.kill()
 	}
 	return w.again()
+}
+
+// killedAtAlert has the program kill itself when a failure is recorded and nobody was told of it: the next one tells.
+func killedAtAlert(w *world) ([]proc, bool) {
+	w.serve("UNIFLOW_FAULT=alert:1")
+	if link, err := w.connect(); err != nil {
+		w.violation("no host answers: %v", err)
+	} else {
+		if _, err := link.StartRun(w.ctx, flow.RunRequest{Pipeline: "fails"}); err != nil {
+			w.violation("no run can be asked for: %v", err)
+		}
+		_ = link.Close()
+	}
+	w.live(0, faultTime)
+	if !w.host.exited(faultTime) {
+		w.violation("the point alert was not met")
+		w.host.kill()
+	}
+	before, ok := w.again()
+	for deadline := time.Now().Add(faultTime); ok && w.messages() == 0; w.host.exited(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.violation("nobody is told of the failure: %s", w.host.stderr.String())
+			break
+		}
+	}
+	w.host.exited(settleTime) // for more of them
+	w.host.ready, w.timed = time.Now(), false
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, n := range w.told {
+		if n > 2 {
+			w.wrong = append(w.wrong, fmt.Sprintf("message %s was sent %d times", id, n))
+		}
+	}
+	return before, ok
+}
+
+func (w *world) messages() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.told)
 }
 
 func terminated(w *world) ([]proc, bool) {

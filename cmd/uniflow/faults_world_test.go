@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +25,10 @@ import (
 )
 
 const faultManifest = `version = 1
+[host]
+secrets = "env:UNIFLOW_TEST_"
+[alerts.sink]
+url = { secret = "SINK" }
 [plugins.slow]
 process = "slow"
 [plugins.nap]
@@ -44,6 +50,9 @@ plugin   = "nap"
 schedule = "every 1s"
 [pipelines.manual]
 wasm = "guests/answer.wasm"
+[pipelines.fails]
+wasm   = "guests/trap.wasm"
+alerts = ["sink"]
 `
 
 // nap is a module that sleeps for 2.5 s, then answers.
@@ -92,6 +101,8 @@ type world struct {
 	first  time.Duration       // from its start to its first scheduled run
 	unsure bool                // what was acknowledged may be gone: the record itself was destroyed
 	bound  string              // a mounted folder
+	sink   *httptest.Server    // the target of alerts
+	told   map[string]int      // messages that it took, by their ids
 }
 
 func newWorld(ctx context.Context, from string, rng *rand.Rand) (*world, error) {
@@ -99,7 +110,12 @@ func newWorld(ctx context.Context, from string, rng *rand.Rand) (*world, error) 
 	if err != nil {
 		return nil, err
 	}
-	w := &world{ctx: ctx, dir: dir, rng: rng, heard: map[int64]string{}, asked: map[flow.RunID]bool{}}
+	w := &world{ctx: ctx, dir: dir, rng: rng, heard: map[int64]string{}, asked: map[flow.RunID]bool{}, told: map[string]int{}}
+	w.sink = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.told[r.Header.Get("Webhook-Id")]++
+	}))
 	err = os.CopyFS(filepath.Join(dir, "guests"), os.DirFS(filepath.Join(from, "guests")))
 	for _, name := range []string{tool.ManifestName, tool.ManifestName[:len("uniflow")] + ".lock"} {
 		b, readErr := os.ReadFile(filepath.Join(from, name))
@@ -120,6 +136,7 @@ func (w *world) close() {
 	if w.host != nil {
 		w.host.kill()
 	}
+	w.sink.Close()
 	if w.bound != "" {
 		_ = syscall.Unmount(w.bound, syscall.MNT_DETACH)
 	}
@@ -158,7 +175,7 @@ func (h *served) exited(within time.Duration) bool {
 func (w *world) launch(env ...string) *served {
 	h := &served{cmd: exec.CommandContext(w.ctx, "uniflow", "serve", "--listen", "none"), done: make(chan struct{}), begun: time.Now()}
 	h.cmd.Dir, h.cmd.Stderr, h.cmd.WaitDelay = w.dir, &h.stderr, time.Second
-	h.cmd.Env = append(os.Environ(), env...)
+	h.cmd.Env = append(append(os.Environ(), "UNIFLOW_TEST_SINK="+w.sink.URL), env...)
 	if err := h.cmd.Start(); err != nil {
 		w.violation("start a host: %v", err)
 		close(h.done)

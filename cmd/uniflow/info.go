@@ -18,6 +18,13 @@ func (a *app) explainCommand() *cobra.Command {
 		Short:   "Explain the code of an error",
 		Example: "  uniflow explain UF5104\n  uniflow explain   # all codes",
 		Args:    args(0, 1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var codes []cobra.Completion
+			for _, e := range flow.Explanations() {
+				codes = append(codes, cobra.CompletionWithDesc(string(e.Code), e.Title))
+			}
+			return codes, cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				all := flow.Explanations()
@@ -47,6 +54,9 @@ func (a *app) schemaCommand() *cobra.Command {
 		Short:   "Print the JSON Schema of the manifest, or of an answer",
 		Example: "  uniflow schema > uniflow.schema.json\n  uniflow schema --list\n  uniflow schema runs",
 		Args:    args(0, 1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return tool.Schemas(), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if names {
 				all := tool.Schemas()

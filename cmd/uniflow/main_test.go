@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +40,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("UNIFLOW_SERVER", "")
 			e.Setenv("UNIFLOW_TOKEN", "")
 			e.Setenv("TZ", "UTC")
+			e.Values[hooked{}] = make(chan string, 100)
 			return writeGuests(filepath.Join(e.WorkDir, "guests"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -46,6 +50,8 @@ func TestScripts(t *testing.T) {
 			"address":    address,
 			"occupy":     occupy,
 			"until":      until,
+			"hook":       hook,
+			"told":       told,
 		},
 	})
 }
@@ -157,6 +163,41 @@ func occupy(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { _ = l.Close() })
 	ts.Setenv(args[0], l.Addr().String())
+}
+
+// hooked is the key of the environment under which a script's webhook stands.
+type hooked struct{}
+
+// hook starts a webhook until the script ends, and sets a variable to its address: hook VAR.
+func hook(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: hook VAR")
+	}
+	messages := ts.Value(hooked{}).(chan string)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if body, err := io.ReadAll(r.Body); err == nil {
+			messages <- string(body)
+		}
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], strings.TrimPrefix(server.URL, "http://"))
+}
+
+// told waits until the webhook is told of something: told WORDS.
+func told(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: told WORDS")
+	}
+	for end := time.After(startTime); ; {
+		select {
+		case message := <-ts.Value(hooked{}).(chan string):
+			if strings.Contains(message, args[0]) {
+				return
+			}
+		case <-end:
+			ts.Fatalf("after %s, nobody was told of %q", startTime, args[0])
+		}
+	}
 }
 
 // writeGuests writes small modules, each with one habit.

@@ -98,6 +98,22 @@ func (a *app) paint(style, text string) string {
 	return "\x1b[" + style + "m" + text + "\x1b[0m"
 }
 
+// onOut colours text for standard output, which may be none where the talk goes to a terminal.
+func (a *app) onOut(style, text string) string {
+	if !a.out.terminal && a.color != "always" {
+		return text
+	}
+	return a.paint(style, text)
+}
+
+// paintOn colours text for one of the two streams.
+func (a *app) paintOn(w io.Writer, style, text string) string {
+	if w == io.Writer(a.out) {
+		return a.onOut(style, text)
+	}
+	return a.paint(style, text)
+}
+
 // table writes rows in columns that are as wide as their widest cell; the first row is the head. Cells are made safe.
 func (a *app) table(w io.Writer, rows [][]string) {
 	var widths []int

@@ -154,3 +154,23 @@ func valuesOf(doc string) map[string]json.RawMessage {
 	}
 	return values
 }
+
+// Data that is piped on has no colours, whatever the talk beside it goes to.
+func TestColoursGoByTheStream(t *testing.T) {
+	t.Parallel()
+	r := &flow.RunRecord{State: flow.StateEnded, Ending: flow.Ending{Outcome: flow.Failed}, Steps: []flow.StepRecord{{Name: "a", State: flow.StateEnded, Ending: flow.Ending{Outcome: flow.Failed}}}}
+	for _, c := range []struct {
+		color    string
+		terminal bool
+		want     bool
+	}{{"auto", false, false}, {"auto", true, true}, {"always", false, true}} {
+		var out, talk bytes.Buffer
+		a := &app{out: newOutput(&out), talk: newOutput(&talk), color: c.color, painting: true}
+		a.out.terminal, a.talk.terminal = c.terminal, true
+		a.tree(a.out, r)
+		a.tree(a.talk, r)
+		if got := strings.Contains(out.String(), "\x1b["); got != c.want || !strings.Contains(talk.String(), "\x1b[") {
+			t.Errorf("%+v: %q and %q", c, out.String(), talk.String())
+		}
+	}
+}

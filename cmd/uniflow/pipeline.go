@@ -14,7 +14,10 @@ import (
 
 func (a *app) pipelineCommand() *cobra.Command {
 	c := a.group(&cobra.Command{Use: "pipeline", Short: "Show pipelines, and keep their versions"})
-	c.AddCommand(a.pipelineList(), a.pipelineShow(), a.pipelineSave(), a.pipelineVersions())
+	c.AddCommand(a.pipelineList())
+	for _, ofOne := range []*cobra.Command{a.pipelineShow(), a.pipelineSave(), a.pipelineVersions()} {
+		c.AddCommand(a.completes(ofOne, pipelineNames))
+	}
 	return c
 }
 
@@ -114,6 +117,9 @@ func (a *app) pipelineVersions() *cobra.Command {
 						rows = append(rows, []string{stamp(v.SavedAt), v.Digest.Short(), v.Label, strings.Join(meta, " ")})
 					}
 					a.table(a.out, rows)
+					if len(versions) == 0 {
+						a.say("none was saved: uniflow pipeline save %s", line(args[0]))
+					}
 				})
 			})
 		},

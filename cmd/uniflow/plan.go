@@ -63,14 +63,6 @@ func (a *app) planned(r *flow.PlanReport) {
 	}
 }
 
-// onOut paints text for standard output, if that is a terminal.
-func (a *app) onOut(style, text string) string {
-	if !a.out.terminal && a.color != "always" {
-		return text
-	}
-	return a.paint(style, text)
-}
-
 func (a *app) plannedPipeline(p *flow.Plan, fires map[string][]time.Time) {
 	fmt.Fprintf(a.out, "%s  version %s\n", a.onOut(bold, line(p.ID())), p.Digest.Short())
 	if p.About != "" {
@@ -106,6 +98,44 @@ func (a *app) plannedSchedule(s *flow.PlanSchedule, fires []time.Time) {
 	for _, t := range fires {
 		fmt.Fprintf(a.out, "            %s\n", zoned(t, s.Timezone))
 	}
+	for _, rule := range slotRules(s) {
+		fmt.Fprintf(a.out, "            %s\n", line(rule))
+	}
+}
+
+// shownDays is how many entries of not_on a plan shows.
+const shownDays = 6
+
+// slotRules says which slots of a schedule are skipped or dropped, and when its runs start.
+func slotRules(s *flow.PlanSchedule) []string {
+	var rules []string
+	if n := len(s.NotOn); n > 0 {
+		text := "not on " + strings.Join(s.NotOn[:min(n, shownDays)], "; ")
+		if n > shownDays {
+			text += fmt.Sprintf("; and %d more", n-shownDays)
+		}
+		rules = append(rules, text)
+	}
+	if s.From != "" || s.To != "" {
+		rules = append(rules, strings.TrimSpace(strings.Join([]string{bound("from ", s.From), bound("to ", s.To)}, " ")))
+	}
+	if s.Jitter > 0 {
+		rules = append(rules, "each start is delayed by the same part of "+s.Jitter.String())
+	}
+	if s.Start > 0 {
+		rules = append(rules, "dropped if the run has not begun after "+s.Start.String())
+	}
+	if s.OnResume != "" {
+		rules = append(rules, "on_resume "+string(s.OnResume))
+	}
+	return rules
+}
+
+func bound(word, text string) string {
+	if text == "" {
+		return ""
+	}
+	return word + text
 }
 
 // zoned writes an instant in a schedule's zone.

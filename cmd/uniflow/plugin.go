@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -85,6 +86,9 @@ func (a *app) pluginRun() *cobra.Command {
   uniflow plugin run clean.wasm --set year=2013 --grant-mount /data=./data`,
 		Args: args(1, 1000),
 		RunE: func(c *cobra.Command, args []string) error {
+			if o.timeout <= 0 {
+				return usage(c, "--timeout %s is not more than nothing", o.timeout)
+			}
 			call, err := a.pluginCall(args[0], &o)
 			if err != nil {
 				return err
@@ -102,7 +106,7 @@ func (a *app) pluginRun() *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&o.context, "context", "", "`FILE` with a JSON object for the context, or - for standard input")
+	flags.StringVar(&o.context, "context", "", "a JSON object for the context, or a `FILE` that holds one, or - for standard input")
 	flags.StringVar(&o.with, "with", "", "the step's inputs: a JSON object, or a `FILE` that holds one")
 	flags.StringVar(&o.function, "function", "", "`NAME` of the function to call (default: the plugin's own)")
 	flags.StringArrayVar(&o.set, "set", nil, "`NAME=VALUE` for the context; may stand several times")
@@ -118,19 +122,18 @@ func (a *app) pluginCall(file string, o *pluginOptions) (tool.PluginCall, error)
 	if call.Context, err = a.contextOf(o.context, o.set, nil); err != nil {
 		return call, err
 	}
-	switch {
-	case strings.HasPrefix(strings.TrimSpace(o.with), "{"):
-		call.With, err = object("--with", []byte(o.with))
-	case o.with != "":
-		call.With, err = a.readObject("--with", o.with)
-	}
-	if err != nil {
-		return call, err
+	if o.with != "" {
+		if call.With, err = a.readObject("--with", o.with); err != nil {
+			return call, err
+		}
 	}
 	for _, pair := range o.mounts {
 		guest, path, found := strings.Cut(pair, "=")
 		if !found || !strings.HasPrefix(guest, "/") || path == "" {
 			return call, &flow.Error{Code: flow.CodeInput, Op: "--grant-mount " + pair, Message: "expected a path of the guest, =, and a path of this machine", Hint: "--grant-mount /data=./data"}
+		}
+		if _, err := os.Stat(path); err != nil {
+			return call, &flow.Error{Code: flow.CodeInput, Op: "--grant-mount " + pair, Message: "there is nothing at " + path, Hint: "--grant-mount " + guest + "=./data", Err: err}
 		}
 		call.Grant.Mount[guest] = path
 	}

@@ -50,7 +50,7 @@ func (a *app) tree(w io.Writer, r *flow.RunRecord) {
 	if r.StartedAt != nil {
 		length = " in " + took(r.Duration(time.Now()))
 	}
-	fmt.Fprintf(w, "run %s of %s: %s%s\n", r.ID, line(flow.ID(r.Tenant, r.Pipeline)), a.paint(outcomeStyle(r.Outcome), standing(r)), length)
+	fmt.Fprintf(w, "run %s of %s: %s%s\n", r.ID, line(flow.ID(r.Tenant, r.Pipeline)), a.paintOn(w, outcomeStyle(r.Outcome), standing(r)), length)
 	if r.Trigger.Of != "" {
 		fmt.Fprintf(w, "  %s of run %s\n", r.Trigger.Kind, r.Trigger.Of)
 	}
@@ -72,7 +72,7 @@ func (a *app) branch(w io.Writer, s *flow.StepRecord, width int) {
 	if s.State != flow.StateEnded {
 		ending = string(s.State)
 	}
-	facts := []string{a.paint(outcomeStyle(s.Outcome), ending)}
+	facts := []string{a.paintOn(w, outcomeStyle(s.Outcome), ending)}
 	if s.Reused != "" {
 		facts = append(facts, "reused from run "+string(s.Reused))
 	}
@@ -93,10 +93,54 @@ func (a *app) branch(w io.Writer, s *flow.StepRecord, width int) {
 	if used.Memory > 0 {
 		facts = append(facts, "memory "+bytesText(int64(used.Memory)))
 	}
-	fmt.Fprintf(w, "  %s %-*s  %s\n", a.mark(s.State, s.Outcome), width, line(s.Name), strings.Join(facts, ", "))
+	fmt.Fprintf(w, "  %s %-*s  %s\n", a.mark(w, s.State, s.Outcome), width, line(s.Name), strings.Join(facts, ", "))
 	if s.Message != "" {
 		fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(lines(s.Message), "\n", "\n    "))
 	}
+}
+
+// shownAttempts is how many attempts of one step are listed.
+const shownAttempts = 20
+
+// consumption writes what each attempt used of what limits bound.
+func consumption(w io.Writer, r *flow.RunRecord) {
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		for n := range s.Attempts {
+			if n == shownAttempts {
+				fmt.Fprintf(w, "used     %s: %d attempts more, in uniflow runs show %s --json\n", line(s.Name), len(s.Attempts)-n, r.ID)
+				break
+			}
+			at := &s.Attempts[n]
+			which := fmt.Sprintf("%s, attempt %d", line(s.Name), at.Attempt)
+			if at.Item != nil {
+				which = fmt.Sprintf("%s, element %d, attempt %d", line(s.Name), *at.Item, at.Attempt)
+			}
+			if used := usageText(&at.Usage); used != "" {
+				fmt.Fprintf(w, "used     %s: %s\n", which, used)
+			}
+		}
+	}
+}
+
+// usageText says what an attempt used, in the order of the manifest's limits.
+func usageText(u *flow.Usage) string {
+	var facts []string
+	for _, f := range []struct {
+		name string
+		size flow.Size
+	}{{"memory", u.Memory}, {"output", u.Output}, {"log", u.Log}, {"artifacts", u.Artifacts}} {
+		if f.size > 0 {
+			facts = append(facts, f.name+" "+bytesText(int64(f.size)))
+		}
+	}
+	if u.Fuel > 0 {
+		facts = append(facts, fmt.Sprintf("fuel %d", u.Fuel))
+	}
+	if u.HostCalls > 0 {
+		facts = append(facts, count(int(u.HostCalls), "host call"))
+	}
+	return strings.Join(facts, ", ")
 }
 
 // attemptsText counts the elements of a step with each, and the attempts where there was more than one for something.
@@ -118,18 +162,18 @@ func attemptsText(attempts []flow.AttemptRecord) string {
 }
 
 // mark is a sign for where something stands.
-func (a *app) mark(state flow.State, o flow.Outcome) string {
+func (a *app) mark(w io.Writer, state flow.State, o flow.Outcome) string {
 	switch {
 	case o == flow.Succeeded:
-		return a.paint(good, "✓")
+		return a.paintOn(w, good, "✓")
 	case o == flow.Failed:
-		return a.paint(bad, "✗")
+		return a.paintOn(w, bad, "✗")
 	case o != "":
-		return a.paint(alert, "-")
+		return a.paintOn(w, alert, "-")
 	case state == flow.StateRunning:
-		return a.paint(alert, "›")
+		return a.paintOn(w, alert, "›")
 	}
-	return a.paint(faint, "·")
+	return a.paintOn(w, faint, "·")
 }
 
 // lastLines is how many log lines of a failed step are shown.

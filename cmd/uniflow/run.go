@@ -35,14 +35,30 @@ and name; artifacts among them are copied below out in the data folder, under na
   echo '{"year": 2013}' | uniflow run weather --context -
   uniflow run weather --json | jq .outputs`,
 		Args: args(1, 1),
-		RunE: func(c *cobra.Command, args []string) error { return a.runPipeline(c.Context(), args[0], &o) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.check(c); err != nil {
+				return err
+			}
+			return a.runPipeline(c.Context(), args[0], &o)
+		},
 	}
 	flags := c.Flags()
 	flags.StringArrayVar(&o.set, "set", nil, "`NAME=VALUE` for the context; may stand several times")
-	flags.StringVar(&o.context, "context", "", "`FILE` with a JSON object for the context, or - for standard input")
+	flags.StringVar(&o.context, "context", "", "a JSON object for the context, or a `FILE` that holds one, or - for standard input")
 	flags.BoolVar(&o.detach, "detach", false, "do not wait; a host must serve")
 	flags.DurationVar(&o.timeout, "timeout", 0, "cancel the run if it has not ended after this time")
 	return c
+}
+
+// check refuses flags that contradict themselves or one another.
+func (o *runOptions) check(c *cobra.Command) error {
+	switch given := c.Flags().Changed("timeout"); {
+	case given && o.timeout <= 0:
+		return usage(c, "--timeout %s is not more than nothing", o.timeout)
+	case given && o.detach:
+		return usage(c, "--detach does not wait, and so --timeout bounds nothing: give one of them")
+	}
+	return nil
 }
 
 // errWaitOver is the cause of a context whose --timeout is over.

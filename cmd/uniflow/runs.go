@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,10 @@ func (a *app) runsCommand() *cobra.Command {
 		Use: "runs", Short: "Show, repeat and cancel runs",
 		Long: "Show, repeat and cancel runs. RUN is an id, the beginning of one that no other run shares, or @last.",
 	})
-	c.AddCommand(a.runsList(), a.runsShow(), a.runsLogs(), a.runsOutputs(), a.runsArtifacts(), a.runsRerun(), a.runsBackfill(), a.runsCancel())
+	c.AddCommand(a.runsList(), a.completes(a.runsBackfill(), scheduleNames))
+	for _, ofOne := range []*cobra.Command{a.runsShow(), a.runsLogs(), a.runsOutputs(), a.runsArtifacts(), a.runsRerun(), a.runsCancel()} {
+		c.AddCommand(a.completes(ofOne, runNames))
+	}
 	return c
 }
 
@@ -59,7 +63,12 @@ func (a *app) runsList() *cobra.Command {
 	flags.StringVar(&state, "state", "", "queued, running or ended")
 	flags.StringVar(&outcome, "outcome", "", "succeeded, failed, skipped or cancelled")
 	flags.StringVar(&before, "before", "", "runs older than this `RUN`: the next page")
-	flags.IntVar(&q.Limit, "limit", 50, "at most so many")
+	flags.IntVar(&q.Limit, "limit", 50, "at most so many, up to 1000")
+	a.completesFlag(c, "pipeline", pipelineNames)
+	a.completesFlag(c, "schedule", scheduleNames)
+	a.completesFlag(c, "before", runNames)
+	a.words(c, "state", "queued", "running", "ended")
+	a.words(c, "outcome", "succeeded", "failed", "skipped", "cancelled")
 	return c
 }
 
@@ -78,7 +87,10 @@ func (a *app) runs(runs []flow.RunRecord, limit int) {
 		rows = append(rows, []string{string(r.ID), flow.ID(r.Tenant, r.Pipeline), why, stamp(r.QueuedAt), length, standing(r)})
 	}
 	a.table(a.out, rows)
-	if len(runs) == limit {
+	switch len(runs) {
+	case 0:
+		a.say("no run that matches is recorded")
+	case limit:
 		a.say("older ones: --before %s", runs[limit-1].ID)
 	}
 }
@@ -101,6 +113,7 @@ func (a *app) runsShow() *cobra.Command {
 			return a.withRun(c.Context(), tool.History, args[0], func(_ *tool.Link, r *flow.RunRecord) error {
 				return a.answer(r, func() {
 					a.tree(a.out, r)
+					consumption(a.out, r)
 					if len(r.Context) > 0 {
 						fmt.Fprint(a.out, "context  ")
 						_ = a.writeJSON(r.Context) // what was read as JSON can be written
@@ -121,6 +134,9 @@ func (a *app) runsLogs() *cobra.Command {
 		Use: "logs RUN", Short: "Show what the plugins of a run logged", Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withRun(c.Context(), tool.History, args[0], func(l *tool.Link, r *flow.RunRecord) error {
+				if err := hasStep(r, step); err != nil && r.State == flow.StateEnded { // or it may yet begin
+					return err
+				}
 				if follow {
 					return a.followLogs(c.Context(), l, r, step)
 				}
@@ -163,7 +179,7 @@ func allLogs(ctx context.Context, l *tool.Link, q flow.LogQuery) ([]flow.LogLine
 func (a *app) followLogs(ctx context.Context, l *tool.Link, r *flow.RunRecord, step string) error {
 	q := flow.LogQuery{Run: r.ID, Step: step}
 	for {
-		now, err := l.Run(ctx, string(r.ID))
+		over, err := l.Events(ctx, flow.EventQuery{Run: r.ID, Kind: flow.RunEnded, Limit: 1})
 		if err != nil {
 			return err
 		}
@@ -174,7 +190,7 @@ func (a *app) followLogs(ctx context.Context, l *tool.Link, r *flow.RunRecord, s
 		if len(page) > 0 {
 			q.After = page[len(page)-1].Seq
 		}
-		if err := a.streamLogs(page); err != nil || now.State == flow.StateEnded {
+		if err := a.streamLogs(page); err != nil || len(over) > 0 {
 			return err
 		}
 		select {
@@ -215,23 +231,29 @@ func (a *app) logs(logs []flow.LogLine) {
 	}
 }
 
+// hasStep refuses a step that a run does not have; empty is no step in particular.
+func hasStep(r *flow.RunRecord, step string) error {
+	if step == "" || slices.ContainsFunc(r.Steps, func(s flow.StepRecord) bool { return s.Name == step }) {
+		return nil
+	}
+	return &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("run %s has no step %.80q", r.ID, step), Hint: "uniflow runs show " + string(r.ID), Err: flow.ErrNotFound}
+}
+
 func (a *app) runsOutputs() *cobra.Command {
 	var step string
 	c := &cobra.Command{
 		Use: "outputs RUN", Short: "Print the outputs of a run as JSON, by step and name", Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withRun(c.Context(), tool.History, args[0], func(_ *tool.Link, r *flow.RunRecord) error {
+				if err := hasStep(r, step); err != nil {
+					return err
+				}
 				outputs := map[string]map[string]json.RawMessage{}
-				known := false
 				for i := range r.Steps {
 					s := &r.Steps[i]
-					known = known || s.Name == step
 					if named := s.NamedOutputs(); named != nil && (step == "" || s.Name == step) {
 						outputs[s.Name] = named
 					}
-				}
-				if step != "" && !known {
-					return &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("run %s has no step %q", r.ID, step), Hint: "uniflow runs show " + string(r.ID), Err: flow.ErrNotFound}
 				}
 				return a.writeJSON(outputs)
 			})
@@ -262,6 +284,9 @@ func (a *app) runsArtifacts() *cobra.Command {
 						rows = append(rows, []string{f.Step, f.Output, f.Type, bytesText(f.Bytes), f.Digest.Short(), f.Path})
 					}
 					a.table(a.out, rows)
+					if len(files) == 0 {
+						a.say("no output of this run is an artifact")
+					}
 				})
 			})
 		},
@@ -271,9 +296,20 @@ func (a *app) runsArtifacts() *cobra.Command {
 }
 
 func (a *app) runsCancel() *cobra.Command {
-	return &cobra.Command{
-		Use: "cancel RUN", Short: "Ask a run to end", Args: args(1, 1),
+	var m matching
+	c := &cobra.Command{
+		Use: "cancel RUN | --pipeline NAME", Short: "Ask a run to end, or all runs that match", Args: args(0, 1),
+		Long: `Ask a run to end. With --pipeline instead of RUN, it is about all runs of the pipeline that have not ended: without
+--confirm they are only shown, and the command ends with 7 if there are any; with --confirm and their number they are
+cancelled, unless others match by then.`,
+		Example: "  uniflow runs cancel @last\n  uniflow runs cancel --pipeline weather --state queued --confirm 30",
 		RunE: func(c *cobra.Command, args []string) error {
+			switch all, err := m.meant(c, args); {
+			case err != nil:
+				return err
+			case all:
+				return a.cancelAll(c, &m)
+			}
 			return a.withRun(c.Context(), tool.Write, args[0], func(l *tool.Link, r *flow.RunRecord) error {
 				record, err := l.Cancel(c.Context(), r.ID)
 				if err != nil {
@@ -283,4 +319,8 @@ func (a *app) runsCancel() *cobra.Command {
 			})
 		},
 	}
+	a.matchingFlags(c, &m, "cancel")
+	c.Flags().StringVar(&m.state, "state", "", "with --pipeline: queued or running ones only")
+	a.words(c, "state", "queued", "running")
+	return c
 }

@@ -18,11 +18,14 @@ import (
 
 func (a *app) scheduleCommand() *cobra.Command {
 	c := a.group(&cobra.Command{Use: "schedule", Short: "List, add, change and remove schedules"})
-	c.AddCommand(
-		a.scheduleList(), a.scheduleAdd(), a.scheduleSwitch("enable", "Let a schedule fire again", true),
+	c.AddCommand(a.scheduleList(), a.scheduleAdd(), a.scheduleClear(), a.scheduleHealth())
+	for _, ofOne := range []*cobra.Command{
+		a.scheduleSwitch("enable", "Let a schedule fire again", true),
 		a.scheduleSwitch("disable", "Keep a schedule but let it fire no more; it survives restarts", false),
-		a.scheduleRemove(), a.scheduleClear(), a.scheduleNext(), a.scheduleSlots(), a.scheduleWhy(), a.scheduleHealth(),
-	)
+		a.scheduleRemove(), a.scheduleNext(), a.scheduleSlots(), a.scheduleWhy(),
+	} {
+		c.AddCommand(a.completes(ofOne, scheduleNames))
+	}
 	return c
 }
 
@@ -67,18 +70,21 @@ func (a *app) schedules(infos []flow.ScheduleInfo) {
 
 func (a *app) scheduleAdd() *cobra.Command {
 	var s flow.Schedule
-	var set []string
-	var overlap string
+	var set, notOn []string
+	var overlap, resume, jitter string
 	c := &cobra.Command{
 		Use: "add NAME --pipeline P --at WHEN", Short: "Add a schedule, which the ledger keeps", Args: args(1, 1),
 		Example: `  uniflow schedule add evening --pipeline weather --at "daily 18:00" --timezone Europe/Berlin --set year=2013`,
 		RunE: func(c *cobra.Command, args []string) error {
-			s.Name, s.Overlap = args[0], flow.Overlap(overlap)
+			s.Name, s.Overlap, s.OnResume = args[0], flow.Overlap(overlap), flow.OnResume(resume)
 			if s.Pipeline == "" || s.At == "" {
 				return usage(c, "--pipeline and --at are needed")
 			}
 			if !slices.Contains([]flow.Overlap{"", flow.OverlapWait, flow.OverlapWaitAll, flow.OverlapSkip, flow.OverlapReplace}, s.Overlap) {
 				return usage(c, "--overlap %q is not one of wait, wait_all, skip, replace", overlap)
+			}
+			if err := slotFlags(c, &s, jitter, notOn); err != nil {
+				return err
 			}
 			return a.with(c.Context(), tool.Write, func(l *tool.Link) error {
 				p, err := l.Pipeline(c.Context(), s.Pipeline)
@@ -94,7 +100,10 @@ func (a *app) scheduleAdd() *cobra.Command {
 				}
 				return a.answer(info, func() {
 					a.schedules([]flow.ScheduleInfo{info})
-					if !l.Remote {
+					switch {
+					case info.NextRun == nil && info.Broken == "":
+						a.say("it does not fire any more: its instant has passed")
+					case !l.Remote:
 						a.say("it fires once a host serves: uniflow serve")
 					}
 				})
@@ -107,7 +116,31 @@ func (a *app) scheduleAdd() *cobra.Command {
 	flags.StringVar(&s.Timezone, "timezone", "", "IANA zone of wall times (default: the pipeline's, else the host's)")
 	flags.StringArrayVar(&set, "set", nil, "`NAME=VALUE` for the context of its runs; may stand several times")
 	flags.StringVar(&overlap, "overlap", "", "wait, wait_all, skip or replace while a run is live (default: the pipeline's)")
+	flags.StringArrayVar(&notOn, "not-on", nil, "`DAYS` on which slots are skipped: sat, 2026-12-25, 2026-12-24..2026-12-26 or an .ics file; may stand several times")
+	flags.StringVar(&jitter, "jitter", "", "`TIME` that bounds the delay of each start, the same for every slot: 5m")
+	flags.StringVar(&resume, "on-resume", "", "none, latest or all slots of a time in which it was disabled run (default: the pipeline's)")
+	flags.StringVar(&s.From, "from", "", "first `INSTANT` or date of a slot")
+	flags.StringVar(&s.To, "to", "", "last `INSTANT` or date of a slot")
+	a.completesFlag(c, "pipeline", pipelineNames)
+	a.words(c, "overlap", "wait", "wait_all", "skip", "replace")
+	a.words(c, "on-resume", "none", "latest", "all")
 	return c
+}
+
+// slotFlags reads what schedule add says about slots.
+func slotFlags(c *cobra.Command, s *flow.Schedule, jitter string, notOn []string) (err error) {
+	if !slices.Contains([]flow.OnResume{"", flow.ResumeNone, flow.ResumeLatest, flow.ResumeAll}, s.OnResume) {
+		return usage(c, "--on-resume %q is not one of none, latest, all", s.OnResume)
+	}
+	if jitter != "" {
+		d, err := flow.ParseDuration(jitter)
+		if err != nil {
+			return usage(c, "--jitter: %v", err)
+		}
+		s.Jitter = flow.Duration(d)
+	}
+	s.NotOn, err = tool.NotOn(notOn)
+	return err
 }
 
 func (a *app) scheduleSwitch(verb, short string, enabled bool) *cobra.Command {
@@ -161,6 +194,9 @@ func (a *app) scheduleClear() *cobra.Command {
 					for _, name := range cleared.Kept {
 						fmt.Fprintf(a.out, "kept     %s (it stands in the manifest)\n", line(name))
 					}
+					if len(cleared.Removed) == 0 {
+						a.say("there was none to remove")
+					}
 				})
 			})
 		},
@@ -188,10 +224,10 @@ func (a *app) confirm(c *cobra.Command, question, refusal string) error {
 
 func (a *app) scheduleHealth() *cobra.Command {
 	return &cobra.Command{
-		Use: "health", Short: "Judge every schedule: ok, disabled, broken, late, silent, failing", Args: args(0, 0),
+		Use: "health", Short: "Judge every schedule: ok, disabled, broken, late, silent, failing, drifting", Args: args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
-				all, err := l.Health(c.Context())
+				all, err := l.ScheduleHealth(c.Context())
 				if err != nil {
 					return err
 				}

@@ -35,6 +35,9 @@ An address beyond this machine needs a token in UNIFLOW_TOKEN.`,
 			if parallel < 0 {
 				return usage(c, "--parallel %d is less than 1", parallel)
 			}
+			if drain < 0 {
+				return usage(c, "--drain %s is less than nothing", drain)
+			}
 			if drain == 0 {
 				drain = -1 // for the host, zero is its default
 			}

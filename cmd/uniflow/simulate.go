@@ -21,8 +21,8 @@ func (a *app) simulateCommand() *cobra.Command {
 		Use:   "simulate",
 		Short: "Rehearse the schedules: overlaps, clock changes, load",
 		Long: `Rehearse the enabled schedules of the manifest on a virtual clock: which slots get a run, which are coalesced or
-skipped because a run is live, what happens on days on which clocks change, and when most runs are live at once. Nothing
-runs. Every run is taken to succeed, in the median time of the pipeline's recorded runs, or in a minute where there are
+skipped because a run is live or by not_on, which cannot start in time, what happens on days on which clocks change, and
+when most runs are live at once. Nothing runs. Every run is taken to succeed, in the median time of the pipeline's recorded runs, or in a minute where there are
 none.`,
 		Example: "  uniflow simulate --to 2028-01-01\n  uniflow simulate --duration weather=20m --json",
 		Args:    args(0, 0),
@@ -48,7 +48,7 @@ none.`,
 	flags := c.Flags()
 	flags.StringVar(&from, "from", "", "first `INSTANT` (default: now)")
 	flags.StringVar(&to, "to", "", "`INSTANT` of the end, not included (default: a year later)")
-	flags.StringVar(&file, "durations", "", "`FILE` of how long runs take, a JSON object like {\"weather\": \"5m\"}; - for standard input")
+	flags.StringVar(&file, "durations", "", "`FILE` of how long runs take: NAME.toml with lines like weather = \"5m\", or a JSON object; - for JSON on standard input")
 	flags.StringArrayVar(&pairs, "duration", nil, "`PIPELINE=TIME` that its runs take; may stand several times")
 	return c
 }
@@ -56,7 +56,17 @@ none.`,
 // durationsOf reads durations from a file and from PIPELINE=TIME pairs, which win.
 func (a *app) durationsOf(c *cobra.Command, file string, pairs []string) (map[string]time.Duration, error) {
 	all := map[string]time.Duration{}
-	if file != "" {
+	switch {
+	case file == "":
+	case strings.HasSuffix(file, ".toml"):
+		raw, err := a.readFile("--durations", file)
+		if err != nil {
+			return nil, err
+		}
+		if all, err = tool.Durations(file, raw); err != nil {
+			return nil, err
+		}
+	default:
 		values, err := a.readObject("--durations", file)
 		if err != nil {
 			return nil, err
@@ -120,7 +130,7 @@ func (a *app) heading(text string) { fmt.Fprintf(a.out, "\n%s\n", a.onOut(bold, 
 
 func (a *app) simulatedSchedules(r *flow.SimulateReport) {
 	a.heading("slots")
-	rows := [][]string{{"SCHEDULE", "PIPELINE", "OVERLAP", "SLOTS", "RUNS", "COALESCED", "SKIPPED", "REPLACED", "LATEST START"}}
+	rows := [][]string{{"SCHEDULE", "PIPELINE", "OVERLAP", "SLOTS", "RUNS", "COALESCED", "SKIPPED", "MISSED", "REPLACED", "LATEST START"}}
 	for i := range r.Schedules {
 		s := &r.Schedules[i]
 		late := "on time"
@@ -129,10 +139,15 @@ func (a *app) simulatedSchedules(r *flow.SimulateReport) {
 		}
 		rows = append(rows, []string{
 			s.Schedule, s.Pipeline, string(s.Overlap), fmt.Sprint(s.Slots), fmt.Sprint(s.Runs), fmt.Sprint(s.Coalesced),
-			fmt.Sprint(s.Skipped), fmt.Sprint(s.Replaced), late,
+			fmt.Sprint(s.Skipped), fmt.Sprint(s.Missed), fmt.Sprint(s.Replaced), late,
 		})
 	}
 	a.table(a.out, rows)
+	for i := range r.Schedules {
+		if s := &r.Schedules[i]; s.Calendar > 0 {
+			fmt.Fprintf(a.out, "%s: %s skipped by not_on\n", line(s.Schedule), count(int(s.Calendar), "slot"))
+		}
+	}
 	for _, name := range r.Disabled {
 		fmt.Fprintf(a.out, "%s is disabled\n", line(name))
 	}

@@ -17,7 +17,7 @@ func (a *app) scheduleNext() *cobra.Command {
 	var clocks bool
 	c := &cobra.Command{
 		Use: "next NAME", Short: "Show when a schedule fires next", Args: args(1, 1),
-		Long: `Show when a schedule fires next. With --dst, show the next days on which clocks change in its zone instead, and what
+		Long: `Show when a schedule fires next; slots that not_on skips are left out, and jitter is added. With --dst, show the next days on which clocks change in its zone instead, and what
 the schedule does on each: a time in a gap runs at the first instant after it, a time in a fold runs the first time.`,
 		Example: "  uniflow schedule next weather -n 20 --from 2027-03-27T00:00:00Z\n  uniflow schedule next weather --dst",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -47,13 +47,17 @@ func (a *app) nextFires(ctx context.Context, l *tool.Link, name string, after ti
 	if err != nil {
 		return err
 	}
-	zone, err := zoneOf(ctx, l, name)
+	s, err := scheduleOf(ctx, l, name)
 	if err != nil {
 		return err
 	}
 	return a.answer(list(times), func() {
 		for _, t := range times {
-			fmt.Fprintf(a.out, "%s  %s\n", t.UTC().Format(time.RFC3339), zoned(t, zone))
+			slot := ""
+			if s.Delay > 0 {
+				slot = ", the slot of " + t.Add(-s.Delay.Std()).UTC().Format(time.RFC3339)
+			}
+			fmt.Fprintf(a.out, "%s  %s%s\n", t.UTC().Truncate(time.Second).Format(time.RFC3339), zoned(t, s.Timezone), slot)
 		}
 		if len(times) == 0 {
 			a.say("it does not fire any more")
@@ -76,18 +80,18 @@ func (a *app) clockChanges(ctx context.Context, l *tool.Link, name string, after
 	})
 }
 
-// zoneOf returns the zone of a schedule.
-func zoneOf(ctx context.Context, l *tool.Link, name string) (string, error) {
+// scheduleOf returns what is known of a schedule.
+func scheduleOf(ctx context.Context, l *tool.Link, name string) (flow.ScheduleInfo, error) {
 	infos, err := l.Schedules(ctx)
 	if err != nil {
-		return "", err
+		return flow.ScheduleInfo{}, err
 	}
 	for i := range infos {
 		if infos[i].Name == name {
-			return infos[i].Timezone, nil
+			return infos[i], nil
 		}
 	}
-	return "UTC", nil
+	return flow.ScheduleInfo{Timezone: "UTC"}, nil
 }
 
 func (a *app) scheduleSlots() *cobra.Command {
@@ -95,6 +99,9 @@ func (a *app) scheduleSlots() *cobra.Command {
 	c := &cobra.Command{
 		Use: "slots NAME", Short: "Show what became of each scheduled instant, newest first", Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if limit < 1 || limit > 1000 {
+				return usage(c, "--limit %d is not between 1 and 1000", limit)
+			}
 			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
 				slots, err := l.Slots(c.Context(), flow.SlotQuery{Schedule: args[0], Limit: limit})
 				if err == nil && len(slots) == 0 {
@@ -107,7 +114,7 @@ func (a *app) scheduleSlots() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&limit, "limit", 50, "at most so many")
+	c.Flags().IntVar(&limit, "limit", 50, "at most so many, up to 1000")
 	return c
 }
 
@@ -125,6 +132,9 @@ func (a *app) slots(slots []flow.SlotRecord) {
 		rows = append(rows, []string{when, fmt.Sprint(s.Count), ending, string(s.Run)})
 	}
 	a.table(a.out, rows)
+	if len(slots) == 0 {
+		a.say("no slot has come due yet while a host served")
+	}
 }
 
 func (a *app) scheduleWhy() *cobra.Command {

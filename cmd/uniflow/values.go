@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -35,9 +36,21 @@ func (a *app) contextOf(file string, pairs []string, params map[string]flow.Para
 	return values, nil
 }
 
-// readObject reads a JSON object from a file, or from standard input for "-".
+// readObject reads a JSON object: the given text itself, or from a file, or from standard input for "-".
 func (a *app) readObject(flag, file string) (map[string]json.RawMessage, error) {
-	op := flag + " " + file
+	if text := strings.TrimSpace(file); strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
+		return object(flag, []byte(text))
+	}
+	raw, err := a.readFile(flag, file)
+	if err != nil {
+		return nil, err
+	}
+	return object(flag+" "+file, raw)
+}
+
+// readFile reads what a flag names: a file, or standard input for "-".
+func (a *app) readFile(flag, file string) ([]byte, error) {
+	op := fmt.Sprintf("%s %.200s", flag, file)
 	raw, err := a.readInput(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -47,7 +60,7 @@ func (a *app) readObject(flag, file string) (map[string]json.RawMessage, error) 
 	case len(raw) > maxContext:
 		return nil, &flow.Error{Code: flow.CodeInput, Op: op, Message: fmt.Sprintf("it is larger than %s", flow.Size(maxContext)), Hint: "give plugins large data through a mount"}
 	}
-	return object(op, raw)
+	return raw, nil
 }
 
 func (a *app) readInput(file string) ([]byte, error) {
@@ -66,10 +79,17 @@ func (a *app) readInput(file string) ([]byte, error) {
 // object reads a JSON object.
 func object(op string, raw []byte) (map[string]json.RawMessage, error) {
 	var values map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &values); err != nil || values == nil {
-		return nil, &flow.Error{Code: flow.CodeInput, Op: op, Message: "expected a JSON object", Hint: `{"year": 2013}`, Err: err}
+	err := json.Unmarshal(raw, &values)
+	if err == nil && values != nil {
+		return values, nil
 	}
-	return values, nil
+	e := &flow.Error{Code: flow.CodeInput, Op: op, Message: "expected a JSON object, found no JSON", Hint: `{"year": 2013}`}
+	if broken, ok := errors.AsType[*json.SyntaxError](err); ok {
+		e.Message += fmt.Sprintf(": %v, at byte %d", broken, broken.Offset)
+	} else {
+		e.Message = "expected a JSON object, found something else"
+	}
+	return nil, e
 }
 
 // stamp writes an instant for tables: UTC, whole seconds.

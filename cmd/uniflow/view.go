@@ -139,7 +139,7 @@ func (v *view) draw() {
 			break
 		}
 		// The mark is coloured, so the rest alone is clipped.
-		fmt.Fprintf(&b, "  %s %s\n", v.app.mark(s.state, s.ending.Outcome), clip(s.text(time.Now()), width-4))
+		fmt.Fprintf(&b, "  %s %s\n", v.app.mark(v.app.talk, s.state, s.ending.Outcome), clip(s.text(time.Now()), width-4))
 		v.drawn++
 	}
 	_, _ = v.app.talk.Write([]byte(b.String())) // output keeps the error

@@ -44,6 +44,10 @@ const (
 	CodeReadOnly Code = "UF5111"
 	// CodeData: the data folder cannot be used.
 	CodeData Code = "UF5112"
+	// CodeSecret: a secret cannot be read.
+	CodeSecret Code = "UF5113"
+	// CodeNotTaken: a target did not take a message.
+	CodeNotTaken Code = "UF5114"
 )
 
 func hostCodes() []Explanation {
@@ -69,5 +73,7 @@ func hostCodes() []Explanation {
 		{CodeRequest, "The request is not well formed", "A part of the request is missing, of the wrong type, or out of range; the message names it.\n\nThe API's description stands at /openapi.json of the host."},
 		{CodeReadOnly, "Opened for reading only", "Another host uses the data folder, so this process may only read it.\n\nAsk the running host: commands find it by the socket in the data folder."},
 		{CodeData, "The data folder cannot be used", "A host keeps its ledger, module cache and artifacts in one folder, `data` beside the manifest unless `data` under [host] says otherwise. It could not be found or made.\n\nCheck the path and its permissions; the folder must lie on a local disk."},
+		{CodeSecret, "A secret cannot be read", "Secrets are read where `secrets` under [host] says, each time that one is needed: env:PREFIX_ (the variable PREFIX_NAME of the host), file:PATH (a line NAME=value), or dir:PATH (a file called NAME). Here there is no such source, or it does not have the secret.\n\nThe message says where it was looked for. A new file or line holds at once; a variable needs a new start of the host."},
+		{CodeNotTaken, "The target did not take the message", "A message was handed to the target of an alert, and it was refused or not answered within 30 seconds. The message says what was answered; addresses and tokens are taken out of it.\n\nCheck the url of the alert, then ask again with `uniflow alerts test NAME`. Messages about incidents are tried again for a day; `uniflow health` shows those that have not arrived."},
 	}
 }

@@ -26,8 +26,6 @@ const (
 	CodeUnusedPlugin Code = "UF1216"
 	// CodeLooseStep: a step is tied to no other; a warning.
 	CodeLooseStep Code = "UF1217"
-	// CodeNoEffect: a key is checked and recorded but does nothing yet; a warning.
-	CodeNoEffect Code = "UF1218"
 	// CodeUnknownAlert: a pipeline names an alert that is not declared.
 	CodeUnknownAlert Code = "UF1219"
 	// CodeUnknownOutput: the plugin describes its outputs, and the one that is used is not among them; a warning.
@@ -36,6 +34,10 @@ const (
 	CodeGrant Code = "UF1221"
 	// CodePlace: a key stands where it means nothing.
 	CodePlace Code = "UF1222"
+	// CodeAlertURL: the URL of an alert is none, or that of no service.
+	CodeAlertURL Code = "UF1223"
+	// CodeAlertSign: the signing secret of a webhook is not well formed.
+	CodeAlertSign Code = "UF1224"
 )
 
 // UF125x: expressions.
@@ -59,11 +61,12 @@ func planCodes() []Explanation {
 		{CodeNotBuilt, "the plugin's file is not there yet", "The manifest is checked without the plugin's bytes: its functions and outputs are not known, and the version of the pipeline is not known before it is built.\n\n`uniflow build` makes the plugins that have a build command. A plugin without one is a path: check it, it is relative to the manifest."},
 		{CodeUnusedPlugin, "no step uses the plugin", "The plugin is declared, and no pipeline names it. That is harmless, and often a sign of a renamed plugin or a forgotten step.\n\nUse it in a step, `plugin = \"NAME\"`, or remove its table."},
 		{CodeLooseStep, "a step is tied to no other", "The order of steps comes from references to outputs, from needs, and from order; the order in the file means nothing. A step that is tied to no other runs at once, beside the first ones.\n\nIf it must wait, say so: `needs = [\"load\"]`, or `order = [\"load\", \"summarise\"]` on the pipeline. If it need not, the warning can stay."},
-		{CodeNoEffect, "the key has no effect yet", "The key is part of the format; it is checked and recorded, but this version does nothing with it. Do not rely on it.\n\nWatch runs with `uniflow runs list` and `uniflow schedule health` until a later version acts on it."},
 		{CodeUnknownAlert, "the alert is not declared", "A pipeline's alerts name tables under [alerts].\n\n  [alerts.ops]\n  url = \"slack://...\"\n\n  [pipelines.weather]\n  alerts = [\"ops\"]"},
 		{CodeUnknownOutput, "the plugin does not describe that output", "The plugin carries a description of its outputs, and the one that is used is not in it. The description may be incomplete, so this is a warning; if the output is missing when the step runs, the step that uses it fails.\n\nCheck the spelling against `uniflow plugin inspect`."},
 		{CodeGrant, "a grant is not well formed", "A mount maps an absolute path of the guest to a file or folder of the host, which lies in the manifest's folder: mount = { \"/data\" = \"data\" }. A variable's name has letters, digits and underscores; names that begin with UNIFLOW_ are the host's.\n\nGrants stand on the plugin, or on a pipeline that is one module; a step takes those of its plugin."},
 		{CodePlace, "the key means nothing here", "Some keys make sense only beside others: parallel beside each; args, stdin and stdout on steps that run a WebAssembly module; function, with and grant of a pipeline only where it is one module; order only where it has steps.\n\nRemove the key, or move it to where it belongs."},
+		{CodeAlertURL, "the URL of the alert is not one of a service", "The url of an alert is that of a webhook, https://…, or of a service of the notification library: slack://, discord://, telegram://, teams://, smtp://, ntfy://, pagerduty:// and others. docs/ALERTS.md lists them. The part before :// says which service it is.\n\nA URL holds what is needed to write to the target, so that it is best kept as a secret: url = { secret = \"SLACK_URL\" }."},
+		{CodeAlertSign, "the signing secret is not well formed", "Webhooks are signed as the Standard Webhooks specification says. Its secrets are written whsec_ and the base64 of 24 to 64 random bytes; two of them, parted by a blank, while one takes the place of the other.\n\nKeep it as a secret: sign = { secret = \"WEBHOOK_KEY\" }."},
 		{CodeExprSyntax, "the expression is not well formed", "Conditions and ${...} hold expressions of CEL (the Common Expression Language): context.year > 2000, size(steps.load.rows) > 0, context.name + \".csv\", steps.load.rows.filter(r, r.rain > 1.0).\n\nA condition (`when`) is an expression without ${ }. In values, every ${ needs its }, and $${ is a literal ${."},
 		{CodeExprName, "the expression uses a name that does not exist here", "An expression sees context, run, steps.NAME.OUTPUT; in a step with each also item and item_index; in a step with on = \"failure\" or \"always\" also failed, the list of steps that failed.\n\nA pipeline's own `when` is read before any step, so it sees context and run only. A step cannot use its own outputs."},
 		{CodeExprStep, "there is no such step", "steps.NAME names a step of the same pipeline. Outputs of another pipeline cannot be reached.\n\nNames are lower case, and tell apart _ from -."},

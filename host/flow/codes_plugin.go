@@ -38,8 +38,8 @@ func pluginCodes() []Explanation {
 			"Build the plugin as a command (an ordinary program for wasip1) or as a reactor with a Uniflow kit."},
 		{CodeMalformed, "the module is malformed", "The bytes break a rule of the Wasm format at the offset that the message names. Such a file was cut short, changed on its way, or made by a faulty tool.\n\n" +
 			"Build it again, or download it again and compare the digest."},
-		{CodeModuleLimit, "the module is too large", "A module has at most 64 MiB, 50,000 functions, 50,000 locals a function, and further bounds that keep a hostile file from using up the host. The message names the bound and the offset.\n\n" +
-			"Strip debug information (wasm-strip, or the option of the compiler), or split the plugin."},
+		{CodeModuleLimit, "the module is too large", "A module has at most 64 MiB, 50,000 functions, 50,000 locals a function, and further bounds that keep a hostile file from using up the host; among them what compiling it would take, which grows faster than a function does. The message names the bound and the offset.\n\n" +
+			"Strip debug information (wasm-strip, or the option of the compiler), build with optimisation, split a function that is too dear, or split the plugin."},
 		{CodeImports, "the module imports what the host does not offer", "A module can import the functions of uniflow and of wasi_snapshot_preview1 only. The message lists every other import with its signature. Services are no imports: they are reached by the function call of uniflow, so that an older host still loads a newer plugin.\n\n" +
 			"Build for wasip1 without the library that needs the import; for AssemblyScript add --use abort=."},
 		{CodeNoEntry, "the module has no entry", "The host calls _start of a command, or the function that a reactor exports beside the marker uniflow_abi_v1: no parameters, one result i32. A module that imports uniflow or exports an entry must export its memory as \"memory\".\n\n" +

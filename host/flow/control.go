@@ -24,7 +24,8 @@ type Control interface {
 
 	// Schedules lists all schedules by name.
 	Schedules(ctx context.Context) ([]ScheduleInfo, error)
-	// Next returns the next n fires of a schedule after an instant.
+	// Next returns the next n fires of a schedule after an instant: when slots that get a run come due, which is the
+	// schedule's Delay after the slot.
 	Next(ctx context.Context, name string, after time.Time, n int) ([]time.Time, error)
 	// ClockChanges returns the next n local days after an instant on which clocks change and a schedule has a slot, or
 	// has none because the day does not exist. It looks 50 years ahead.
@@ -37,8 +38,14 @@ type Control interface {
 	Unschedule(ctx context.Context, name string) error
 	// Clear removes all schedules of origin api and says what stays.
 	Clear(ctx context.Context) (Cleared, error)
-	// Health judges every schedule.
-	Health(ctx context.Context) ([]ScheduleHealth, error)
+	// Health judges the host as a whole: the incidents that are open, and whether messages about them arrive.
+	Health(ctx context.Context) (HostHealth, error)
+	// ScheduleHealth judges every schedule.
+	ScheduleHealth(ctx context.Context) ([]ScheduleHealth, error)
+	// Alerts lists the targets of messages by name.
+	Alerts(ctx context.Context) ([]AlertInfo, error)
+	// TestAlert sends a test message to a target and says whether it was taken.
+	TestAlert(ctx context.Context, name string) (AlertTest, error)
 	// Slots returns what became of a schedule's slots, newest first.
 	Slots(ctx context.Context, q SlotQuery) ([]SlotRecord, error)
 	// Why tells what became of the newest slot of a schedule at or before an instant; the zero instant is now.
@@ -49,18 +56,25 @@ type Control interface {
 	// Rerun asks for a new run of an old one, as StartRun does; steps that it does not execute again are reused. What
 	// cannot be reused is an error with CodeRerun that names it.
 	Rerun(ctx context.Context, r RerunRequest) (RunRecord, error)
+	// RerunAll asks for reruns of all runs that a filter matches, once their number is confirmed. Another number is an
+	// error with CodeMatch.
+	RerunAll(ctx context.Context, r RerunAllRequest) (MatchReport, error)
 	// Backfill asks for runs of slots of the past, the oldest first, and returns once they are recorded. A range that
 	// cannot be used is an error with CodeBackfill.
 	Backfill(ctx context.Context, r BackfillRequest) (BackfillReport, error)
 	// Cancel asks a run to end. A run that has ended is an error with CodeRunEnded.
 	Cancel(ctx context.Context, id RunID) (RunRecord, error)
-	// Runs lists runs, newest first.
+	// CancelAll asks all runs of a pipeline to end, once their number is confirmed. Another number is an error with
+	// CodeMatch.
+	CancelAll(ctx context.Context, r CancelAllRequest) (MatchReport, error)
+	// Runs lists runs, newest first, without their contexts and steps.
 	Runs(ctx context.Context, q RunQuery) ([]RunRecord, error)
-	// Run returns one run with its steps. The name is an id, the unambiguous beginning of one, or "@last".
+	// Run returns one run whole. The name is an id, the unambiguous beginning of one, or "@last".
 	Run(ctx context.Context, name string) (RunRecord, error)
 	// Logs returns lines of guests, oldest first.
 	Logs(ctx context.Context, q LogQuery) ([]LogLine, error)
-	// Events returns recorded changes, oldest first.
+	// Events returns recorded changes, oldest first, without contexts and outputs. An answer ends by 8 MiB, whatever the
+	// limit of the query: the next one goes on after its last event.
 	Events(ctx context.Context, q EventQuery) ([]Event, error)
 	// Follow calls yield with each event after q.After as it is recorded, until yield returns false, ctx ends, or the
 	// run of q has ended and its last event was seen.
@@ -115,13 +129,20 @@ type ScheduleInfo struct {
 	Timezone string `json:"timezone"`
 	Enabled  bool   `json:"enabled"`
 	// Drift is true when it was enabled or disabled by hand, against what is written.
-	Drift   bool                       `json:"drift,omitempty"`
-	Origin  Origin                     `json:"origin"`
-	Overlap Overlap                    `json:"overlap"`
+	Drift   bool    `json:"drift,omitempty"`
+	Origin  Origin  `json:"origin"`
+	Overlap Overlap `json:"overlap"`
+	SlotRules
+	// Delay is how long after its slot a run starts: the schedule's share of Jitter.
+	Delay Duration `json:"delay,omitempty"`
+	// From and To bound the slots, both included; empty is no bound.
+	From    string                     `json:"from,omitempty"`
+	To      string                     `json:"to,omitempty"`
 	Context map[string]json.RawMessage `json:"context,omitempty"`
 	// Broken says why its runs cannot be made: its pipeline is gone, or its context does not fit any more. Its slots
 	// are skipped, and there is no next run.
-	Broken  string     `json:"broken,omitempty"`
+	Broken string `json:"broken,omitempty"`
+	// NextRun is when the next slot comes due that gets a run: Delay after the slot.
 	NextRun *time.Time `json:"next_run,omitempty"`
 	LastRun *RunRecord `json:"last_run,omitempty"`
 }
@@ -140,9 +161,10 @@ const (
 	HealthOK       HealthStatus = "ok"
 	HealthDisabled HealthStatus = "disabled" // it was disabled
 	HealthBroken   HealthStatus = "broken"   // its runs cannot be made, its slots are skipped
-	HealthLate     HealthStatus = "late"     // a slot has been due for more than five minutes
-	HealthSilent   HealthStatus = "silent"   // no run for two days and two intervals, though slots came due
-	HealthFailing  HealthStatus = "failing"  // the last run failed
+	HealthLate     HealthStatus = "late"     // a slot has been due for more than five minutes, or there is no success by expect.by
+	HealthSilent   HealthStatus = "silent"   // no success within expect.every, or no run for two days and two intervals, though slots came due
+	HealthFailing  HealthStatus = "failing"  // the last run failed, or the last expect.failures runs
+	HealthDrifting HealthStatus = "drifting" // runs take longer than the interval
 )
 
 // ScheduleHealth is a judgement on one schedule.

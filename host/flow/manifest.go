@@ -32,12 +32,17 @@ type HostSettings struct {
 	Timezone string `toml:"timezone" json:"timezone,omitempty"`
 	// Secrets names the source of secrets: env:PREFIX_, file:PATH, dir:PATH or age:PATH.
 	Secrets string `toml:"secrets" json:"secrets,omitempty"`
+	// MinInterval is the least time between two slots of a schedule. Defaults to 1s.
+	MinInterval Duration `toml:"min_interval" json:"min_interval,omitempty"`
 }
 
 // Defaults is the [defaults] table; pipelines and steps override it key by key.
 type Defaults struct {
 	Overlap   Overlap   `toml:"overlap" json:"overlap,omitempty"`
 	Catchup   Catchup   `toml:"catchup" json:"catchup,omitzero"`
+	OnResume  OnResume  `toml:"on_resume" json:"on_resume,omitempty"`
+	NotOn     []string  `toml:"not_on" json:"not_on,omitempty"`
+	Jitter    Duration  `toml:"jitter" json:"jitter,omitempty"`
 	OnCrash   OnCrash   `toml:"on_crash" json:"on_crash,omitempty"`
 	Retry     Retry     `toml:"retry" json:"retry,omitzero"`
 	Timeout   Timeout   `toml:"timeout" json:"timeout,omitzero"`
@@ -54,6 +59,15 @@ const (
 	OverlapWaitAll Overlap = "wait_all" // up to 100 slots wait, in order
 	OverlapSkip    Overlap = "skip"     // the slot is skipped
 	OverlapReplace Overlap = "replace"  // the live run is cancelled and the slot runs
+)
+
+// OnResume says which slots run that were due while a schedule was disabled, once it is enabled again.
+type OnResume string
+
+const (
+	ResumeNone   OnResume = "none"   // none of them
+	ResumeLatest OnResume = "latest" // the newest
+	ResumeAll    OnResume = "all"    // all, up to the max of catchup
 )
 
 // OnCrash says what becomes of a run whose host died.
@@ -97,7 +111,7 @@ type Timeout struct {
 	Step Duration `toml:"step" json:"step,omitempty"`
 	// Run bounds the whole run, waits between attempts included. Defaults to 1h.
 	Run Duration `toml:"run" json:"run,omitempty"`
-	// Start drops a slot that could not start in time. Defaults to none.
+	// Start drops a slot whose run has not begun so long after it came due. Defaults to none.
 	Start Duration `toml:"start" json:"start,omitempty"`
 }
 
@@ -127,7 +141,9 @@ type Keep struct {
 type Alert struct {
 	// URL of the target's service, or the name of a secret that holds it.
 	URL SecretText `toml:"url" json:"url"`
-	// On lists what to tell: failed, recovered, late, silent.
+	// Sign is the signing secret of a webhook, "whsec_" and base64, or the name of a secret that holds it. Defaults to none.
+	Sign SecretText `toml:"sign" json:"sign,omitzero"`
+	// On lists what to tell: behind, broken, disabled, drifting, failed, late, recovered, silent. Defaults to all.
 	On []string `toml:"on" json:"on,omitempty"`
 }
 
@@ -218,9 +234,15 @@ type Pipeline struct {
 	// Steps by name.
 	Steps map[string]Step `toml:"steps" json:"steps,omitempty"`
 	// Order chains the named steps.
-	Order   []string `toml:"order" json:"order,omitempty"`
-	Overlap Overlap  `toml:"overlap" json:"overlap,omitempty"`
-	Catchup Catchup  `toml:"catchup" json:"catchup,omitzero"`
+	Order    []string `toml:"order" json:"order,omitempty"`
+	Overlap  Overlap  `toml:"overlap" json:"overlap,omitempty"`
+	Catchup  Catchup  `toml:"catchup" json:"catchup,omitzero"`
+	OnResume OnResume `toml:"on_resume" json:"on_resume,omitempty"`
+	// NotOn are times on which slots are skipped: weekdays, dates, ranges of dates, and paths of .ics files.
+	NotOn []string `toml:"not_on" json:"not_on,omitempty"`
+	// Jitter bounds a delay of the start that is the same for every slot of a schedule, and differs from schedule to
+	// schedule.
+	Jitter  Duration `toml:"jitter" json:"jitter,omitempty"`
 	OnCrash OnCrash  `toml:"on_crash" json:"on_crash,omitempty"`
 	Retry   Retry    `toml:"retry" json:"retry,omitzero"`
 	Timeout Timeout  `toml:"timeout" json:"timeout,omitzero"`
@@ -232,8 +254,12 @@ type Pipeline struct {
 
 // Expect says how often and until when a pipeline should have run.
 type Expect struct {
+	// Every is the longest time between two successes.
 	Every Duration `toml:"every" json:"every,omitempty"`
-	By    string   `toml:"by" json:"by,omitempty"`
+	// By is a time of day, by which the newest slot before it has had a success.
+	By string `toml:"by" json:"by,omitempty"`
+	// Failures are the failed runs in a row that are told. Defaults to 1.
+	Failures int `toml:"failures" json:"failures,omitempty"`
 }
 
 // Param types one key of the context.
@@ -298,6 +324,13 @@ type Schedule struct {
 	Enabled  *bool                      `toml:"enabled" json:"enabled,omitempty"`
 	Overlap  Overlap                    `toml:"overlap" json:"overlap,omitempty"`
 	Catchup  Catchup                    `toml:"catchup" json:"catchup,omitzero"`
+	OnResume OnResume                   `toml:"on_resume" json:"on_resume,omitempty"`
+	// NotOn replaces the pipeline's; an empty list skips nothing.
+	NotOn  []string `toml:"not_on" json:"not_on,omitzero"`
+	Jitter Duration `toml:"jitter" json:"jitter,omitempty"`
+	// From and To bound the slots, both included: instants, or dates in the schedule's zone.
+	From string `toml:"from" json:"from,omitempty"`
+	To   string `toml:"to" json:"to,omitempty"`
 }
 
 // Tenant is a [tenants.NAME] table of an operator's manifest.

@@ -25,12 +25,25 @@ type Plan struct {
 	// Plugins by the name that steps use.
 	Plugins map[string]PlanPlugin `json:"plugins"`
 	Overlap Overlap               `json:"overlap"`
-	Timeout Duration              `json:"timeout"` // of the run
-	Keep    Keep                  `json:"keep"`
+	// Slots is what the pipeline's schedules take over unless they say otherwise.
+	Slots   SlotRules `json:"slots,omitzero"`
+	Timeout Duration  `json:"timeout"` // of the run
+	// TimeoutFrom is the table that sets the timeout, empty for the default. It is no part of the version.
+	TimeoutFrom string `json:"timeout_from,omitempty"`
+	Keep        Keep   `json:"keep"`
 	// OnCrash is no part of the version: what it says now holds for a run that a crash has cut off before.
 	OnCrash OnCrash `json:"on_crash,omitempty"`
 	// Schedules of the pipeline, the manifest's own first, then by name.
 	Schedules []PlanSchedule `json:"schedules,omitempty"`
+	// Alerts are the targets of messages about the pipeline, Expect what is watched for.
+	Alerts []string   `json:"alerts,omitempty"`
+	Expect PlanExpect `json:"expect,omitzero"`
+}
+
+// PlanExpect is an Expect with the zone in which its time of day is read.
+type PlanExpect struct {
+	Expect
+	Timezone string `json:"timezone,omitempty"`
 }
 
 // ID returns the pipeline's id.
@@ -95,9 +108,12 @@ type PlanStep struct {
 	Retry   Retry    `json:"retry"`
 	Timeout Duration `json:"timeout"` // of one attempt
 	Limits  Limits   `json:"limits"`
-	Args    []string `json:"args,omitempty"`
-	Stdin   string   `json:"stdin,omitempty"`
-	Stdout  string   `json:"stdout,omitempty"`
+	// SetBy names the tables of the manifest that set limits and, under "timeout", the timeout; what is not in it is the
+	// default. It is no part of the version.
+	SetBy  map[string]string `json:"set_by,omitempty"`
+	Args   []string          `json:"args,omitempty"`
+	Stdin  string            `json:"stdin,omitempty"`
+	Stdout string            `json:"stdout,omitempty"`
 	// Outputs are the types of outputs, in the words of Param.Type, as far as the plugin's own description says them.
 	Outputs map[string]string `json:"outputs,omitempty"`
 }
@@ -143,6 +159,23 @@ type PlanSchedule struct {
 	Enabled bool    `json:"enabled"`
 	Overlap Overlap `json:"overlap"`
 	Catchup Catchup `json:"catchup"`
+	SlotRules
+	// From and To bound the slots, both included; empty is no bound. They are RFC 3339 instants.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+}
+
+// SlotRules say more about the slots of a schedule.
+type SlotRules struct {
+	// OnResume is empty for none.
+	OnResume OnResume `json:"on_resume,omitempty"`
+	// NotOn are the times on which slots are skipped, in canonical form and order: sat, 2026-12-25,
+	// 2026-12-24..2026-12-26, 2026-12-25 FREQ=YEARLY. What a calendar file said when it was read stands here, too.
+	NotOn []string `json:"not_on,omitempty"`
+	// Jitter bounds the delay between a slot and its start.
+	Jitter Duration `json:"jitter,omitempty"`
+	// Start is how long a slot may wait for the start of its run after it came due; 0 is for ever.
+	Start Duration `json:"start,omitempty"`
 }
 
 // Resolved is what is known of a plugin's bytes before a plan is built.

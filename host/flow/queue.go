@@ -18,7 +18,7 @@ type SlotEnding string
 const (
 	SlotRun       SlotEnding = "run"       // a run was made for it
 	SlotCoalesced SlotEnding = "coalesced" // a newer slot of the schedule stands for it
-	SlotSkipped   SlotEnding = "skipped"   // a rule said so: overlap, condition, quota; or its run cannot be made
+	SlotSkipped   SlotEnding = "skipped"   // a rule said so: overlap, condition, calendar, quota, paused; or its run cannot be made
 	SlotMissed    SlotEnding = "missed"    // the host was down, or it could not start in time
 )
 
@@ -47,6 +47,8 @@ type Offer struct {
 	Slots []SlotRecord `json:"slots,omitempty"`
 	// Watermark is the schedule's new watermark; zero leaves it.
 	Watermark time.Time `json:"watermark,omitzero"`
+	// StartBy is when a run that still waits ends as skipped, and its slot as missed (start); zero is never.
+	StartBy time.Time `json:"start_by,omitzero"`
 }
 
 // OfferAnswer says what the queue did with an offer.
@@ -58,6 +60,12 @@ const (
 	OfferDuplicate OfferAnswer = "duplicate" // the run is known already
 	OfferRefused   OfferAnswer = "refused"   // Reason says why; a slot's ending is recorded
 )
+
+// Line names the waiting runs of a pipeline.
+type Line struct {
+	Tenant   string `json:"tenant"`
+	Pipeline string `json:"pipeline"`
+}
 
 // Offered is the queue's answer.
 type Offered struct {
@@ -72,6 +80,13 @@ type Offered struct {
 	Coalesced []RunID `json:"coalesced,omitempty"`
 	// Replaces is the live run that must be cancelled so that this one can start (OverlapReplace).
 	Replaces RunID `json:"replaces,omitempty"`
+	// Overdue are waiting runs of the pipeline that ended because they could not start in time.
+	Overdue []RunID `json:"overdue,omitempty"`
+}
+
+// Overdue is the ending of a waiting run that could not start in time.
+func Overdue() Ending {
+	return Ending{Outcome: Skipped, Reason: ReasonStart, Message: "it did not begin within timeout.start"}
 }
 
 // Claim is the right to execute a run: it is good as long as the run's epoch is Epoch.
@@ -90,6 +105,9 @@ type Claimed struct {
 	StartedAt time.Time `json:"started_at"`
 	// LastSuccessAt is the end of the pipeline's last run that succeeded, if there is one.
 	LastSuccessAt *time.Time `json:"last_success_at,omitempty"`
+	// Overdue are waiting runs of the pipeline that ended because they could not start in time, whether another one was
+	// claimed or not.
+	Overdue []RunID `json:"overdue,omitempty"`
 }
 
 // EventKind says what an event records.
@@ -110,9 +128,14 @@ const (
 	ScheduleSet    EventKind = "schedule.set"
 	ScheduleGone   EventKind = "schedule.removed"
 	PlanSaved      EventKind = "plan.saved"
+	IncidentOpened EventKind = "incident.opened"
+	IncidentClosed EventKind = "incident.closed"
+	AlertSent      EventKind = "alert.sent"   // a target took a message
+	AlertFailed    EventKind = "alert.failed" // a target did not take a message
 )
 
-// Event is one recorded change. Seq orders all events of a ledger; the ledger assigns it.
+// Event is one recorded change. Seq orders all events of a ledger; the ledger assigns it. A ledger shows events without
+// outputs and contexts, whose sizes have no measure in a list: the record of the run has them.
 type Event struct {
 	Seq      int64     `json:"seq"`
 	At       time.Time `json:"at"`
@@ -129,9 +152,9 @@ type Event struct {
 	Ending
 	// Reused is the run that executed the step, on the end of a step that a rerun has taken over.
 	Reused RunID `json:"reused,omitempty"`
-	// Outputs of an attempt or step that succeeded.
+	// Outputs of an attempt or step that succeeded, on the way to the ledger.
 	Outputs map[string]json.RawMessage `json:"outputs,omitempty"`
-	// List is the ordered outputs of a step with each; null stands for a skipped element.
+	// List is the ordered outputs of a step with each, on the way to the ledger; null stands for a skipped element.
 	List []json.RawMessage `json:"list,omitempty"`
 	// Usage of an attempt.
 	Usage *Usage `json:"usage,omitempty"`

@@ -78,7 +78,7 @@ type AttemptRecord struct {
 	RetryAt   *time.Time                 `json:"retry_at,omitempty"`
 }
 
-// RunQuery selects runs, newest first.
+// RunQuery selects runs, newest first. What is found has neither steps nor contexts: those are a query for one run away.
 type RunQuery struct {
 	Tenant   string  `json:"tenant,omitempty"`
 	Pipeline string  `json:"pipeline,omitempty"`
@@ -115,7 +115,7 @@ type EventQuery struct {
 	Kind EventKind `json:"kind,omitempty"`
 	// Limit defaults to 1,000 and is at most 10,000.
 	Limit int `json:"limit,omitempty"`
-	// Bytes ends the answer with the event by which it has so many bytes as JSON. Defaults to no bound.
+	// Bytes ends the answer with the event by which it has so many bytes as JSON. Defaults to 8 MiB.
 	Bytes Size `json:"bytes,omitempty"`
 }
 
@@ -144,10 +144,23 @@ type ScheduleRecord struct {
 	Origin Origin `json:"origin"`
 	// Override is set when the schedule was enabled or disabled by hand, against what is written.
 	Override *bool `json:"override,omitempty"`
+	// OverrideAt is when it was enabled or disabled by hand last.
+	OverrideAt *time.Time `json:"override_at,omitempty"`
 	// Since is when the schedule, in its present form, was first applied; nothing before it is owed.
 	Since time.Time `json:"since"`
 	// Watermark is the newest slot with a recorded ending, or Since.
 	Watermark time.Time `json:"watermark"`
+	// PausedAt is when the schedule was last disabled, ResumedAt when it was last enabled after that; zero for never.
+	PausedAt  time.Time `json:"paused_at,omitzero"`
+	ResumedAt time.Time `json:"resumed_at,omitzero"`
+}
+
+// Begun is when the schedule began to fire, in its present form and by the last hand that was laid on it.
+func (s *ScheduleRecord) Begun() time.Time {
+	if s.OverrideAt != nil && s.OverrideAt.After(s.Since) {
+		return *s.OverrideAt
+	}
+	return s.Since
 }
 
 // Active reports whether the schedule fires.

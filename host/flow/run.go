@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -35,6 +36,11 @@ func SlotRunID(tenant, pipeline, schedule string, slot time.Time) RunID {
 	return ulid(slot, tail)
 }
 
+// Valid reports whether the id has the form of one.
+func (id RunID) Valid() bool {
+	return len(id) == 26 && strings.Trim(string(id), crockford) == ""
+}
+
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 // ulid encodes 48 bits of milliseconds and 80 bits of tail (github.com/ulid/spec).
@@ -58,7 +64,7 @@ type TriggerKind string
 
 const (
 	TriggerSchedule TriggerKind = "schedule" // a slot came due
-	TriggerCatchup  TriggerKind = "catchup"  // a slot of a downtime is made up for
+	TriggerCatchup  TriggerKind = "catchup"  // a slot of a downtime, or of a time in which its schedule was disabled, is made up for
 	TriggerManual   TriggerKind = "manual"   // a person or a program asked
 	TriggerRerun    TriggerKind = "rerun"    // a new run of an old one
 	TriggerBackfill TriggerKind = "backfill" // a slot of the past was asked for
@@ -85,8 +91,8 @@ type Run struct {
 	Pipeline string  `json:"pipeline"`
 	Version  Digest  `json:"version"`
 	Trigger  Trigger `json:"trigger"`
-	// Context is complete: defaults, pipeline, schedule and --set merged, params checked.
-	Context map[string]json.RawMessage `json:"context"`
+	// Context is complete: defaults, pipeline, schedule and --set merged, params checked. Lists of runs leave it out.
+	Context map[string]json.RawMessage `json:"context,omitzero"`
 }
 
 // State of a run, step or attempt.
@@ -137,7 +143,8 @@ const (
 	ReasonStop        Reason = "stop"         // the host stopped
 	ReasonDowntime    Reason = "downtime"     // the host was not running
 	ReasonStart       Reason = "start"        // it could not start in time
-	ReasonPaused      Reason = "paused"       // the schedule is disabled
+	ReasonPaused      Reason = "paused"       // the schedule was disabled
+	ReasonCalendar    Reason = "calendar"     // the schedule does not run on that day
 	ReasonQuota       Reason = "quota"        // a bound on waiting runs was reached
 	ReasonInternal    Reason = "internal"     // a fault of the host itself
 )

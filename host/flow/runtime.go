@@ -88,6 +88,10 @@ type Usage struct {
 	Fuel int64 `json:"fuel,omitempty"`
 	// HostCalls counts calls from the guest to the host.
 	HostCalls int64 `json:"host_calls,omitempty"`
+	// Output is the sum of the outputs that were kept, Log of the log lines that were, and Artifacts of what was put.
+	Output    Size `json:"output,omitempty"`
+	Log       Size `json:"log,omitempty"`
+	Artifacts Size `json:"artifacts,omitempty"`
 }
 
 // Fault is the error of a sandbox that broke: the plugin had no say. Module.Call returns nothing else, except where
@@ -123,6 +127,14 @@ type Module interface {
 	// (context.DeadlineExceeded) and the reason of a *Fault given as cause, else ReasonRequest. A result that arrives
 	// after ctx ended is a fault all the same.
 	Call(ctx context.Context, call Call, host HostCalls) (Result, error)
+}
+
+// Warmer is a Module that can prepare for an attempt.
+type Warmer interface {
+	// Warm sees that the next attempt of the call's tenant need not wait for an instance or a process; of the call, only
+	// its tenant and its limits count. It executes nothing of the plugin but its initialisation. An error means that the
+	// attempt will have to wait, or will say more.
+	Warm(ctx context.Context, call Call) error
 }
 
 // HostCalls is the host side of the ABI for one attempt, already narrowed to its grants. It is safe for concurrent

@@ -45,7 +45,7 @@ type SimulatedPipeline struct {
 	Load float64 `json:"load"`
 }
 
-// SimulatedSchedule says how the slots of a schedule end. Slots is the sum of Runs, Coalesced and Skipped.
+// SimulatedSchedule says how the slots of a schedule end. Slots is the sum of Runs, Coalesced, Skipped and Missed.
 type SimulatedSchedule struct {
 	Schedule  string  `json:"schedule"`
 	Pipeline  string  `json:"pipeline"`
@@ -56,10 +56,14 @@ type SimulatedSchedule struct {
 	Skipped   int64   `json:"skipped"`
 	// Quota are those of Skipped that met the bound on waiting slots.
 	Quota int64 `json:"quota"`
+	// Calendar are those of Skipped on which the schedule does not run.
+	Calendar int64 `json:"calendar"`
+	// Missed could not start in time.
+	Missed int64 `json:"missed"`
 	// Replaced are runs that were cancelled for a newer slot.
 	Replaced int64 `json:"replaced"`
-	// Late is the longest time between a slot and the start of its run, and LateAt the first slot that had to wait so
-	// long.
+	// Late is the longest time between a slot's coming due and the start of its run, and LateAt the first slot that had
+	// to wait so long.
 	Late   Duration   `json:"late"`
 	LateAt *time.Time `json:"late_at,omitempty"`
 }

@@ -50,7 +50,7 @@ const (
 	StandingSkipped    SlotStanding = "skipped"    // a rule said so, or its run could not be made
 	StandingMissed     SlotStanding = "missed"     // the host was down, or it could not start in time
 	StandingDue        SlotStanding = "due"        // it is due and nothing is decided yet
-	StandingFuture     SlotStanding = "future"     // it is not due yet
+	StandingFuture     SlotStanding = "future"     // it is not due yet, or its start is delayed
 	StandingDisabled   SlotStanding = "disabled"   // the schedule was disabled then: nothing was owed
 	StandingBefore     SlotStanding = "before"     // it lies before the schedule was applied: nothing was owed
 	StandingNone       SlotStanding = "none"       // the schedule has no slot by then

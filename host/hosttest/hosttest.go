@@ -105,6 +105,9 @@ type Input struct {
 	Context, With map[string]any
 	// Args are argv[1:] of a command.
 	Args []string
+	// At is when the run is scheduled and starts, which also makes its id. Set it where a test needs the same run context,
+	// and the same fuel, each time. Defaults to the time of the call.
+	At time.Time
 	// Timeout ends the call. Defaults to one minute.
 	Timeout time.Duration
 }
@@ -152,10 +155,15 @@ func (m *Module) newCall(in Input) (flow.Call, error) {
 		return flow.Call{}, err
 	}
 	now := time.Now().UTC()
+	id := flow.NewRunID(now)
+	if !in.At.IsZero() {
+		now = in.At.UTC()
+		id = flow.SlotRunID(flow.DefaultTenant, "test", "", now)
+	}
 	return flow.Call{
 		Args: in.Args, Limits: m.config.Limits,
 		Context: flow.RunContext{
-			ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: "test", RunID: flow.NewRunID(now), Step: "test", Function: in.Function,
+			ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: "test", RunID: id, Step: "test", Function: in.Function,
 			Attempt: 1, MaxAttempts: 1, Trigger: flow.TriggerManual, ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout),
 			Context: values, With: with, Features: []string{},
 		},

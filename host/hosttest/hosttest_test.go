@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/uniflow-dev/uniflow/host"
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -75,5 +77,28 @@ func callsAreApart(t *testing.T, c hosttest.Config) {
 	}
 	if _, err := module.Call(t.Context(), hosttest.Input{With: map[string]any{"f": func() {}}}); err == nil {
 		t.Error("a value that is no JSON is accepted")
+	}
+}
+
+// TestFuelIsTheSameEverywhere calls a module in this process and in a worker, in instances that are new and that were used.
+func TestFuelIsTheSameEverywhere(t *testing.T) {
+	t.Parallel()
+	var counts []int64
+	for _, where := range []flow.Isolation{flow.IsolationInline, flow.IsolationWorker} {
+		module, err := hosttest.Load(t.Context(), "../../plugins/echo/echo.wasm", hosttest.Config{CacheDir: t.TempDir(), Isolation: where})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = module.Close() })
+		for range 3 {
+			out, err := module.Call(t.Context(), hosttest.Input{With: map[string]any{"name": "Ada"}, At: time.Date(2026, 11, 1, 6, 0, 0, 0, time.UTC)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts = append(counts, out.Usage.Fuel)
+		}
+	}
+	if counts[0] == 0 || slices.Min(counts) != slices.Max(counts) {
+		t.Errorf("fuel %v, want the same each time", counts)
 	}
 }

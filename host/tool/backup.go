@@ -19,6 +19,9 @@ func Backup(ctx context.Context, t Target, file string) (flow.BackupReport, erro
 	if err != nil {
 		return flow.BackupReport{}, err
 	}
+	if into := filepath.Dir(file); !isFolder(into) {
+		return flow.BackupReport{}, &flow.Error{Code: flow.CodeInput, Op: "write the backup " + file, Message: "there is no folder " + into, Hint: "make it first, or name another file"}
+	}
 	if err := sqlite.Backup(ctx, filepath.Join(data, ledgerName), file); err != nil {
 		return flow.BackupReport{}, err
 	}
@@ -27,6 +30,11 @@ func Backup(ctx context.Context, t Target, file string) (flow.BackupReport, erro
 		return flow.BackupReport{}, err
 	}
 	return flow.BackupReport{File: file, Bytes: info.Size()}, nil
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // Restore puts a backup in the place of a project's ledger, which no host may use; what was there is kept beside it.

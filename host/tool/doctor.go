@@ -68,8 +68,8 @@ func (d *doctor) manifest(ctx context.Context, t Target) *project.Project {
 		d.add("manifest", statusError, err.Error(), "uniflow check")
 		return nil
 	}
-	d.add("manifest", statusOK, fmt.Sprintf("%s: %d pipelines", t.manifest(), len(p.Plans)), "")
-	d.add("plugins", statusOK, fmt.Sprintf("%d plugin files are there and pinned", len(p.Resolved)), "")
+	d.add("manifest", statusOK, t.manifest()+": "+counted(len(p.Plans), "pipeline"), "")
+	d.add("plugins", statusOK, counted(len(p.Resolved), "plugin file")+", there and pinned", "")
 	return p
 }
 
@@ -114,6 +114,7 @@ func (d *doctor) serving(ctx context.Context, t Target, data string) bool {
 			return true
 		}
 		d.add("host", statusOK, fmt.Sprintf("version %s serves, process %d, %d live runs", info.Version, info.PID, info.LiveRuns), "")
+		d.alarms(info)
 		return true
 	}
 	if _, err := os.Stat(data); err != nil {
@@ -128,6 +129,16 @@ func (d *doctor) serving(ctx context.Context, t Target, data string) bool {
 	_ = h.Close()
 	d.add("host", statusOK, "none serves; the ledger can be opened", "")
 	return false
+}
+
+// alarms tells how often the sweeper had to do the work of an alarm: a machine that sleeps or stalls is seen there.
+func (d *doctor) alarms(info flow.HostInfo) {
+	if info.Rearmed == 0 {
+		d.add("alarms", statusOK, "every slot was taken by its alarm since the host started", "")
+		return
+	}
+	d.add("alarms", statusWarning, fmt.Sprintf("the sweeper took slots that no alarm had taken %d times since %s", info.Rearmed, info.StartedAt.UTC().Format(time.RFC3339)),
+		"look in the host's log for slots that were not taken; see that the machine does not sleep, stall, or set its clock")
 }
 
 func hintOf(err error) string {
@@ -201,4 +212,11 @@ func (d *doctor) toolchain(ctx context.Context, p *project.Project) {
 			break
 		}
 	}
+}
+
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -3,8 +3,6 @@ package tool
 import (
 	_ "embed"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,7 +49,7 @@ func Init(dir string) ([]string, error) {
 	}
 	names = append(names, supply.LockName)
 	for _, name := range names {
-		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 			taken = append(taken, name)
 		}
 	}
@@ -74,15 +72,19 @@ func Init(dir string) ([]string, error) {
 // create writes a file that must not be there.
 func create(path string, body []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("begin a project: %w", err)
+		return unwritable(err)
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // to be read by others, and committed
 	if err != nil {
-		return fmt.Errorf("begin a project: %w", err)
+		return unwritable(err)
 	}
 	_, err = f.Write(body)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("begin a project: %w", err)
+		return unwritable(err)
 	}
 	return nil
+}
+
+func unwritable(err error) error {
+	return &flow.Error{Code: flow.CodeInput, Op: "begin a project", Message: "its files cannot be written", Hint: "choose a folder that you may write to: uniflow init DIR", Err: err}
 }

@@ -29,11 +29,11 @@ func Plan(ctx context.Context, t Target, now time.Time, fires int) (flow.PlanRep
 	report.Problems = append(report.Problems, p.Warnings...)
 	for i := range p.Plans {
 		for _, s := range p.Plans[i].Schedules {
-			cal, err := calendar.Parse(s.At, s.Timezone)
+			cal, err := calendar.Of(p.Plans[i].Tenant, &s)
 			if err != nil {
 				return report, fmt.Errorf("schedule %q: %w", s.Name, err)
 			}
-			report.Fires[flow.ID(p.Plans[i].Tenant, s.Name)] = append([]time.Time{}, cal.List(now, fires)...)
+			report.Fires[flow.ID(p.Plans[i].Tenant, s.Name)] = append([]time.Time{}, cal.Fires(now, fires)...)
 		}
 	}
 	changes, err := changes(ctx, t, p)
@@ -133,6 +133,11 @@ func since(p *flow.Plan, version flow.Digest, served map[string]flow.ScheduleInf
 			what = append(what, fmt.Sprintf("schedule %q added: %s %s", name, s.At, s.Timezone))
 		case old.Value != s.At || old.Timezone != s.Timezone:
 			what = append(what, fmt.Sprintf("schedule %q: %s %s -> %s %s", name, old.Value, old.Timezone, s.At, s.Timezone))
+			fallthrough
+		default:
+			for _, rule := range plan.RuleChanges(flow.PlanSchedule{From: old.From, To: old.To, SlotRules: old.SlotRules}, s) {
+				what = append(what, fmt.Sprintf("schedule %q: %s", name, rule))
+			}
 		}
 	}
 	switch {

@@ -171,7 +171,7 @@ func Table() []Row {
 		},
 		{
 			Folder: "host/internal/project",
-			May:    []string{"host/flow", "host/internal/manifest", "host/internal/plan", "host/internal/supply", "host/internal/wasm"},
+			May:    []string{"host/flow", "host/internal/calendar", "host/internal/manifest", "host/internal/plan", "host/internal/supply", "host/internal/wasm"},
 			Never:  []string{"host/internal/store/..."},
 			Why:    "a manifest with all that it names, for host and command line alike; it runs nothing and records nothing",
 		},
@@ -181,7 +181,8 @@ func Table() []Row {
 			Why:   "a secret must have no way into the ledger",
 		},
 		{
-			Folder: "host/internal/watch", May: []string{"host/flow"},
+			Folder: "host/internal/watch", May: []string{"host/flow", "host/internal/calendar", "host/internal/failpoint", "host/internal/secret"},
+			Libs:  []string{"github.com/nicholas-fedor/shoutrrr"},
 			Never: []string{"host/internal/run", "host/internal/schedule"},
 			Why:   "it reads the ledger after the fact, so that it can delay nothing",
 		},
@@ -284,6 +285,10 @@ func TestTable() []Row {
 		{
 			Folder: "host/internal/simulate", May: []string{"host/internal/schedule", "host/internal/store/sqlite", "host/internal/dispatch"},
 			Why: "the rehearsal is held against the real scheduler, queue and store",
+		},
+		{
+			Folder: "host/internal/watch", May: []string{"host/internal/store/sqlite"},
+			Why: "incidents and messages are proved on the real store",
 		},
 		{
 			Folder: "host/internal/dispatch", May: []string{"host/internal/store/sqlite"},

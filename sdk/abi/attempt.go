@@ -167,34 +167,3 @@ func parseFail(msg string) Verdict {
 	}
 	return v
 }
-
-// CheckJSON answers OK when value is one JSON value in UTF-8 that is nested at
-// most MaxDepth deep, else Invalid.
-func CheckJSON(value []byte) Errno {
-	if !utf8.Valid(value) || depthOver(value, MaxDepth) || !json.Valid(value) {
-		return Invalid
-	}
-	return OK
-}
-
-// depthOver reports whether brackets outside strings are nested deeper than
-// limit. It reads bytes only, so that it is safe on anything.
-func depthOver(value []byte, limit int) bool {
-	depth, quoted := 0, false
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if depth++; depth > limit {
-				return true
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return false
-}

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -85,10 +86,14 @@ func Handler(c Config) http.Handler {
 	return secure(routed(mux))
 }
 
-// routed gives requests that no route takes the body of every other error.
+// routed gives requests that no route takes the body of every other error. A path that is not clean is one of these: the
+// mux would send the client on to the clean one, and to delete the schedule "." would be to delete all.
 func routed(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse, pattern := mux.Handler(r)
+		if at := r.URL.EscapedPath(); path.Clean(at) != at {
+			refuse, pattern = http.NotFoundHandler(), ""
+		}
 		if pattern != "" {
 			mux.ServeHTTP(w, r)
 			return

@@ -166,6 +166,10 @@ func TestMalformedRequestsAreProblemsToo(t *testing.T) {
 		detail             string
 	}{
 		{"GET", "/v2", "", 404, `there is no "/v2"`},
+		{"DELETE", "/v1/schedules/.", "", 404, `there is no "/v1/schedules/."`}, // and above all not all of them
+		{"DELETE", "/v1/schedules/x/..", "", 404, `there is no`},
+		{"DELETE", "/v1//schedules", "", 404, `there is no`},
+		{"DELETE", "/v1/schedules/", "", 404, `there is no`},
 		{"PATCH", "/v1/runs", "", 405, `"/v1/runs" cannot be asked for by PATCH`},
 		{"POST", "/v1/runs", "{bad", 400, "invalid character 'b'"},
 		{"POST", "/v1/runs", `{"pipeline": "p", "zap": 1}`, 422, "body.zap: unexpected property"},
@@ -382,7 +386,7 @@ func TestDescriptionIsCompleteAndSelfContained(t *testing.T) {
 	for _, verbs := range doc.Paths {
 		n += len(verbs)
 	}
-	if !strings.HasPrefix(doc.OpenAPI, "3.1") || n != 26 {
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") || n != 31 {
 		t.Errorf("got version %s with %d operations", doc.OpenAPI, n)
 	}
 	if strings.Contains(string(raw), "unpkg") || strings.Contains(string(raw), "cdn") {

@@ -53,7 +53,12 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if out == nil {
 		return nil
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(out); err != nil {
+	content := &io.LimitedReader{R: response.Body, N: maxAnswer}
+	err = json.NewDecoder(content).Decode(out)
+	switch {
+	case err != nil && content.N <= 0:
+		return &flow.Error{Code: flow.CodeRequest, Message: fmt.Sprintf("the host's answer has more than %s", flow.Size(maxAnswer)), Hint: "ask for less: see --limit, or read the artifacts of a run one by one"}
+	case err != nil:
 		return fmt.Errorf("read the host's answer: %w", err)
 	}
 	return nil
@@ -61,6 +66,9 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 
 // send makes one request and returns a good answer, or the error that the host gave.
 func (c *Client) send(ctx context.Context, method, path string, query url.Values, in any) (*http.Response, error) {
+	if err := named(path); err != nil {
+		return nil, err
+	}
 	var content io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)
@@ -74,7 +82,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		target += "?" + query.Encode()
 	}
 	request, err := http.NewRequestWithContext(ctx, method, target, content)
-	if err != nil {
+	if base, bad := url.Parse(c.base); err != nil || bad != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, &flow.Error{Code: flow.CodeUnreachable, Message: "not a server's URL: " + c.base, Hint: "give it as http://127.0.0.1:7420", Err: err}
 	}
 	if in != nil {
@@ -95,6 +103,17 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	}
 	defer response.Body.Close()
 	return nil, remoteError(response)
+}
+
+// named refuses a path with a part that is no name: what is between here and the host may take it away, and what is left
+// would mean something else.
+func named(path string) error {
+	for part := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		if part == "" || part == "." || part == ".." {
+			return &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("%q names nothing", part), Hint: "`uniflow pipeline list`, `uniflow schedule list` and `uniflow runs list` show what there is", Err: flow.ErrNotFound}
+		}
+	}
+	return nil
 }
 
 // remoteError makes of a problem body what the host's flow.Control returned.
@@ -205,11 +224,6 @@ func (c *Client) Clear(ctx context.Context) (flow.Cleared, error) {
 	return call[flow.Cleared](ctx, c, http.MethodDelete, "/v1/schedules", nil, nil)
 }
 
-// Health implements flow.Control.
-func (c *Client) Health(ctx context.Context) ([]flow.ScheduleHealth, error) {
-	return call[[]flow.ScheduleHealth](ctx, c, http.MethodGet, "/v1/health", nil, nil)
-}
-
 // Slots implements flow.Control.
 func (c *Client) Slots(ctx context.Context, q flow.SlotQuery) ([]flow.SlotRecord, error) {
 	query := values("since", instant(q.Since), "until", instant(q.Until), "limit", strconv.Itoa(q.Limit))
@@ -231,6 +245,11 @@ func (c *Client) Rerun(ctx context.Context, r flow.RerunRequest) (flow.RunRecord
 	return call[flow.RunRecord](ctx, c, http.MethodPost, "/v1/reruns", nil, r)
 }
 
+// RerunAll implements flow.Control.
+func (c *Client) RerunAll(ctx context.Context, r flow.RerunAllRequest) (flow.MatchReport, error) {
+	return call[flow.MatchReport](ctx, c, http.MethodPost, "/v1/reruns/matching", nil, r)
+}
+
 // Backfill implements flow.Control.
 func (c *Client) Backfill(ctx context.Context, r flow.BackfillRequest) (flow.BackfillReport, error) {
 	return call[flow.BackfillReport](ctx, c, http.MethodPost, "/v1/backfills", nil, r)
@@ -239,6 +258,11 @@ func (c *Client) Backfill(ctx context.Context, r flow.BackfillRequest) (flow.Bac
 // Cancel implements flow.Control.
 func (c *Client) Cancel(ctx context.Context, id flow.RunID) (flow.RunRecord, error) {
 	return call[flow.RunRecord](ctx, c, http.MethodPost, "/v1/runs/"+seg(string(id))+"/cancel", nil, nil)
+}
+
+// CancelAll implements flow.Control.
+func (c *Client) CancelAll(ctx context.Context, r flow.CancelAllRequest) (flow.MatchReport, error) {
+	return call[flow.MatchReport](ctx, c, http.MethodPost, "/v1/cancellations/matching", nil, r)
 }
 
 // Runs implements flow.Control.

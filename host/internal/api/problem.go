@@ -106,7 +106,7 @@ func statusOf(err error) int {
 		return http.StatusUnprocessableEntity
 	}
 	switch flow.CodeOf(err) {
-	case flow.CodeExists, flow.CodeRunEnded, flow.CodeWritten, flow.CodeReadOnly, flow.CodeRerun:
+	case flow.CodeExists, flow.CodeRunEnded, flow.CodeWritten, flow.CodeReadOnly, flow.CodeRerun, flow.CodeMatch:
 		return http.StatusConflict
 	case flow.CodeRefused:
 		return http.StatusTooManyRequests

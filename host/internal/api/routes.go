@@ -26,7 +26,7 @@ type body[T any] struct{ Body T }
 // ByName addresses a pipeline, schedule or run; a "/" in an id is sent as %2F. It is exported because the fields of an
 // unexported embedded type are not filled in.
 type ByName struct {
-	ID string `path:"id" maxLength:"200" doc:"Name or id"`
+	ID string `path:"id" doc:"Name or id"`
 }
 
 func (r routes) register(a huma.API) {
@@ -38,9 +38,7 @@ func (r routes) register(a huma.API) {
 	get(a, "info", "/v1/info", "Tell about the host", func(ctx context.Context, _ *struct{}) (*body[flow.HostInfo], error) {
 		return answer(r, ctx, r.control.Info)
 	})
-	get(a, "health", "/v1/health", "Judge every schedule", func(ctx context.Context, _ *struct{}) (*body[[]flow.ScheduleHealth], error) {
-		return answer(r, ctx, r.control.Health)
-	})
+	r.registerHealth(a)
 }
 
 // answer makes a body of what a verb without arguments returns.
@@ -133,7 +131,7 @@ func (r routes) registerRuns(a huma.API) {
 		Before   flow.RunID   `query:"before" doc:"The id of the last run of the page before"`
 		Limit    int          `query:"limit" default:"50" minimum:"1" maximum:"1000"`
 	}
-	get(a, "list-runs", "/v1/runs", "List runs, newest first", func(ctx context.Context, in *list) (*body[[]flow.RunRecord], error) {
+	get(a, "list-runs", "/v1/runs", "List runs, newest first, without their contexts and steps", func(ctx context.Context, in *list) (*body[[]flow.RunRecord], error) {
 		return answerAll(r, ctx, r.control.Runs, flow.RunQuery{Pipeline: in.Pipeline, Project: in.Project, Schedule: in.Schedule, State: in.State, Outcome: in.Outcome, Before: in.Before, Limit: in.Limit})
 	})
 	huma.Register(a, huma.Operation{OperationID: "start-run", Method: http.MethodPost, Path: "/v1/runs", Summary: "Ask for a run", DefaultStatus: http.StatusAccepted, MaxBodyBytes: maxBody},
@@ -144,10 +142,16 @@ func (r routes) registerRuns(a huma.API) {
 		func(ctx context.Context, in *struct{ Body flow.RerunRequest }) (*body[flow.RunRecord], error) {
 			return answerOne(r, ctx, r.control.Rerun, in.Body)
 		})
+	post(a, "rerun-matching", "/v1/reruns/matching", "Ask for reruns of all runs that match, or list them", func(ctx context.Context, in *struct{ Body flow.RerunAllRequest }) (*body[flow.MatchReport], error) {
+		return answerOne(r, ctx, r.control.RerunAll, in.Body)
+	})
+	post(a, "cancel-matching", "/v1/cancellations/matching", "Ask all runs of a pipeline to end, or list them", func(ctx context.Context, in *struct{ Body flow.CancelAllRequest }) (*body[flow.MatchReport], error) {
+		return answerOne(r, ctx, r.control.CancelAll, in.Body)
+	})
 	post(a, "backfill", "/v1/backfills", "Ask for runs of slots of the past, or list them", func(ctx context.Context, in *struct{ Body flow.BackfillRequest }) (*body[flow.BackfillReport], error) {
 		return answerOne(r, ctx, r.control.Backfill, in.Body)
 	})
-	get(a, "show-run", "/v1/runs/{id}", "Show a run with its steps", func(ctx context.Context, in *ByName) (*body[flow.RunRecord], error) {
+	get(a, "show-run", "/v1/runs/{id}", "Show a run with its context, steps and outputs", func(ctx context.Context, in *ByName) (*body[flow.RunRecord], error) {
 		return answerOne(r, ctx, r.control.Run, in.ID)
 	})
 	post(a, "cancel-run", "/v1/runs/{id}/cancel", "Ask a run to end", func(ctx context.Context, in *ByName) (*body[flow.RunRecord], error) {
@@ -189,7 +193,7 @@ func (r routes) registerEvents(a huma.API) {
 		After    int64          `query:"after" minimum:"0"`
 		Limit    int            `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
 	}
-	get(a, "list-events", "/v1/events", "Recorded changes, oldest first", func(ctx context.Context, in *list) (*body[[]flow.Event], error) {
+	get(a, "list-events", "/v1/events", "Recorded changes, oldest first, without contexts and outputs; an answer ends by 8 MiB", func(ctx context.Context, in *list) (*body[[]flow.Event], error) {
 		return answerAll(r, ctx, r.control.Events, flow.EventQuery{Run: in.Run, Schedule: in.Schedule, Kind: in.Kind, After: in.After, Limit: in.Limit})
 	})
 	type follow struct {

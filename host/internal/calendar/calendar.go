@@ -58,6 +58,10 @@ type Schedule struct {
 	words string
 	zone  *time.Location
 	rule  rule
+	// from and to are the bounds in rule, both included, as RFC 3339; empty is none.
+	from, to string
+	shut     *shut // nil when no slot is skipped
+	delay    time.Duration
 }
 
 // rule finds slots in whole seconds since the Unix epoch.

@@ -15,6 +15,10 @@ type Error struct {
 	Message string
 	// Hint holds the nearest valid text, where one was found, and the expected form.
 	Hint string
+	// Key names what is wrong, where it is neither the text nor the zone: from, to, not_on or jitter; Item is the place in
+	// the list not_on, -1 for all of it.
+	Key  string
+	Item int
 	// Offset and Length are the place in bytes.
 	Offset, Length int
 }

@@ -84,6 +84,9 @@ func (s *Schedule) Changes(id string, after time.Time, n int) []flow.ClockChange
 		}
 		if !t.Slot.IsZero() {
 			c.Slot = &t.Slot
+			if entry, shut := s.Shut(t.Slot); shut {
+				c.Text += "; that slot is skipped: not_on has " + entry
+			}
 		}
 		all = append(all, c)
 	}
@@ -100,7 +103,7 @@ func (s *Schedule) transition(before, following steady, sec int64) (Transition, 
 		Shift:  time.Duration(following.offset-before.offset) * time.Second,
 		Effect: flow.ClockElapsed,
 	}
-	if w, ok := s.rule.(*wall); ok && !w.pattern.anyHour() {
+	if w, ok := s.clock().(*wall); ok && !w.pattern.anyHour() {
 		var reading int64
 		t.Effect, reading = w.effect(change, change+following.offset)
 		if t.Effect != flow.ClockNone {
@@ -108,16 +111,22 @@ func (s *Schedule) transition(before, following steady, sec int64) (Transition, 
 		}
 		switch t.Effect {
 		case flow.ClockNoDay:
-			return t, change >= sec
+			return t, change >= sec && s.within(change)
 		case flow.ClockMoved, flow.ClockFirst:
 			slot := reach(s.zone, reading)
 			t.Wall, t.Slot = wallFormat(reading, time.TimeOnly), time.Unix(slot, 0).In(s.zone)
-			return t, slot >= sec
+			return t, slot >= sec && s.within(slot)
 		}
 	}
 	slot, ok := s.rule.next(max(sec, reach(s.zone, day*daySeconds)))
 	t.Slot = time.Unix(slot, 0).In(s.zone)
 	return t, ok && slot < reach(s.zone, (day+1)*daySeconds)
+}
+
+// within reports whether an instant lies between the schedule's bounds.
+func (s *Schedule) within(sec int64) bool {
+	w, ok := s.rule.(window)
+	return !ok || w.lo <= sec && sec < w.hi
 }
 
 // effect says what a change, after which clocks show a reading, does to a pattern of fixed hours, and to which of its

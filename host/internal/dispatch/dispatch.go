@@ -22,8 +22,11 @@ import (
 type Queue interface {
 	// Offer takes a run, or answers why not; it is idempotent by run id.
 	Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error)
-	// ClaimNext makes the pipeline's oldest waiting run live and claims it; false when there is none, or one is live.
+	// ClaimNext ends the pipeline's waiting runs that could not start in time, makes the oldest other one live and claims
+	// it; false when there is none, or one is live. Overdue is filled in either way.
 	ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Claimed, bool, error)
+	// OverdueLines returns the pipelines of which a run waits that could not start in time.
+	OverdueLines(ctx context.Context) ([]flow.Line, error)
 	// Finish ends a claimed run; flow.ErrStale when the claim is no longer good.
 	Finish(ctx context.Context, claim flow.Claim, ending flow.Ending, events ...flow.Event) error
 	// Cancel ends a waiting run at once and marks a live one; it returns the state that it found.
@@ -104,6 +107,7 @@ func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered,
 		return flow.Offered{}, fmt.Errorf("offer run %s: %w", offer.Run.ID, err)
 	}
 	failpoint.Here(failpoint.Slot)
+	d.tellOverdue(offered.Overdue)
 	for _, id := range offered.Coalesced {
 		d.tell(id, flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonReplaced, Message: "a newer slot took its place: run " + string(offer.Run.ID)}, nil)
 	}
@@ -193,6 +197,28 @@ func (d *Dispatcher) Resume(claimed []flow.Claimed) {
 	defer d.running.Done()
 	for _, c := range claimed {
 		d.start(c)
+	}
+}
+
+// Overdue is Next for every pipeline of which a run waits that could not start in time.
+func (d *Dispatcher) Overdue(ctx context.Context) error {
+	lines, err := d.queue.OverdueLines(ctx)
+	if err != nil {
+		return fmt.Errorf("look for overdue runs: %w", err)
+	}
+	for _, l := range lines {
+		if err := d.Next(ctx, l.Tenant, l.Pipeline); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellOverdue tells whoever waits for runs that could not start in time.
+func (d *Dispatcher) tellOverdue(ids []flow.RunID) {
+	for _, id := range ids {
+		d.log.Warn("run dropped, it could not start in time", slog.String("run", string(id)))
+		d.tell(id, flow.Overdue(), nil)
 	}
 }
 

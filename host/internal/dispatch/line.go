@@ -17,7 +17,8 @@ type line struct {
 	waits  bool // an offer was queued, or somebody asked for the next run, since none was found
 }
 
-// Next starts the pipeline's oldest waiting run if none is live; the host calls it for what waited when it started.
+// Next ends the pipeline's waiting runs that could not start in time, and starts the oldest other one if none is live; the
+// host calls it for what waited when it started.
 func (d *Dispatcher) Next(ctx context.Context, tenant, pipeline string) error {
 	return d.next(ctx, lane{tenant, pipeline}, true)
 }
@@ -34,6 +35,7 @@ func (d *Dispatcher) next(ctx context.Context, in lane, waits bool) error {
 	if err != nil {
 		return fmt.Errorf("claim the next run of %s: %w", flow.ID(in.tenant, in.pipeline), err)
 	}
+	d.tellOverdue(claimed.Overdue)
 	if ok {
 		failpoint.Here(failpoint.Claim)
 		d.start(claimed)

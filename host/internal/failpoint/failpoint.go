@@ -20,6 +20,7 @@ const (
 	Result    Point = "result"    // an attempt has its result, and nothing of it is recorded
 	Commit    Point = "commit"    // a transaction is complete and not committed
 	Committed Point = "committed" // a transaction is committed, and its callers do not know it
+	Alert     Point = "alert"     // an incident and its messages are recorded, and none of them is sent
 	Backup    Point = "backup"    // a copy of the ledger is written, and not in its place
 	Restore   Point = "restore"   // the ledger was set aside, and the restored one is not in its place
 )

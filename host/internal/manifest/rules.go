@@ -20,6 +20,7 @@ type rule struct {
 	words    []string // the allowed ones
 	min, max int64    // of integers, bytes, nanoseconds; max 0 means no bound
 	path     bool     // the text is a path inside the manifest's folder
+	calendar bool     // the text is such a path if it ends with .ics
 	source   bool     // the text is a source of secrets
 	empty    bool     // the text may be empty
 	names    nameRule // of the keys of the table
@@ -45,6 +46,8 @@ func rules() map[string]rule {
 		week = 7 * 24 * time.Hour
 	)
 	overlap := rule{words: []string{string(flow.OverlapWait), string(flow.OverlapWaitAll), string(flow.OverlapSkip), string(flow.OverlapReplace)}}
+	resume := rule{words: []string{string(flow.ResumeNone), string(flow.ResumeLatest), string(flow.ResumeAll)}}
+	jitter := rule{max: int64(24 * time.Hour)}
 	crash := rule{words: []string{string(flow.CrashResume), string(flow.CrashRestart), string(flow.CrashFail)}}
 	isolation := rule{words: []string{string(flow.IsolationInline), string(flow.IsolationWorker)}}
 	return map[string]rule{
@@ -57,6 +60,9 @@ func rules() map[string]rule {
 		"HostSettings.listen":  {empty: true},
 		"HostSettings.secrets": {source: true},
 		"Defaults.overlap":     overlap,
+		"Defaults.on_resume":   resume,
+		"Defaults.not_on":      {calendar: true},
+		"Defaults.jitter":      jitter,
 		"Defaults.on_crash":    crash,
 		"Defaults.isolation":   isolation,
 		"Catchup.runs":         {words: []string{"none", "latest", "all"}},
@@ -70,10 +76,12 @@ func rules() map[string]rule {
 		"Limits.fuel":          {min: 1},
 		"Timeout.step":         {min: int64(time.Millisecond), max: int64(week)},
 		"Timeout.run":          {min: int64(time.Millisecond), max: int64(week)},
+		"Timeout.start":        {min: int64(time.Second), max: int64(week)},
 		"Keep.runs":            {min: 1, max: most},
 		"Keep.days":            {min: 1, max: 36_500},
 		"Alert.url":            {required: true},
-		"Alert.on":             {words: []string{"failed", "recovered", "late", "silent"}},
+		"Alert.on":             {words: flow.AlertWords()},
+		"Expect.failures":      {min: 1, max: 20},
 		"Plugin.wasm":          {path: true},
 		"Plugin.process":       {path: true},
 		"Plugin.script":        {path: true},
@@ -86,6 +94,9 @@ func rules() map[string]rule {
 		"Pipeline.script":      {path: true},
 		"Pipeline.steps":       {names: nameStep},
 		"Pipeline.overlap":     overlap,
+		"Pipeline.on_resume":   resume,
+		"Pipeline.not_on":      {calendar: true},
+		"Pipeline.jitter":      jitter,
 		"Pipeline.on_crash":    crash,
 		"Param.type":           {required: true, words: []string{"string", "integer", "number", "boolean", "list", "object"}},
 		"Param.about":          {empty: true},
@@ -99,12 +110,17 @@ func rules() map[string]rule {
 		"Schedule.pipeline":    {required: true},
 		"Schedule.at":          {required: true},
 		"Schedule.overlap":     overlap,
+		"Schedule.on_resume":   resume,
+		"Schedule.not_on":      {calendar: true},
+		"Schedule.jitter":      jitter,
 		"Tenant.manifest":      {required: true, path: true},
 		"Tenant.isolation":     isolation,
 		"Tenant.secrets":       {source: true},
 		"Quota.running":        {min: 1, max: most},
 		"Quota.queued":         {min: 1, max: most},
 		"Quota.runs_per_hour":  {min: 1, max: most},
+
+		"HostSettings.min_interval": {min: int64(time.Second), max: int64(week)},
 	}
 }
 

@@ -1,6 +1,10 @@
 package overlap
 
-import "github.com/uniflow-dev/uniflow/host/flow"
+import (
+	"slices"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
 
 // Line is what an offered run would have to wait for.
 type Line struct {
@@ -44,4 +48,24 @@ func (l Line) Judge(kind flow.TriggerKind, o flow.Overlap) Verdict {
 	v.Start = !l.Live && left == 0
 	v.Replace = !v.Start && slot && o == flow.OverlapReplace && l.Live
 	return v
+}
+
+// Older returns the endings of the older slots of an offer: those that a refused run was to stand for are skipped as its
+// own slot is, since it never comes to be.
+func (v Verdict) Older(slots []flow.SlotRecord) []flow.SlotRecord {
+	if v.Refuse == "" {
+		return slots
+	}
+	return Instead(slots, flow.SlotRecord{Ending: flow.SlotSkipped, Reason: v.Refuse})
+}
+
+// Instead returns slots of which those that a run was to stand for end as its own slot did, because the run is not there.
+func Instead(slots []flow.SlotRecord, own flow.SlotRecord) []flow.SlotRecord {
+	all := slices.Clone(slots)
+	for i := range all {
+		if all[i].Ending == flow.SlotCoalesced {
+			all[i].Ending, all[i].Reason, all[i].Run = own.Ending, own.Reason, own.Run
+		}
+	}
+	return all
 }

@@ -61,14 +61,57 @@ func Diff(before, after []flow.Plan) []Change {
 }
 
 func differences(before, after *flow.Plan) []string {
-	// Parts are compared by name below, and the order of steps follows from what they need.
-	old, now := members(before, "digest", "steps", "plugins", "schedules"), members(after, "digest", "steps", "plugins", "schedules")
+	// Parts are compared by name below, and the order of steps follows from what they need. What schedules take over is
+	// seen in them.
+	apart := []string{"digest", "steps", "plugins", "schedules", "slots", "timeout_from"}
+	old, now := members(before, apart...), members(after, apart...)
 	what := compare("", old, now)
-	what = append(what, parts("step", named(before.Steps, func(s flow.PlanStep) string { return s.Name }), named(after.Steps, func(s flow.PlanStep) string { return s.Name }))...)
+	what = append(what, parts("step", named(before.Steps, func(s flow.PlanStep) string { return s.Name }), named(after.Steps, func(s flow.PlanStep) string { return s.Name }), "set_by")...)
 	what = append(what, parts("plugin", before.Plugins, after.Plugins, "path")...)
-	what = append(what, parts("schedule", named(before.Schedules, func(s flow.PlanSchedule) string { return s.Name }), named(after.Schedules, func(s flow.PlanSchedule) string { return s.Name }))...)
+	oldSchedules, schedules := named(before.Schedules, func(s flow.PlanSchedule) string { return s.Name }), named(after.Schedules, func(s flow.PlanSchedule) string { return s.Name })
+	what = append(what, parts("schedule", oldSchedules, schedules, "not_on")...)
+	for _, name := range slices.Sorted(maps.Keys(schedules)) {
+		if old, had := oldSchedules[name]; had {
+			for _, days := range notOnChanges(old.NotOn, schedules[name].NotOn) {
+				what = append(what, fmt.Sprintf("schedule %q: %s", name, days))
+			}
+		}
+	}
 	return what
 }
+
+// RuleChanges says in words which rules of a schedule's slots, and which of its bounds, differ.
+func RuleChanges(before, after flow.PlanSchedule) []string {
+	rules := func(s flow.PlanSchedule) map[string]json.RawMessage {
+		return members(flow.PlanSchedule{From: s.From, To: s.To, SlotRules: s.SlotRules}, "not_on")
+	}
+	return append(compare("", rules(before), rules(after)), notOnChanges(before.NotOn, after.NotOn)...)
+}
+
+// notOnChanges says which entries of not_on have come and gone.
+func notOnChanges(before, after []string) []string {
+	var what []string
+	for _, side := range []struct {
+		verb      string
+		list, not []string
+	}{{"gains", after, before}, {"loses", before, after}} {
+		known := map[string]bool{}
+		for _, entry := range side.not {
+			known[entry] = true
+		}
+		changed := slices.DeleteFunc(slices.Clone(side.list), func(entry string) bool { return known[entry] })
+		if n := len(changed); n > maxChanged {
+			changed = append(changed[:maxChanged], fmt.Sprintf("%d more", n-maxChanged))
+		}
+		if len(changed) > 0 {
+			what = append(what, fmt.Sprintf("not_on %s %s", side.verb, strings.Join(changed, "; ")))
+		}
+	}
+	return what
+}
+
+// maxChanged is how many entries of not_on are named.
+const maxChanged = 5
 
 // parts compares things of one kind by name.
 func parts[T any](kind string, before, after map[string]T, except ...string) []string {

@@ -48,8 +48,8 @@ func digest(p *flow.Plan) flow.Digest {
 		if plugin.Kind == flow.KindFunc {
 			s.Func = plugin.Path
 		}
-		// The types of outputs follow from the plugin's bytes, its name says nothing.
-		s.Plugin, s.Outputs = "", nil
+		// The types of outputs follow from the plugin's bytes, its name says nothing, nor does where a limit is written.
+		s.Plugin, s.Outputs, s.SetBy = "", nil, nil
 		v.Steps = append(v.Steps, s)
 	}
 	raw, err := json.Marshal(v)

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -13,6 +14,7 @@ const (
 	maxCatchup  = 10_000
 	maxTime     = flow.Duration(7 * 24 * time.Hour)
 	minTime     = flow.Duration(time.Millisecond)
+	minStart    = flow.Duration(time.Second)
 	minMemory   = 64 * flow.KiB
 	maxMemory   = 4*flow.GiB - 64*flow.KiB
 	maxBytes    = 64 * flow.MiB
@@ -51,28 +53,67 @@ func (b *builder) policy(at key, r flow.Retry, t flow.Timeout, l flow.Limits) {
 	for _, c := range []struct {
 		name  string
 		value flow.Duration
-	}{{"step", t.Step}, {"run", t.Run}} {
-		if c.value != 0 && (c.value < minTime || c.value > maxTime) {
-			b.fail(flow.CodeOutOfRange, at.to("timeout", c.name), "", "timeout.%s is %s; it lies between %s and 168h (7 days)", c.name, c.value, minTime)
+		min   flow.Duration
+	}{{"step", t.Step, minTime}, {"run", t.Run, minTime}, {"start", t.Start, minStart}} {
+		if c.value != 0 && (c.value < c.min || c.value > maxTime) {
+			b.fail(flow.CodeOutOfRange, at.to("timeout", c.name), "", "timeout.%s is %s; it lies between %s and 168h (7 days)", c.name, c.value, c.min)
 		}
-	}
-	if t.Start != 0 {
-		b.warn(flow.CodeNoEffect, at.to("timeout", "start"), "bound the age of slots with catchup.within", "timeout.start is not watched by this version")
 	}
 	b.limits(at.to("limits"), l)
 }
 
-// effective merges limits; each is checked where it is written.
-func effective(layers ...flow.Limits) flow.Limits {
-	out := defaultLimits()
+// layer is what one table of the manifest sets.
+type layer struct {
+	at      key
+	limits  flow.Limits
+	timeout flow.Timeout
+}
+
+// table is how a table is written in the manifest.
+func table(at key) string { return "[" + strings.Join(at, ".") + "]" }
+
+// bounds merges what the layers set for a step, and names the tables that had the last word; each value is checked where
+// it is written.
+func bounds(out *flow.PlanStep, layers ...layer) {
+	out.Limits, out.Timeout, out.SetBy = defaultLimits(), defaultStep, map[string]string{}
 	for _, l := range layers {
-		out.Memory = last(out.Memory, l.Memory)
-		out.Output = last(out.Output, l.Output)
-		out.Log = last(out.Log, l.Log)
-		out.Artifacts = last(out.Artifacts, l.Artifacts)
-		out.Fuel = last(out.Fuel, l.Fuel)
+		own := func(name string, set bool) bool {
+			if set {
+				out.SetBy[name] = table(l.at)
+			}
+			return set
+		}
+		for _, c := range []struct {
+			name     string
+			to, from *flow.Size
+		}{
+			{"memory", &out.Limits.Memory, &l.limits.Memory},
+			{"output", &out.Limits.Output, &l.limits.Output},
+			{"log", &out.Limits.Log, &l.limits.Log},
+			{"artifacts", &out.Limits.Artifacts, &l.limits.Artifacts},
+		} {
+			if own(c.name, *c.from != 0) {
+				*c.to = *c.from
+			}
+		}
+		if own("fuel", l.limits.Fuel != 0) {
+			out.Limits.Fuel = l.limits.Fuel
+		}
+		if own("timeout", l.timeout.Step != 0) {
+			out.Timeout = l.timeout.Step
+		}
 	}
-	return out
+}
+
+// runTimeout merges what bounds a whole run, and names the table that sets it.
+func (b *builder) runTimeout(p *flow.Plan, at key, own flow.Timeout) {
+	p.Timeout = last(defaultRun, b.m.Defaults.Timeout.Run, own.Run)
+	switch {
+	case own.Run != 0:
+		p.TimeoutFrom = table(at)
+	case b.m.Defaults.Timeout.Run != 0:
+		p.TimeoutFrom = table(key{"defaults"})
+	}
 }
 
 // limits checks a limits table where it is written.
@@ -106,7 +147,8 @@ func retries(layers ...flow.Retry) flow.Retry {
 }
 
 // slots checks what says how slots are treated, where it is written.
-func (b *builder) slots(at key, o flow.Overlap, c flow.Catchup) {
+func (b *builder) slots(at key, o flow.Overlap, c flow.Catchup, r flow.OnResume) {
+	b.word(at.to("on_resume"), string(r), string(flow.ResumeNone), string(flow.ResumeLatest), string(flow.ResumeAll))
 	b.word(at.to("overlap"), string(o), string(flow.OverlapWait), string(flow.OverlapWaitAll), string(flow.OverlapSkip), string(flow.OverlapReplace))
 	b.word(at.to("catchup", "runs"), c.Runs, "none", "latest", "all")
 	if c.Max < 0 || c.Max > maxCatchup {

@@ -13,7 +13,6 @@ import (
 	"strconv"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
-	"github.com/uniflow-dev/uniflow/host/internal/calendar"
 	"github.com/uniflow-dev/uniflow/host/internal/expr"
 )
 
@@ -24,6 +23,9 @@ type Inputs struct {
 	Resolved map[string]flow.Resolved
 	// Funcs are the registered Go functions.
 	Funcs map[string]bool
+	// Calendars holds what calendar files say, as entries of not_on, by path as the manifest writes it. One that could not
+	// be read is nil, and whoever reads it tells why; one that is missing here is an error.
+	Calendars map[string][]string
 	// Tenant owns the pipelines. Defaults to flow.DefaultTenant.
 	Tenant string
 }
@@ -34,7 +36,7 @@ func Build(m flow.Manifest, in Inputs) ([]flow.Plan, flow.Problems) {
 	if in.Tenant == "" {
 		in.Tenant = flow.DefaultTenant
 	}
-	b := &builder{m: m, in: in, used: map[string]bool{}, waiting: map[string]bool{}, zones: map[string]bool{}}
+	b := &builder{m: m, in: in, used: map[string]bool{}, waiting: map[string]bool{}, zones: map[string]bool{}, told: map[string]bool{}}
 	b.refuse()
 	var plans []flow.Plan
 	for _, name := range slices.Sorted(maps.Keys(m.Pipelines)) {
@@ -57,6 +59,8 @@ type builder struct {
 	used, waiting map[string]bool
 	// zones are the keys of time zones that were checked.
 	zones map[string]bool
+	// told are problems of schedules that were told.
+	told map[string]bool
 }
 
 // key is the path of a key in the manifest.
@@ -111,11 +115,13 @@ func (b *builder) pipeline(name string) flow.Plan {
 		When: src.When, Params: src.Params, Plugins: map[string]flow.PlanPlugin{},
 		Overlap: last(flow.OverlapWait, b.m.Defaults.Overlap, src.Overlap),
 		OnCrash: last(flow.CrashResume, b.m.Defaults.OnCrash, src.OnCrash),
-		Timeout: last(defaultRun, b.m.Defaults.Timeout.Run, src.Timeout.Run),
+		Slots:   b.slotRules(at, &src),
 		Keep:    b.keep(at, src.Keep),
 	}
+	b.runTimeout(&p, at, src.Timeout)
 	b.params(at, &p, src.Context)
 	b.pipelineKeys(at, &src)
+	b.watched(at, &p, &src)
 	drafts := b.drafts(at, &src)
 	for _, d := range drafts {
 		p.Steps = append(p.Steps, b.step(&p, &src, d))
@@ -164,7 +170,7 @@ func (b *builder) drafts(at key, src *flow.Pipeline) []draft {
 	return drafts
 }
 
-// pipelineKeys refuses what has no place on a pipeline, and warns of what does nothing yet.
+// pipelineKeys refuses what has no place on a pipeline.
 func (b *builder) pipelineKeys(at key, src *flow.Pipeline) {
 	if len(src.Steps) > 0 {
 		b.onlyAlone(at, "function", src.Function != "")
@@ -172,17 +178,6 @@ func (b *builder) pipelineKeys(at key, src *flow.Pipeline) {
 		b.onlyAlone(at, "with", src.With != nil)
 	} else if src.Order != nil {
 		b.fail(flow.CodePlace, at.to("order"), "remove it", "order needs steps; pipeline %q is one module", at[1]).OnKey = true
-	}
-	for i, name := range src.Alerts {
-		if _, ok := b.m.Alerts[name]; !ok {
-			b.fail(flow.CodeUnknownAlert, at.to("alerts", fmt.Sprint(i)), expr.DidYouMean(name, slices.Sorted(maps.Keys(b.m.Alerts))), "there is no alert %q", name)
-		}
-	}
-	if len(src.Alerts) > 0 {
-		b.warn(flow.CodeNoEffect, at.to("alerts"), "watch with `uniflow schedule health`", "alerts are not sent by this version")
-	}
-	if src.Expect != (flow.Expect{}) {
-		b.warn(flow.CodeNoEffect, at.to("expect"), "watch with `uniflow schedule health`", "expect is not watched by this version")
 	}
 }
 
@@ -209,82 +204,6 @@ func (b *builder) plugins() {
 			b.warn(flow.CodeUnusedPlugin, at, fmt.Sprintf("use it in a step: plugin = %q", name), "no step uses plugin %q", name)
 			b.problems[len(b.problems)-1].OnKey = true
 		}
-	}
-}
-
-// schedules freezes the pipelines' own schedules and the tables under [schedules].
-func (b *builder) schedules(plans []flow.Plan) {
-	b.zone(key{"host", "timezone"}, b.m.Host.Timezone)
-	byName := map[string]*flow.Plan{}
-	for i := range plans {
-		p := &plans[i]
-		byName[p.Pipeline] = p
-		src := b.m.Pipelines[p.Pipeline]
-		at := key{"pipelines", p.Pipeline}
-		if b.zone(at.to("timezone"), src.Timezone); src.Schedule == "" {
-			continue
-		}
-		s := flow.Schedule{Name: p.Pipeline, At: src.Schedule, Timezone: src.Timezone, Enabled: src.Enabled}
-		b.schedule(p, at, at.to("schedule"), s)
-	}
-	for _, name := range slices.Sorted(maps.Keys(b.m.Schedules)) {
-		s := b.m.Schedules[name]
-		s.Name = name
-		at := key{"schedules", name}
-		if !goodName(name, true) {
-			b.fail(flow.CodeBadName, at, nameHelp, "%q is no name for a schedule", name).OnKey = true
-		}
-		if b.m.Pipelines[name].Schedule != "" {
-			b.fail(flow.CodeScheduleName, at, "rename this table", "schedule %q exists already: it stands on the pipeline of that name", name).OnKey = true
-		}
-		p := byName[s.Pipeline]
-		if p == nil {
-			b.fail(flow.CodeUnknownPipeline, at.to("pipeline"), expr.DidYouMean(s.Pipeline, slices.Sorted(maps.Keys(byName))), "there is no pipeline %q", s.Pipeline)
-			continue
-		}
-		b.schedule(p, at, at.to("at"), s)
-	}
-}
-
-// schedule freezes one schedule onto its plan.
-func (b *builder) schedule(p *flow.Plan, at, text key, s flow.Schedule) {
-	src := b.m.Pipelines[p.Pipeline]
-	zone := first(s.Timezone, src.Timezone, b.m.Host.Timezone, "UTC")
-	frozen := flow.PlanSchedule{
-		Name: s.Name, Pipeline: p.Pipeline, At: s.At, Timezone: zone, Context: s.Context, Enabled: s.Enabled == nil || *s.Enabled,
-		Overlap: last(p.Overlap, s.Overlap),
-		Catchup: catchups(b.m.Defaults.Catchup, src.Catchup, s.Catchup),
-	}
-	b.slots(at, s.Overlap, s.Catchup)
-	b.zone(at.to("timezone"), s.Timezone)
-	parsed, err := calendar.Parse(s.At, "UTC")
-	if bad, ok := err.(*calendar.Error); ok { //nolint:errorlint // Parse returns this type and nothing else
-		found := b.fail(bad.Code, text, bad.Hint, "%s", bad.Message)
-		found.Offset, found.Length = bad.Offset, bad.Length
-	} else {
-		frozen.At = parsed.Text()
-	}
-	for _, bad := range contextProblems(p.Params, s.Context) {
-		b.fail(flow.CodeContext, at.to("context", bad.key), bad.help, "%s", bad.message)
-	}
-	if lacking := lackingParams(p.Params, laid(p.Context, s.Context)); len(lacking) > 0 {
-		b.fail(flow.CodeContext, at, fmt.Sprintf("give %s in the context of the pipeline or of the schedule", lacking[0]),
-			"schedule %q starts runs without %s, which the params require", s.Name, joinWords(lacking)).OnKey = true
-	}
-	p.Schedules = append(p.Schedules, frozen)
-}
-
-// zone checks the name of a time zone once.
-func (b *builder) zone(at key, name string) {
-	id := fmt.Sprint(at)
-	if name == "" || b.zones[id] {
-		return
-	}
-	b.zones[id] = true
-	if _, err := calendar.Parse("daily 00:00", name); err != nil {
-		bad, _ := err.(*calendar.Error) //nolint:errorlint // Parse returns this type and nothing else
-		found := b.fail(bad.Code, at, bad.Hint, "%s", bad.Message)
-		found.Offset, found.Length = bad.Offset, bad.Length
 	}
 }
 

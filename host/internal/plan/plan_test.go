@@ -105,6 +105,9 @@ func TestPlanHoldsAllThatARunNeeds(t *testing.T) {
 	if want := (flow.Limits{Memory: 32 * flow.MiB, Output: 2 * flow.MiB, Log: flow.MiB, Artifacts: 64 * flow.MiB}); s.Limits != want {
 		t.Errorf("got limits %+v, want %+v", s.Limits, want)
 	}
+	if want := map[string]string{"memory": "[defaults]", "output": "[plugins.stats]"}; !reflect.DeepEqual(s.SetBy, want) {
+		t.Errorf("limits are set by %v, want %v", s.SetBy, want)
+	}
 	if s.Retry.Attempts != 3 || s.Retry.Backoff != (flow.Backoff{Min: time.Second, Max: time.Minute}) || weather.Step("load").Retry.Attempts != 2 {
 		t.Errorf("got retry %+v and %+v", s.Retry, weather.Step("load").Retry)
 	}
@@ -116,6 +119,28 @@ func TestPlanHoldsAllThatARunNeeds(t *testing.T) {
 	}
 	if weather.Overlap != flow.OverlapWait || weather.Timeout != flow.Duration(time.Hour) || weather.Keep != (flow.Keep{Runs: 10_000, Days: 90}) {
 		t.Errorf("got %v, %v, %v", weather.Overlap, weather.Timeout, weather.Keep)
+	}
+}
+
+func TestTheLastTableThatSetsALimitIsNamed(t *testing.T) {
+	t.Parallel()
+	m := mended()
+	m.Defaults.Timeout = flow.Timeout{Step: flow.Duration(time.Second), Run: flow.Duration(time.Minute)}
+	change(func(p *flow.Pipeline) {
+		p.Limits = flow.Limits{Memory: 16 * flow.MiB, Fuel: 7, Artifacts: 64 * flow.MiB}
+		p.Timeout.Run = flow.Duration(2 * time.Minute)
+	})(&m, nil)
+	changeStep("load", func(s *flow.Step) {
+		s.Limits, s.Timeout.Step = flow.Limits{Fuel: 8, Log: flow.KiB}, flow.Duration(3*time.Second)
+	})(&m, nil)
+	plans := built(t, m, facts())
+	weather := find(plans, "weather")
+	const step, pipeline = "[pipelines.weather.steps.load]", "[pipelines.weather]"
+	if want := map[string]string{"memory": pipeline, "artifacts": pipeline, "fuel": step, "log": step, "timeout": step}; !reflect.DeepEqual(weather.Step("load").SetBy, want) {
+		t.Errorf("limits are set by %v, want %v", weather.Step("load").SetBy, want)
+	}
+	if weather.TimeoutFrom != pipeline || find(plans, "hello").TimeoutFrom != "[defaults]" || find(plans, "hello").Steps[0].SetBy["timeout"] != "[defaults]" {
+		t.Errorf("timeouts are set by %q, %q, %v", weather.TimeoutFrom, find(plans, "hello").TimeoutFrom, find(plans, "hello").Steps[0].SetBy)
 	}
 }
 
@@ -263,6 +288,7 @@ func TestDigestStaysWhenWhatRunsStays(t *testing.T) {
 		"keep":           change(func(p *flow.Pipeline) { p.Keep.Runs = 3 }),
 		"about a param":  change(func(p *flow.Pipeline) { y := p.Params["year"]; y.About = "x"; p.Params["year"] = y }),
 		"a default said": change(func(p *flow.Pipeline) { p.Timeout.Run = flow.Duration(time.Hour) }),
+		"a limit said":   change(func(p *flow.Pipeline) { p.Limits.Memory, p.Timeout.Step = 32*flow.MiB, flow.Duration(time.Minute) }),
 		"a need said":    changeStep("summarise", func(s *flow.Step) { s.Needs = []string{"load"} }),
 		"an order said":  change(func(p *flow.Pipeline) { p.Order = []string{"load", "summarise"} }),
 		"blanks in JSON": change(func(p *flow.Pipeline) { p.Context["station"] = json.RawMessage(` "seattle" `) }),

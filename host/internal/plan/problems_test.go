@@ -198,18 +198,31 @@ warning UF1216 plugins.score: no step uses plugin "score" | use it in a step: pl
 			"not built", func(_ *flow.Manifest, in *Inputs) { delete(in.Resolved, "clean.wasm") },
 			`warning UF1215 plugins.clean.wasm: clean.wasm is not there yet, so that its functions are not checked and the pipeline has no version | uniflow build`,
 		},
-		{"no effect", func(m *flow.Manifest, in *Inputs) {
-			m.Host.Secrets = "dir:secrets"
-			m.Alerts = map[string]flow.Alert{"ops": {On: []string{"failed", "broken"}}}
-			m.Defaults.Timeout.Start = 1
-			change(func(p *flow.Pipeline) { p.Alerts = []string{"ops", "opps"}; p.Expect.By = "06:00" })(m, in)
-		}, `warning UF1218 defaults.timeout.start: timeout.start is not watched by this version | bound the age of slots with catchup.within
-error UF1108 alerts.ops.on.1: on cannot be "broken" | known: failed, recovered, late, silent
-warning UF1218 alerts.ops: alerts are not sent by this version | watch with ` + "`uniflow schedule health`" + `
-warning UF1218 host.secrets: secrets are not used by this version | 
+		{"alerts", func(m *flow.Manifest, in *Inputs) {
+			m.Alerts = map[string]flow.Alert{
+				"ops":   {URL: flow.SecretText{Text: "slak://token@channel"}, On: []string{"failed", "brokn"}},
+				"bad":   {URL: flow.SecretText{Text: "hooks.example.com/x"}, Sign: flow.SecretText{Text: "whsec_c2hvcnQ="}},
+				"other": {URL: flow.SecretText{Text: "ntfy://ntfy.sh/topic"}, Sign: flow.SecretText{Secret: "KEY"}},
+				"logs":  {URL: flow.SecretText{Text: "logger://"}},
+				"good":  {URL: flow.SecretText{Text: "generic+https://example.com/x"}},
+				"hook":  {URL: flow.SecretText{Text: "https://example.com/x"}, Sign: flow.SecretText{Text: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"}},
+			}
+			change(func(p *flow.Pipeline) {
+				p.Alerts, p.Expect = []string{"ops", "opps"}, flow.Expect{By: "6 o'clock", Failures: 21}
+			})(m, in)
+		}, `error UF1223 alerts.bad.url: the url of alert "bad" is no URL | write the URL of a service, url = "slack://…", or of a webhook, url = "https://…"
+error UF1224 alerts.bad.sign: the signing secret is none, expected whsec_ and the base64 of 24 to 64 bytes | keep it as a secret: sign = { secret = "WEBHOOK_KEY" }
+error UF1223 alerts.logs.url @0+6: no service is called "logger" | docs/ALERTS.md lists the services; a webhook has https://
+error UF1108 alerts.ops.on.1: on cannot be "brokn" | did you mean "broken"?
+error UF1223 alerts.ops.url @0+4: no service is called "slak" | did you mean "slack"?
+error UF5113 alerts.other.sign: there is no source for secret "KEY" | say where secrets are: secrets = "dir:secrets" under [host]
+error UF1222 alerts.other.sign: sign is for webhooks; the url of alert "other" is one of ntfy | remove it, or write the URL of a webhook
 error UF1219 pipelines.weather.alerts.1: there is no alert "opps" | did you mean "ops"?
-warning UF1218 pipelines.weather.alerts: alerts are not sent by this version | watch with ` + "`uniflow schedule health`" + `
-warning UF1218 pipelines.weather.expect: expect is not watched by this version | watch with ` + "`uniflow schedule health`"},
+error UF1107 pipelines.weather.expect.failures: failures is 21; it lies between 1 and 20 | 
+error UF1301 pipelines.weather.expect.by: by is no time of day | write a time of day: by = "06:00"`},
+		{"secrets by age", func(m *flow.Manifest, _ *Inputs) {
+			m.Host.Secrets = "age:secrets.age"
+		}, `error UF1214 host.secrets: age: not supported by this version | use env:PREFIX_, file:PATH or dir:PATH`},
 		{"grants", changePlugin("clean", func(p *flow.Plugin) {
 			p.Grant.Mount, p.Grant.Env = map[string]string{"data": "x", "/a/../b": "x", "/out": "x", "/ok": ""}, map[string]string{"A=B": "", "UNIFLOW_X": "", "OK": "1"}
 		}), `error UF1221 plugins.clean.grant.mount./a/../b: "/a/../b" is no place to mount at: a clean absolute path other than /in and /out, mapped to a host path | write mount = { "/data" = "data" }

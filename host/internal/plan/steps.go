@@ -21,10 +21,10 @@ func (b *builder) step(p *flow.Plan, src *flow.Pipeline, d draft) flow.PlanStep 
 	out := flow.PlanStep{
 		Name: d.name, Plugin: name, Function: s.Function, With: s.With, When: s.When, Each: s.Each,
 		On: on(s.On), Args: s.Args, Stdin: s.Stdin, Stdout: s.Stdout,
-		Retry:   retries(d0.Retry, src.Retry, s.Retry),
-		Timeout: last(defaultStep, d0.Timeout.Step, src.Timeout.Step, s.Timeout.Step),
-		Limits:  effective(d0.Limits, src.Limits, declared.Limits, s.Limits),
+		Retry: retries(d0.Retry, src.Retry, s.Retry),
 	}
+	bounds(&out, layer{key{"defaults"}, d0.Limits, d0.Timeout}, layer{key{"pipelines", p.Pipeline}, src.Limits, src.Timeout},
+		layer{at: key{"plugins", name}, limits: declared.Limits}, layer{d.at, s.Limits, s.Timeout})
 	if s.Each != "" {
 		out.Parallel = last(defaultParallel, s.Parallel)
 	}
@@ -57,6 +57,9 @@ func (b *builder) stepKeys(d draft) {
 	}
 	if s.Timeout.Run != 0 {
 		b.fail(flow.CodePlace, d.at.to("timeout", "run"), "write timeout.step, or move it to the pipeline", "timeout.run bounds a whole run; step %q is a part of one", d.name).OnKey = true
+	}
+	if s.Timeout.Start != 0 {
+		b.fail(flow.CodePlace, d.at.to("timeout", "start"), "move it to the pipeline", "timeout.start is about the start of a run; step %q is a part of one", d.name).OnKey = true
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -24,17 +23,9 @@ func (b *builder) refuse() {
 	at := key{"defaults"}
 	b.word(at.to("isolation"), string(d.Isolation), string(flow.IsolationInline), string(flow.IsolationWorker))
 	b.policy(at, d.Retry, d.Timeout, d.Limits)
-	b.slots(at, d.Overlap, d.Catchup)
+	b.slots(at, d.Overlap, d.Catchup, d.OnResume)
 	b.crash(at, d.OnCrash)
-	for _, name := range slices.Sorted(maps.Keys(b.m.Alerts)) {
-		for i, on := range b.m.Alerts[name].On {
-			b.word(key{"alerts", name, "on", strconv.Itoa(i)}, on, "failed", "recovered", "late", "silent")
-		}
-		b.warn(flow.CodeNoEffect, key{"alerts", name}, "watch with `uniflow schedule health`", "alerts are not sent by this version")
-	}
-	if b.m.Host.Secrets != "" {
-		b.warn(flow.CodeNoEffect, key{"host", "secrets"}, "", "secrets are not used by this version")
-	}
+	b.alerts()
 	for _, name := range slices.Sorted(maps.Keys(b.m.Plugins)) {
 		b.refusePlugin(key{"plugins", name}, b.m.Plugins[name])
 	}
@@ -45,7 +36,7 @@ func (b *builder) refuse() {
 			b.unsupported(at.to("script"), "script plugins")
 		}
 		b.policy(at, p.Retry, p.Timeout, p.Limits)
-		b.slots(at, p.Overlap, p.Catchup)
+		b.slots(at, p.Overlap, p.Catchup, p.OnResume)
 		b.crash(at, p.OnCrash)
 		b.grant(at.to("grant"), p.Grant)
 	}

@@ -270,6 +270,7 @@ func artifactByService(t *testing.T, x *trial) {
 }
 
 func artifactByFile(t *testing.T, x *trial) {
+	module := x.load(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	host := NewHost(ctx)
@@ -281,7 +282,7 @@ func artifactByFile(t *testing.T, x *trial) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := x.load(t).Call(ctx, x.newCall(t, guest.With{Value: value}), host)
+	result, err := module.Call(ctx, x.newCall(t, guest.With{Value: value}), host)
 	if err != nil || result.Verdict != flow.VerdictOK {
 		t.Fatalf("result %+v, error %v\nlog: %v", result, err, host.Lines())
 	}
@@ -295,12 +296,13 @@ func artifactByFile(t *testing.T, x *trial) {
 }
 
 func noEntry(t *testing.T, x *trial) {
+	module := x.load(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	call := x.newCall(t, guest.With{})
 	call.Context.Function = "no_such_function"
 	host := NewHost(ctx)
-	result, err := x.load(t).Call(ctx, call, host)
+	result, err := module.Call(ctx, call, host)
 	message := result.Message
 	if err != nil {
 		message = err.Error()

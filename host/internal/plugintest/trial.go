@@ -64,10 +64,11 @@ func (x *trial) load(t *testing.T) flow.Module {
 // call executes one attempt; with.Behaviour is filled in.
 func (x *trial) call(t *testing.T, with guest.With) (flow.Result, *Host, error) {
 	t.Helper()
+	module := x.load(t) // compiling takes no time of the call
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	host := NewHost(ctx)
-	result, err := x.load(t).Call(ctx, x.newCall(t, with), host)
+	result, err := module.Call(ctx, x.newCall(t, with), host)
 	return result, host, err
 }
 

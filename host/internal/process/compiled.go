@@ -2,6 +2,7 @@ package process
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,16 +43,47 @@ func (m *hosted) folder() string {
 	return filepath.Join(m.runtime.compiled, m.plugin.Digest.Hex())
 }
 
-// recall returns what an earlier life of the host has kept of the module; nothing where that cannot be read.
-func (m *hosted) recall() []keptFile {
+// sealName is the name of the seal of what was compiled of the module by this very program.
+func (m *hosted) sealName() string {
+	return "worker/" + filepath.Base(m.runtime.compiled) + "/" + m.plugin.Digest.Hex()
+}
+
+// recall returns what an earlier life of the host has kept of the module; nothing where that cannot be read, or is not
+// what the host has sealed. The index holds the digests of the files, which are checked when they are used.
+func (m *hosted) recall(ctx context.Context) []keptFile {
 	doc, err := os.ReadFile(filepath.Join(m.folder(), compiledIndex))
 	var kept []keptFile
-	if err != nil || json.Unmarshal(doc, &kept) != nil {
+	if err != nil || json.Unmarshal(doc, &kept) != nil || !m.sealed(ctx, doc) {
 		return nil
 	}
 	now := time.Now()
 	_ = os.Chtimes(m.folder(), now, now) // it orders by use
 	return kept
+}
+
+// sealed reports whether an index is the one that was sealed last.
+func (m *hosted) sealed(ctx context.Context, index []byte) bool {
+	if m.runtime.seals == nil {
+		return true
+	}
+	found, err := m.runtime.seals.Seal(ctx, m.sealName())
+	if err == nil && found == flow.DigestOf(index) {
+		return true
+	}
+	m.runtime.log.Warn("compiled module not used: it is not the one that was sealed", slog.String("plugin", m.plugin.Name), slog.Any("err", err))
+	return false
+}
+
+// seal writes the index of what was compiled, and remembers its digest.
+func (m *hosted) seal(ctx context.Context, kept []keptFile) error {
+	doc, err := json.Marshal(kept)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(m.folder(), compiledIndex), doc, 0o600); err != nil || m.runtime.seals == nil {
+		return err
+	}
+	return m.runtime.seals.PutSeal(ctx, m.sealName(), flow.DigestOf(doc))
 }
 
 // names lists the files that the worker has compiled. What is no regular file is not seen.
@@ -72,7 +105,7 @@ func (w *worker) names() ([]string, error) {
 // keepCompiled keeps what the worker has compiled, where that is not kept already. The worker has seen no module but
 // this one, so that its code is worth as much trust as the module itself, and may be handed to every worker that
 // executes it.
-func (w *worker) keepCompiled(m *hosted) ([]keptFile, error) {
+func (w *worker) keepCompiled(ctx context.Context, m *hosted) ([]keptFile, error) {
 	names, err := w.names()
 	if err != nil {
 		return nil, err
@@ -90,12 +123,8 @@ func (w *worker) keepCompiled(m *hosted) ([]keptFile, error) {
 			return nil, err
 		}
 	}
-	doc, err := json.Marshal(kept)
-	if err != nil {
-		return nil, err
-	}
 	m.runtime.evictCompiled()
-	return kept, os.WriteFile(filepath.Join(m.folder(), compiledIndex), doc, 0o600)
+	return kept, m.seal(ctx, kept)
 }
 
 // keep copies one file out of the worker's folder and returns the bytes that are left of room.

@@ -60,12 +60,12 @@ func (m *hosted) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.compiled = m.recall()
+	m.compiled = m.recall(ctx)
 	if err := w.worker.load(ctx, m, file); err != nil {
 		w.end()
 		return err
 	}
-	if m.compiled, err = w.worker.keepCompiled(m); err != nil {
+	if m.compiled, err = w.worker.keepCompiled(ctx, m); err != nil {
 		m.runtime.log.Warn("compiled module not kept", slog.String("plugin", m.plugin.Name), slog.Any("err", err))
 	}
 	m.file = file
@@ -124,6 +124,18 @@ func (m *hosted) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 		return flow.Result{}, fault
 	}
 	return result, nil
+}
+
+// Warm implements flow.Warmer.
+func (m *hosted) Warm(ctx context.Context, call flow.Call) error {
+	return m.runtime.inSlot(ctx, func() error {
+		w, fault := m.worker(ctx, cmp.Or(call.Context.Tenant, flow.DefaultTenant))
+		if fault != nil {
+			return fault
+		}
+		m.runtime.workers.put(w)
+		return nil
+	})
 }
 
 // worker returns a worker of the tenant that has loaded the module: one that waits, or a new one.

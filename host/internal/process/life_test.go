@@ -53,6 +53,22 @@ func TestProcessServesOneTenantAndIsKept(t *testing.T) {
 	}
 }
 
+func TestWarmStartsTheProcessOfTheTenant(t *testing.T) {
+	t.Parallel()
+	r := newRuntime(t, Config{})
+	m := load(t, r, plan(nil))
+	identify(t, m, "other") // has the one that Load started
+	before := r.started.Load()
+	for range 2 {
+		if err := m.(flow.Warmer).Warm(t.Context(), flow.Call{Context: flow.RunContext{Tenant: "acme"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, calls := identify(t, m, "acme"); calls != 1 || r.started.Load() != before+1 {
+		t.Errorf("%d processes started, the attempt was the %d. of its own; want one, and the first", r.started.Load()-before, calls)
+	}
+}
+
 func TestIdleProcessEnds(t *testing.T) {
 	t.Parallel()
 	m := load(t, newRuntime(t, Config{Idle: 50 * time.Millisecond}), plan(nil))

@@ -48,6 +48,29 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	return result, nil
 }
 
+// Warm implements flow.Warmer.
+func (m *module) Warm(ctx context.Context, call flow.Call) error {
+	return m.runtime.inSlot(ctx, func() error {
+		w, err := m.take(ctx, cmp.Or(call.Context.Tenant, flow.DefaultTenant))
+		if err != nil {
+			return m.startFault(ctx, err)
+		}
+		m.pool.put(w)
+		return nil
+	})
+}
+
+// inSlot calls f as one of the attempts that may be live together.
+func (r *Runtime) inSlot(ctx context.Context, f func() error) error {
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+		return f()
+	case <-ctx.Done():
+		return flow.EndFault(ctx)
+	}
+}
+
 // startFault turns the failure to start a process into the fault of an attempt.
 func (m *module) startFault(ctx context.Context, err error) *flow.Fault {
 	if fault := flow.EndFault(ctx); fault != nil {

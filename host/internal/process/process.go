@@ -45,9 +45,19 @@ type Config struct {
 	Worker string
 	// Compile bounds the time in which a worker makes a module ready. Defaults to 1 minute.
 	Compile time.Duration
+	// Seals remembers what workers have compiled, so that what somebody else wrote into Dir is not executed. Defaults to
+	// trust, for a folder that is nobody else's.
+	Seals Seals
 	// Memory is how much more than at its start a worker may hold, beside twice the memory of the call that it executes.
 	// Defaults to 1 GiB.
 	Memory flow.Size
+}
+
+// Seals remembers the digest of what was compiled, by name, out of reach of whoever can write to Config.Dir. A name without a
+// seal is flow.ErrNotFound.
+type Seals interface {
+	Seal(ctx context.Context, name string) (flow.Digest, error)
+	PutSeal(ctx context.Context, name string, d flow.Digest) error
 }
 
 // Runtime starts, keeps and kills the processes of plugins. It is safe for concurrent use.
@@ -63,6 +73,7 @@ type Runtime struct {
 	// programs holds checked copies of plugins by digest; scratch holds a folder per process.
 	programs, scratch string
 	compiled          string   // holds a folder per module that a worker has compiled
+	seals             Seals    // of their indices
 	temporary         []string // to be removed at the end
 	cgroups           *cgroups
 	slots             chan struct{} // one per attempt
@@ -90,7 +101,7 @@ const longestScratch = 55
 // New returns a Runtime. The error has the code CodeProcessHost when its folders cannot be made.
 func New(cfg Config) (*Runtime, error) {
 	r := &Runtime{
-		log: cfg.Logger, idle: cfg.Idle, start: cfg.Start, parallel: cfg.Parallel, program: cfg.Worker, compile: cfg.Compile, memory: cfg.Memory,
+		log: cfg.Logger, idle: cfg.Idle, start: cfg.Start, parallel: cfg.Parallel, program: cfg.Worker, compile: cfg.Compile, memory: cfg.Memory, seals: cfg.Seals,
 		modules: map[string]*module{}, hosted: map[string]*hosted{}, alive: map[*proc]struct{}{},
 	}
 	r.workers.runtime, r.network = r, sync.OnceValue(noNetwork)

@@ -119,7 +119,7 @@ func (s *workerServer) Load(ctx context.Context, req *workerproto.LoadRequest) (
 	p.Path = filepath.Join(s.dir, p.Path)
 	m, err := s.runtime.Load(ctx, p)
 	if err != nil {
-		return &workerproto.LoadResponse{Refusal: loadRefusal(err)}, nil
+		return &workerproto.LoadResponse{Refusal: loadRefusal(p, err)}, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,9 +127,10 @@ func (s *workerServer) Load(ctx context.Context, req *workerproto.LoadRequest) (
 	return &workerproto.LoadResponse{}, nil
 }
 
-// loadRefusal says why a module cannot be loaded, in a form that the host makes a *flow.Error of again.
-func loadRefusal(err error) *workerproto.Refusal {
-	r := &workerproto.Refusal{Code: string(flow.CodeProcessHost), Message: err.Error()}
+// loadRefusal says why a module cannot be loaded, in a form that the host makes a *flow.Error of again, which then says
+// once more what was being done.
+func loadRefusal(p flow.PlanPlugin, err error) *workerproto.Refusal {
+	r := &workerproto.Refusal{Code: string(flow.CodeProcessHost), Message: strings.TrimPrefix(err.Error(), fmt.Sprintf("load plugin %q: ", p.Name))}
 	if e, ok := errors.AsType[*flow.Error](err); ok {
 		r.Code, r.Message, r.Hint = string(e.Code), e.Message, e.Hint
 		if e.Err != nil {

@@ -87,7 +87,7 @@ func decodeRun(run *workerproto.RunContext) (flow.RunContext, error) {
 		Version: flow.Digest(run.GetVersion()), Label: run.GetLabel(), RunID: flow.RunID(run.GetRunId()), Step: run.GetStep(),
 		Function: run.GetFunction(), Attempt: int(run.GetAttempt()), MaxAttempts: int(run.GetMaxAttempts()),
 		IdempotencyKey: run.GetIdempotencyKey(), Trigger: flow.TriggerKind(run.GetTrigger()), Schedule: run.GetSchedule(),
-		Context: rawOf(run.GetContext()), With: rawOf(run.GetWith()), Item: run.GetItem(), Features: run.GetFeatures(),
+		Context: rawOf(run.GetContext()), With: rawOf(run.GetWith()), Item: run.GetItem(), Features: append([]string{}, run.GetFeatures()...),
 	}
 	if run.ItemIndex != nil {
 		n := int(run.GetItemIndex())

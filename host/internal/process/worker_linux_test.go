@@ -169,11 +169,15 @@ func TestCompiledModulesOutliveTheHost(t *testing.T) {
 		result, _ := succeed(t, m, guest.With{Behaviour: "identify"})
 		return get[bool](t, result, "known")
 	}
-	p := moduleOf(t, "a")
-	for life, want := range []bool{false, true, false, true} {
-		r := newWorkers(t, Config{Dir: dir})
-		if life == 2 {
-			damage(t, filepath.Join(r.compiled, p.Digest.Hex(), "0"))
+	p, sealed := moduleOf(t, "a"), seals{}
+	for life, want := range []bool{false, true, false, true, false, true} {
+		r := newWorkers(t, Config{Dir: dir, Seals: sealed})
+		folder := filepath.Join(r.compiled, p.Digest.Hex())
+		switch life {
+		case 2:
+			damage(t, filepath.Join(folder, "0"))
+		case 4:
+			forge(t, folder)
 		}
 		if got := known(load(t, r, p)); got != want {
 			t.Errorf("life %d: compiled before: %v, want %v", life, got, want)
@@ -188,6 +192,39 @@ func TestCompiledModulesOutliveTheHost(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Dir(other)); len(left) != 1 {
 		t.Errorf("%d folders are left, want that of the program alone", len(left))
+	}
+}
+
+// seals are what a ledger keeps; one goroutine uses them.
+type seals map[string]flow.Digest
+
+func (s seals) Seal(_ context.Context, name string) (flow.Digest, error) {
+	if d, ok := s[name]; ok {
+		return d, nil
+	}
+	return "", flow.ErrNotFound
+}
+
+func (s seals) PutSeal(_ context.Context, name string, d flow.Digest) error {
+	s[name] = d
+	return nil
+}
+
+// forge exchanges what was compiled, and the digest in the index with it.
+func forge(t *testing.T, folder string) {
+	t.Helper()
+	damage(t, filepath.Join(folder, "0"))
+	index := filepath.Join(folder, compiledIndex)
+	doc, err := os.ReadFile(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := strings.ReplaceAll(string(doc), string(flow.DigestOf([]byte("code"))), string(flow.DigestOf([]byte("evil"))))
+	if forged == string(doc) {
+		t.Fatalf("index %s", doc)
+	}
+	if err := os.WriteFile(index, []byte(forged), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -45,6 +45,8 @@ type Project struct {
 	Warnings flow.Problems
 	// Pins are the plugins that Build looked at.
 	Pins []flow.BuiltPlugin
+	// Calendars are what calendar files of not_on say, as entries, by path as written; nil for one that cannot be read.
+	Calendars map[string][]string
 
 	document *manifest.Document
 }
@@ -77,7 +79,7 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.plan(problems)
+	return p.plan(append(problems, p.readCalendars(folder)...))
 }
 
 // DataDir is the data folder that a manifest in dir asks for.
@@ -110,7 +112,7 @@ func CheckData(dir string) error {
 
 // plan makes the plans; problems are those of the plugin files.
 func (p *Project) plan(problems flow.Problems) (*Project, error) {
-	plans, more := plan.Build(p.document.Manifest, plan.Inputs{Resolved: p.Resolved})
+	plans, more := plan.Build(p.document.Manifest, plan.Inputs{Resolved: p.Resolved, Calendars: p.Calendars})
 	for _, m := range more {
 		// That a file is not there is told once: a plan's warning adds nothing to an error about the same key.
 		if m.Severity != flow.SeverityWarning || !slices.ContainsFunc(problems, func(known flow.Problem) bool { return slices.Equal(known.Path, m.Path) }) {

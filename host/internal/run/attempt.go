@@ -142,9 +142,9 @@ func (x *execution) attempt(ctx context.Context, s *stepState, e *element, in in
 // try calls the module once there is a place for it.
 func (x *execution) try(ctx context.Context, s *stepState, e *element, in input, number int, p *place) attemptEnd {
 	if !p.begin(ctx) {
-		return x.broken(ctx, context.Cause(ctx))
+		return x.broken(ctx, s, context.Cause(ctx))
 	}
-	message := fmt.Sprintf("step %q took longer than %s, its timeout.step", s.step.Name, s.step.Timeout)
+	message := fmt.Sprintf("step %q took longer than %s, its timeout.step, %s", s.step.Name, s.step.Timeout, setBy(s.step.SetBy["timeout"]))
 	limited, cancel := context.WithTimeoutCause(ctx, s.step.Timeout.Std(), &flow.Fault{Reason: flow.ReasonTimeout, Message: message})
 	defer cancel()
 	return x.call(limited, s, e, in, number)
@@ -182,35 +182,46 @@ func (x *execution) call(ctx context.Context, s *stepState, e *element, in input
 	plugin := x.plan.Plugins[s.step.Plugin]
 	module, err := x.runner.config.Load(ctx, plugin)
 	if err != nil {
-		return x.broken(ctx, fmt.Errorf("load plugin %q: %w", plugin.Name, err))
+		if e, ok := errors.AsType[*flow.Error](err); !ok || e.Op == "" { // else it says so itself
+			err = fmt.Errorf("load plugin %q: %w", plugin.Name, err)
+		}
+		return x.broken(ctx, s, err)
 	}
-	result, err := x.serve(ctx, module, s, x.newCall(ctx, s, e, in, number))
+	var kept consumed
+	result, err := x.serve(ctx, module, s, x.newCall(ctx, s, e, in, number), &kept)
 	if err != nil {
-		return x.broken(ctx, err)
+		end = x.broken(ctx, s, err)
+	} else {
+		end = x.answered(s, result)
 	}
-	return x.answered(s, result)
+	kept.add(&end)
+	return end
 }
 
 // serve makes the call. Its log lines are recorded when it returns, however it does.
-func (x *execution) serve(ctx context.Context, module flow.Module, s *stepState, call flow.Call) (flow.Result, error) {
-	host, closeHost := x.open(ctx, s, call)
+func (x *execution) serve(ctx context.Context, module flow.Module, s *stepState, call flow.Call, kept *consumed) (flow.Result, error) {
+	host, closeHost := x.open(ctx, s, call, kept)
 	defer x.logs.flush()
 	defer closeHost()
 	return module.Call(ctx, call, host)
 }
 
 // open builds the host side of one attempt.
-func (x *execution) open(ctx context.Context, s *stepState, call flow.Call) (flow.HostCalls, func()) {
+func (x *execution) open(ctx context.Context, s *stepState, call flow.Call, kept *consumed) (flow.HostCalls, func()) {
 	line := flow.LogLine{Tenant: x.plan.Tenant, Run: x.claimed.Run.ID, Step: s.step.Name, Item: call.Context.ItemIndex, Attempt: call.Context.Attempt}
 	return x.runner.config.Open(ctx, Attempt{
 		Call:  call,
 		Known: x.knownArtifacts(),
 		Log: func(l flow.LogLine) {
 			l.Tenant, l.Run, l.Step, l.Item, l.Attempt = line.Tenant, line.Run, line.Step, line.Item, line.Attempt
+			kept.log.Add(int64(len(l.Message)))
 			x.logs.add(l)
 		},
 		Progress: func(permille int, message string) { x.progress(s, call, permille, message) },
-		Put:      x.put,
+		Put: func(d flow.Digest, size int64) {
+			kept.artifacts.Add(size)
+			x.put(d)
+		},
 	})
 }
 
@@ -249,8 +260,9 @@ func (x *execution) newCall(ctx context.Context, s *stepState, e *element, in in
 const grace = flow.Duration(2 * time.Second)
 
 // broken is the end of an attempt whose sandbox broke.
-func (x *execution) broken(ctx context.Context, err error) attemptEnd {
+func (x *execution) broken(ctx context.Context, s *stepState, err error) attemptEnd {
 	if fault, ok := errors.AsType[*flow.Fault](err); ok {
+		fault = limited(s.step, fault)
 		return attemptEnd{outcome: outcome{ending: faultEnding(fault)}, usage: fault.Usage, retry: fault.Reason.Retryable()}
 	}
 	if fault := flow.EndFault(ctx); fault != nil {

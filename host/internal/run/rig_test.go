@@ -104,10 +104,11 @@ func (s services) Progress(permille int, message string) bool {
 	return false
 }
 
-func (s services) Artifact(_ context.Context, name, mediaType string, _ io.Reader) (flow.ArtifactRef, error) {
-	ref := flow.ArtifactRef{Digest: flow.Digest("sha256:" + name), Type: mediaType}
-	s.a.Put(ref.Digest)
-	return ref, nil
+func (s services) Artifact(_ context.Context, name, mediaType string, r io.Reader) (flow.ArtifactRef, error) {
+	size, err := io.Copy(io.Discard, r)
+	ref := flow.ArtifactRef{Digest: flow.Digest("sha256:" + name), Size: size, Type: mediaType}
+	s.a.Put(ref.Digest, ref.Size)
+	return ref, err
 }
 
 func (s services) Open(_ context.Context, ref flow.ArtifactRef) (io.ReadCloser, error) {

@@ -32,8 +32,8 @@ type Attempt struct {
 	Log func(flow.LogLine)
 	// Progress takes a heartbeat.
 	Progress func(permille int, message string)
-	// Put hears of each artifact that the attempt put.
-	Put func(flow.Digest)
+	// Put hears of each artifact that the attempt put, and of its size.
+	Put func(flow.Digest, int64)
 }
 
 // Config wires a Runner.
@@ -73,7 +73,7 @@ func (r *Runner) Run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed)
 	if err != nil {
 		return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonExpression, Message: err.Error()}, nil, nil
 	}
-	message := fmt.Sprintf("the run took longer than %s, its timeout.run", plan.Timeout)
+	message := fmt.Sprintf("the run took longer than %s, its timeout.run, %s", plan.Timeout, setBy(plan.TimeoutFrom))
 	limited, cancel := context.WithTimeoutCause(ctx, plan.Timeout.Std(), &flow.Fault{Reason: flow.ReasonTimeout, Message: message})
 	defer cancel()
 	x := newExecution(r, plan, program, claimed)

@@ -19,6 +19,10 @@ func (q storeQueue) Wait(ctx context.Context, id flow.RunID) (flow.Ending, error
 	return ending, q.Finish(ctx, flow.Claim{Run: id, Epoch: 1}, ending)
 }
 
+func (storeQueue) Next(context.Context, string, string) error { return nil }
+
+func (storeQueue) Overdue(context.Context) error { return nil }
+
 // BenchmarkYearPasses is a clock that jumps by a year, or a host that was down for one, beside a schedule of every
 // second: 31,536,000 slots are decided and recorded.
 func BenchmarkYearPasses(b *testing.B) {

@@ -141,8 +141,7 @@ func TestClockJumpIsADowntime(t *testing.T) {
 		e.mu.Lock()
 		e.record.Watermark, e.record.Catchup.Runs = r.Watermark, "none"
 		e.mu.Unlock()
-		s.fire(s.bell("a"))
-		synctest.Wait()
+		s.fire(e)
 		w.stop(s)
 		if got := w.tally("a"); got[flow.SlotMissed] != 1 || len(w.tasks()) != 1 {
 			t.Errorf("endings %v, %d runs; want the slot of the jump missed", got, len(w.tasks()))

@@ -13,8 +13,8 @@ import (
 )
 
 // drain takes every due slot of a schedule, one decision at a time, until none is due, and reports whether it took one.
-// It returns after the run of the last one has ended. Only one goroutine drains a schedule at a time; others have nothing
-// to take.
+// It returns after the run of the last one has ended, so that gocron's singleton mode covers the whole run. Only one
+// goroutine drains a schedule at a time; others have nothing to take.
 func (s *Scheduler) drain(e *entry) (took bool) {
 	if !e.busy.TryLock() {
 		return false
@@ -48,12 +48,13 @@ type due struct {
 	form context.Context //nolint:containedctx // ends when the schedule is edited
 }
 
-// due returns what is due, the slots of a downtime before those of the time after it; nil if nothing is.
+// due returns what is due, the slots of a pause or a downtime before those of the time after it; nil if nothing is.
 func (s *Scheduler) due(e *entry, now time.Time) *due {
 	e.mu.Lock()
 	d := &due{e: e, form: e.form, Due: overlap.Due{Record: e.record, Cal: e.cal, Idle: e.idle}}
+	gone := e.gone
 	e.mu.Unlock()
-	if !d.Record.Active() || !d.Find(time.Unix(0, s.down.Load()), now) {
+	if gone || !d.Find(time.Unix(0, s.down.Load()), now) {
 		return nil
 	}
 	return d
@@ -65,8 +66,7 @@ func (s *Scheduler) take(d *due) error {
 	if decision.Slot.IsZero() {
 		return s.save(d, decision.Watermark, decision.Slots)
 	}
-	d.Record.Overlap = decision.Overlap
-	return s.offer(d, decision.Kind, decision.Slot, decision.Slots)
+	return s.offer(d, &decision)
 }
 
 // unmade is the record of a slot whose run cannot be made, and of the older ones that it would have stood for.
@@ -98,9 +98,10 @@ const recordTime = 30 * time.Second
 
 // offer makes the run of a slot, with the endings of older ones, and waits for its end. A slot whose run cannot be made
 // is skipped.
-func (s *Scheduler) offer(d *due, kind flow.TriggerKind, slot time.Time, older []flow.SlotRecord) error {
+func (s *Scheduler) offer(d *due, o *overlap.Decision) error {
+	slot, older := o.Slot, o.Slots
 	start := d.Cal.Prev(slot)
-	trigger := flow.Trigger{Kind: kind, Schedule: d.Record.Name, ScheduledAt: slot, IntervalEnd: &slot}
+	trigger := flow.Trigger{Kind: o.Kind, Schedule: d.Record.Name, ScheduledAt: slot, IntervalEnd: &slot}
 	if !start.IsZero() {
 		trigger.IntervalStart = &start
 	}
@@ -116,7 +117,7 @@ func (s *Scheduler) offer(d *due, kind flow.TriggerKind, slot time.Time, older [
 		}
 	}
 	failpoint.Here(failpoint.Due)
-	offered, err := s.config.Queue.Offer(ctx, flow.Offer{Run: run, Overlap: d.Record.Overlap, Slots: older, Watermark: slot})
+	offered, err := s.config.Queue.Offer(ctx, flow.Offer{Run: run, Overlap: o.Overlap, Slots: older, Watermark: slot, StartBy: o.StartBy})
 	if err != nil {
 		return err
 	}
@@ -124,19 +125,22 @@ func (s *Scheduler) offer(d *due, kind flow.TriggerKind, slot time.Time, older [
 	if offered.Answer == flow.OfferRefused {
 		return nil
 	}
-	return s.wait(d, run.ID, slot, offered.Answer)
+	return s.wait(d, o, run.ID, offered.Answer)
 }
 
 // wait returns when the run has ended. It returns at the next slot when that slot may change the run's fate: take its
 // place in the queue, or replace it; and when the schedule is edited or removed.
-func (s *Scheduler) wait(d *due, id flow.RunID, slot time.Time, answer flow.OfferAnswer) error {
+func (s *Scheduler) wait(d *due, o *overlap.Decision, id flow.RunID, answer flow.OfferAnswer) error {
 	ctx, cancel := context.WithCancel(d.form)
 	defer cancel()
-	if overlap.Looks(d.Record.Overlap, answer) {
-		if next := d.Cal.Next(slot); !next.IsZero() {
+	if overlap.Looks(o.Overlap, answer) {
+		if next := d.Cal.NextDue(o.Slot); !next.IsZero() {
 			alarm := time.AfterFunc(time.Until(next), cancel)
 			defer alarm.Stop()
 		}
+	}
+	if answer == flow.OfferQueued && !o.StartBy.IsZero() {
+		s.patience(ctx, d, id, o.StartBy)
 	}
 	_, err := s.config.Queue.Wait(ctx, id)
 	switch {
@@ -147,6 +151,18 @@ func (s *Scheduler) wait(d *due, id flow.RunID, slot time.Time, answer flow.Offe
 		return err
 	}
 	return nil
+}
+
+// patience waits until a run has ended, or has to have started; then it lets the queue end it if it waits still.
+func (s *Scheduler) patience(ctx context.Context, d *due, id flow.RunID, by time.Time) {
+	limited, cancel := context.WithDeadline(ctx, by)
+	defer cancel()
+	_, _ = s.config.Queue.Wait(limited, id) // whoever waits next is told how it ended
+	if ctx.Err() == nil && limited.Err() != nil {
+		if err := s.config.Queue.Next(s.ctx, d.Record.Tenant, d.Record.Pipeline); err != nil && s.ctx.Err() == nil {
+			s.config.Logger.Error("overdue run not ended", slog.String("run", string(id)), slog.Any("err", err))
+		}
+	}
 }
 
 // advance moves the watermark on.

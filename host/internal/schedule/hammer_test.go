@@ -132,7 +132,7 @@ func eightTriggers(t *testing.T, group *sync.WaitGroup, clock *Scheduler, dispat
 			}
 		})
 	}
-	trigger(func() { clock.fire(clock.bells[e.times]) })
+	trigger(func() { clock.fire(e) })
 	trigger(func() { clock.drain(e) })
 	trigger(func() {
 		if err := dispatcher.Next(t.Context(), r.Tenant, r.Pipeline); err != nil {

@@ -1,5 +1,5 @@
-// Package schedule makes runs of slots. It keeps one gocron job per timetable as an alarm clock; what is due is derived
-// from each schedule's watermark each time, so that a lost, late or doubled alarm costs nothing.
+// Package schedule makes runs of slots. It keeps one gocron job per schedule as an alarm clock; what is due is derived
+// from the schedule's watermark each time, so that a lost, late or doubled alarm costs nothing.
 //
 // It owns overlap and catch-up as far as they concern the slots of one schedule; that no two runs of a pipeline are
 // live at once is the queue's promise, not this package's. It must not know how runs are executed or recorded.
@@ -28,6 +28,10 @@ type Queue interface {
 	Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error)
 	// Wait returns when the run has ended, or ctx has.
 	Wait(ctx context.Context, id flow.RunID) (flow.Ending, error)
+	// Next ends the pipeline's waiting runs that could not start in time, and starts the oldest other one if none is live.
+	Next(ctx context.Context, tenant, pipeline string) error
+	// Overdue is Next for every pipeline that has such a run.
+	Overdue(ctx context.Context) error
 }
 
 // Ledger records the endings of slots that have no run.
@@ -42,6 +46,9 @@ type Config struct {
 	// NewRun makes the run of a slot, with an id that depends on the slot alone. An error means that the schedule has
 	// no run to make: the slot is skipped. Telling of it is up to NewRun.
 	NewRun func(ctx context.Context, s flow.ScheduleRecord, t flow.Trigger) (flow.Run, error)
+	// Soon, if not nil, is told of a schedule that has a slot before the next look of the sweeper is over, so that what
+	// its run needs can be prepared; one call at a time.
+	Soon func(ctx context.Context, s flow.ScheduleRecord)
 	// Sweep is the time between looks at all schedules for slots that no alarm fired for. Defaults to 15 s.
 	Sweep  time.Duration
 	Logger *slog.Logger
@@ -57,14 +64,14 @@ type Scheduler struct {
 
 	mu      sync.Mutex
 	entries map[key]*entry
-	bells   map[timetable]*bell
-	spare   []uuid.UUID // jobs of dropped bells: gocron keeps a goroutine for each id it has ever fired
+	spare   []uuid.UUID // jobs of removed schedules: gocron keeps a goroutine for each id it has ever fired
 	started bool
 
 	// seen and down are wall clock times in nanoseconds: when the scheduler last looked at the clock, and the end of
 	// the last time in which it did not (the process was down, the machine slept, the clock was set forward).
 	seen, down atomic.Int64
 	rearmed    atomic.Int64
+	preparing  atomic.Bool // Soon is being told
 }
 
 // key names a schedule.
@@ -72,12 +79,13 @@ type key struct{ tenant, name string }
 
 // entry is one schedule.
 type entry struct {
-	times timetable  // of its bell; guarded by the scheduler's lock
-	busy  sync.Mutex // held by the one goroutine that drains it
+	job  uuid.UUID
+	busy sync.Mutex // held by the one goroutine that drains it
 
 	mu     sync.Mutex
 	record flow.ScheduleRecord
 	cal    *calendar.Schedule
+	gone   bool // the schedule was removed
 	// idle is when the schedule's last run ended.
 	idle time.Time
 	// form ends when the schedule is edited or removed: whoever waits under the old form looks again.
@@ -90,7 +98,7 @@ func New(c Config) (*Scheduler, error) {
 	if c.Sweep == 0 {
 		c.Sweep = 15 * time.Second
 	}
-	s := &Scheduler{config: c, entries: map[key]*entry{}, bells: map[timetable]*bell{}}
+	s := &Scheduler{config: c, entries: map[key]*entry{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
 	s.clock, err = gocron.NewScheduler(
@@ -152,42 +160,68 @@ func (s *Scheduler) remove(k key) error {
 	}
 	delete(s.entries, k)
 	e.retire()
-	if err := s.part(e); err != nil {
+	if err := s.clock.RemoveJob(e.job); err != nil && s.ctx.Err() == nil {
 		return fmt.Errorf("remove schedule %q: %w", k.name, err)
 	}
+	s.spare = append(s.spare, e.job)
 	return nil
 }
 
 func (s *Scheduler) set(r flow.ScheduleRecord) error {
-	times := timetableOf(&r)
-	b, err := s.bellOf(times)
+	cal, err := calendar.Of(r.Tenant, &r.PlanSchedule)
 	if err != nil {
 		return fmt.Errorf("schedule %q: %w", r.Name, err)
 	}
 	k := key{r.Tenant, r.Name}
 	e := s.entries[k]
-	if e == nil {
-		e = &entry{times: times}
-		s.entries[k] = e
+	fresh := e == nil
+	if fresh {
+		e = &entry{job: s.job()}
 	}
-	e.update(s.ctx, r, b.cal)
-	if e.times != times {
-		err = s.part(e)
-		e.times = times
+	changed := e.update(s.ctx, r, cal)
+	options := []gocron.JobOption{gocron.WithName(flow.ID(r.Tenant, r.Name)), gocron.WithIdentifier(e.job), gocron.WithCronImplementation(alarm{cal})}
+	task := gocron.NewTask(func() { s.fire(e) })
+	switch {
+	case fresh:
+		_, err = s.clock.NewJob(gocron.CronJob(r.At, false), task, options...)
+	case changed:
+		_, err = s.clock.Update(e.job, gocron.CronJob(r.At, false), task, options...)
 	}
-	b.join(e)
 	if err != nil {
-		return fmt.Errorf("schedule %q: %w", r.Name, err)
+		return fmt.Errorf("arm schedule %q: %w", r.Name, err)
+	}
+	s.entries[k] = e
+	if s.started && e.settles() {
+		s.tasks.Go(func() { s.drain(e) })
 	}
 	return nil
 }
 
-// update takes a record over. A watermark never goes back, unless the schedule was edited and starts anew.
-func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calendar.Schedule) {
+// settles reports whether slots are to be settled because the schedule was disabled or enabled: that waits for no alarm.
+func (e *entry) settles() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	changed := e.cal == nil || e.cal.Text() != cal.Text() || e.cal.Zone() != cal.Zone()
-	if !changed && e.record.Watermark.After(r.Watermark) {
+	r := &e.record
+	return r.PausedAt.After(r.Watermark) || r.Active() && r.ResumedAt.After(r.Watermark)
+}
+
+// job returns an id for a job, one that gocron knows already if there is one.
+func (s *Scheduler) job() uuid.UUID {
+	if n := len(s.spare); n > 0 {
+		id := s.spare[n-1]
+		s.spare = s.spare[:n-1]
+		return id
+	}
+	return uuid.New()
+}
+
+// update takes a record over and reports whether its times changed. A watermark never goes back, unless the schedule
+// was edited so that it has other slots, and starts anew.
+func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calendar.Schedule) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	changed := e.cal == nil || !e.cal.Same(cal)
+	if e.cal != nil && e.cal.SameSlots(cal) && e.record.Watermark.After(r.Watermark) {
 		r.Watermark = e.record.Watermark
 	}
 	if changed || e.record.Overlap != r.Overlap {
@@ -197,13 +231,14 @@ func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calenda
 		e.form, e.reform = context.WithCancel(life)
 	}
 	e.record, e.cal = r, cal
+	return changed
 }
 
 // retire lets a drain that is under way find nothing more to do.
 func (e *entry) retire() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.record.Enabled, e.record.Override = false, nil
+	e.gone = true
 	e.reform()
 }
 
@@ -237,6 +272,12 @@ func (s *Scheduler) Stop() error {
 // made before.
 func (s *Scheduler) Rearmed() int64 { return s.rearmed.Load() }
 
+// fire is gocron's task.
+func (s *Scheduler) fire(e *entry) {
+	s.look(time.Now())
+	s.drain(e)
+}
+
 // sweep drains, until the scheduler stops, every schedule that has slots which are late. The first look, at the
 // start, is for the slots of the downtime and no fault of the clock.
 func (s *Scheduler) sweep() {
@@ -246,6 +287,9 @@ func (s *Scheduler) sweep() {
 		now := time.Now()
 		s.look(now)
 		s.sweepOnce(now, first)
+		if err := s.config.Queue.Overdue(s.ctx); err != nil && s.ctx.Err() == nil {
+			s.config.Logger.Error("overdue runs not ended", slog.Any("err", err))
+		}
 		select {
 		case <-ticker.C:
 		case <-s.ctx.Done():
@@ -259,13 +303,18 @@ const lateness = 2 * time.Second
 
 func (s *Scheduler) sweepOnce(now time.Time, first bool) {
 	s.mu.Lock()
-	var late []*entry
+	var late, soon []*entry
 	for _, e := range s.entries {
-		if e.late(now.Add(-lateness)) {
+		switch next := e.next(); {
+		case next.IsZero():
+		case next.Before(now.Add(-lateness)):
 			late = append(late, e)
+		case next.After(now) && next.Before(now.Add(s.config.Sweep+lateness)):
+			soon = append(soon, e)
 		}
 	}
 	s.mu.Unlock()
+	s.prepare(soon)
 	for _, e := range late {
 		s.tasks.Go(func() {
 			if s.drain(e) && !first {
@@ -275,14 +324,35 @@ func (s *Scheduler) sweepOnce(now time.Time, first bool) {
 	}
 }
 
-func (e *entry) late(at time.Time) bool {
+// next returns when the slot comes due that is decided next, zero if there is none. Of a schedule that is disabled that is
+// one which was due before.
+func (e *entry) next() time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.record.Active() {
-		return false
+	due := e.cal.NextDue(e.record.Watermark)
+	if !e.record.Active() && due.After(e.record.PausedAt) {
+		return time.Time{}
 	}
-	next := e.cal.Next(e.record.Watermark)
-	return !next.IsZero() && next.Before(at)
+	return due
+}
+
+// prepare tells of schedules that have a slot soon, beside all else and unless it is still at those of the look before.
+func (s *Scheduler) prepare(soon []*entry) {
+	if s.config.Soon == nil || len(soon) == 0 || !s.preparing.CompareAndSwap(false, true) {
+		return
+	}
+	s.tasks.Go(func() {
+		defer s.preparing.Store(false)
+		for _, e := range soon {
+			if s.ctx.Err() != nil {
+				return
+			}
+			e.mu.Lock()
+			record := e.record
+			e.mu.Unlock()
+			s.config.Soon(s.ctx, record)
+		}
+	})
 }
 
 // look notices a time in which nobody looked: the wall clock is much further on than the sweeper's rhythm allows.
@@ -292,4 +362,41 @@ func (s *Scheduler) look(now time.Time) {
 		s.down.Store(now.UnixNano())
 		s.config.Logger.Warn("the clock went on without the scheduler", slog.Duration("gap", time.Duration(gap)))
 	}
+}
+
+// alarm adapts a calendar to gocron, which must never be answered with a time in the past: it would ask again and
+// again, in its only goroutine, until the answers reach the present.
+type alarm struct{ cal *calendar.Schedule }
+
+// IsValid implements gocron.Cron; the text was checked when the calendar was made.
+func (alarm) IsValid(string, *time.Location, time.Time) error { return nil }
+
+// Next implements gocron.Cron.
+func (a alarm) Next(last time.Time) time.Time {
+	if now := time.Now(); last.Before(now) {
+		last = now
+	}
+	if due := a.cal.NextDue(last.Add(-a.cal.Delay())); !due.IsZero() {
+		return due
+	}
+	return time.Now().Add(never)
+}
+
+// never is beyond the life of any process; gocron takes a zero time for a fault.
+const never = 100 * 365 * 24 * time.Hour
+
+// gocronLog passes gocron's own words on at debug level: what matters is logged by this package.
+type gocronLog struct{ log *slog.Logger }
+
+func (l gocronLog) Debug(string, ...any) {}
+func (l gocronLog) Info(msg string, args ...any) {
+	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
+}
+
+func (l gocronLog) Warn(msg string, args ...any) {
+	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
+}
+
+func (l gocronLog) Error(msg string, args ...any) {
+	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
 }

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -214,6 +215,44 @@ func TestEverySlotEndsOnce(t *testing.T) {
 	}
 }
 
+// What a slot needs can be prepared before it is due, by the schedules that have one and by no others.
+func TestSoonIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		from := time.Now()
+		w := newWorld(t)
+		s := w.scheduler(every("a", "every 10m", flow.OverlapWait), every("far", "every 300d", flow.OverlapWait))
+		told := map[time.Duration]int{}
+		s.config.Soon = func(_ context.Context, r flow.ScheduleRecord) {
+			if r.Name != "a" {
+				t.Errorf("%s has no slot soon", r.Name)
+			}
+			told[time.Since(from).Truncate(10*time.Minute)+10*time.Minute]++
+			time.Sleep(time.Hour) // while one is being prepared for, no other is
+		}
+		s.Start()
+		pass(31 * time.Minute)
+		w.stop(s)
+		if len(told) != 1 || told[10*time.Minute] != 1 {
+			t.Errorf("told %v, want once, for the first slot", told)
+		}
+		s = w.scheduler(every("b", "every 10m", flow.OverlapWait))
+		tellings := 0
+		s.config.Soon = func(_ context.Context, r flow.ScheduleRecord) {
+			if until := time.Until(from.Add(time.Since(from).Truncate(10*time.Minute) + 10*time.Minute)); until > 15*time.Second+lateness {
+				t.Errorf("told %s before the slot", until)
+			}
+			tellings++
+		}
+		s.Start()
+		pass(30 * time.Minute)
+		w.stop(s)
+		if tellings < 3 {
+			t.Errorf("told %d times before three slots", tellings)
+		}
+	})
+}
+
 // What no alarm fired for is taken by the sweeper, and counted.
 func TestSweeperTakesWhatTheAlarmLeft(t *testing.T) {
 	t.Parallel()
@@ -222,7 +261,7 @@ func TestSweeperTakesWhatTheAlarmLeft(t *testing.T) {
 		w := newWorld(t)
 		s := w.scheduler(every("a", "every 10m", flow.OverlapWait))
 		s.Start()
-		if err := s.clock.RemoveJob(s.bell("a").job); err != nil {
+		if err := s.clock.RemoveJob(s.entries[key{"default", "a"}].job); err != nil {
 			t.Fatal(err)
 		}
 		pass(21 * time.Minute)
@@ -328,7 +367,7 @@ func TestRemoveWhileARunIsLive(t *testing.T) {
 		s := w.scheduler(every("a", "every 10m", flow.OverlapWait))
 		s.Start()
 		pass(11 * time.Minute)
-		old, job := s.entries[key{"default", "a"}], s.bell("a").job
+		old := s.entries[key{"default", "a"}]
 		if err := s.Remove("default", "a"); err != nil {
 			t.Fatal(err)
 		}
@@ -348,7 +387,7 @@ func TestRemoveWhileARunIsLive(t *testing.T) {
 		if err := s.Set(r); err != nil {
 			t.Fatal(err)
 		}
-		if s.bell("b").job != job {
+		if s.entries[key{"default", "b"}].job != old.job {
 			t.Error("gocron got another id, and keeps the goroutine of the old one")
 		}
 		pass(5 * time.Minute)
@@ -366,13 +405,13 @@ func TestApplyIsTheWholeSet(t *testing.T) {
 		s := w.scheduler(kept, every("gone", "every 10m", flow.OverlapWait))
 		s.Start()
 		pass(11 * time.Minute)
-		job := s.bell("kept").job
+		job := s.entries[key{"default", "kept"}].job
 		added, broken := every("added", "every 4m", flow.OverlapWait), every("broken", "every now and then", flow.OverlapWait)
 		w.know(added)
 		if err := s.Apply([]flow.ScheduleRecord{broken, kept, added}); err == nil {
 			t.Error("a schedule that cannot be read was armed")
 		}
-		if s.bell("kept").job != job || len(s.entries) != 2 || len(s.bells) != 2 {
+		if s.entries[key{"default", "kept"}].job != job || len(s.entries) != 2 {
 			t.Errorf("entries %v", s.entries)
 		}
 		pass(10 * time.Minute)
@@ -429,10 +468,10 @@ func TestChangesFromManySides(t *testing.T) {
 			t.Error(err)
 		}
 		s.mu.Lock()
-		known := len(s.bells) + len(s.spare)
+		known := len(s.entries) + len(s.spare)
 		s.mu.Unlock()
-		if known > 3 { // of 1, 2 and 5 seconds
-			t.Errorf("gocron knows %d jobs of 3 timetables", known)
+		if known > len(records)+1 {
+			t.Errorf("gocron knows %d jobs of %d schedules", known, len(records))
 		}
 		before := len(w.tasks())
 		pass(51 * time.Second)

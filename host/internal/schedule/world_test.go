@@ -34,6 +34,8 @@ type world struct {
 // task is a run and what became of it.
 type task struct {
 	run       flow.Run
+	by        time.Time // when it ends if it still waits
+	overdue   bool
 	at        time.Time // start
 	end       time.Time
 	cancelled bool
@@ -69,7 +71,7 @@ func (w *world) scheduler(records ...flow.ScheduleRecord) *Scheduler {
 // know begins the ledger of a schedule.
 func (w *world) know(r flow.ScheduleRecord) {
 	w.t.Helper()
-	cal, err := calendar.Parse(r.At, r.Timezone)
+	cal, err := calendar.Of(r.Tenant, &r.PlanSchedule)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -139,6 +141,7 @@ func (w *world) Offer(ctx context.Context, o flow.Offer) (flow.Offered, error) {
 	name, slot := o.Run.Trigger.Schedule, o.Run.Trigger.ScheduledAt
 	offered := flow.Offered{Answer: flow.OfferQueued}
 	pipeline := o.Run.Pipeline
+	w.drop(pipeline)
 	busy := w.live[pipeline] != nil
 	ending := flow.SlotRecord{Schedule: name, Pipeline: pipeline, From: slot, To: slot, Count: 1, Ending: flow.SlotRun, Run: o.Run.ID}
 	if busy && name != "" && o.Overlap == flow.OverlapSkip {
@@ -151,7 +154,7 @@ func (w *world) Offer(ctx context.Context, o flow.Offer) (flow.Offered, error) {
 	if offered.Answer == flow.OfferRefused {
 		return offered, nil
 	}
-	x := &task{run: o.Run, stop: make(chan struct{}), done: make(chan struct{})}
+	x := &task{run: o.Run, by: o.StartBy, stop: make(chan struct{}), done: make(chan struct{})}
 	w.runs[o.Run.ID] = x
 	if busy && (o.Overlap == flow.OverlapWait || o.Overlap == flow.OverlapReplace) {
 		offered.Coalesced = w.coalesce(pipeline, name, o.Run.ID)
@@ -187,8 +190,46 @@ func (w *world) coalesce(pipeline, schedule string, into flow.RunID) []flow.RunI
 	return ids
 }
 
+// drop ends the waiting runs that could not start in time.
+func (w *world) drop(pipeline string) {
+	var rest []*task
+	for _, x := range w.waiting[pipeline] {
+		if x.by.IsZero() || x.by.After(time.Now()) {
+			rest = append(rest, x)
+			continue
+		}
+		at := x.run.Trigger.ScheduledAt
+		w.endings[x.run.Trigger.Schedule][at.Unix()] = flow.SlotRecord{From: at, To: at, Count: 1, Ending: flow.SlotMissed, Reason: flow.ReasonStart, Run: x.run.ID}
+		x.overdue = true
+		close(x.done)
+	}
+	w.waiting[pipeline] = rest
+}
+
+// Next implements Queue.
+func (w *world) Next(_ context.Context, _, pipeline string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drop(pipeline)
+	if w.live[pipeline] == nil {
+		w.next(pipeline)
+	}
+	return nil
+}
+
+// Overdue implements Queue.
+func (w *world) Overdue(context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for pipeline := range w.waiting {
+		w.drop(pipeline)
+	}
+	return nil
+}
+
 // next starts the pipeline's oldest waiting run.
 func (w *world) next(pipeline string) {
+	w.drop(pipeline)
 	queue := w.waiting[pipeline]
 	if len(queue) == 0 {
 		delete(w.live, pipeline)

@@ -29,39 +29,43 @@ const flowPath = "github.com/uniflow-dev/uniflow/host/flow"
 // answers are the Go types of all --json answers, by the name of their schema.
 func answers() map[string]any {
 	return map[string]any{
-		"artifacts":    []flow.ArtifactFile{},
-		"backup":       flow.BackupReport{},
-		"backfill":     flow.BackfillReport{},
-		"build":        flow.BuildReport{},
-		"check":        flow.CheckReport{},
-		"clocks":       []flow.ClockChange{},
-		"cleared":      flow.Cleared{},
-		"doctor":       flow.DoctorReport{},
-		"error":        flow.ErrorReport{},
-		"explanation":  flow.Explanation{},
-		"explanations": []flow.Explanation{},
-		"files":        []string{},
-		"health":       []flow.ScheduleHealth{},
-		"logs":         []flow.LogLine{},
-		"next":         []time.Time{},
-		"outputs":      map[string]map[string]json.RawMessage{},
-		"pipeline":     flow.PipelineInfo{},
-		"pipelines":    []flow.PipelineInfo{},
-		"plan":         flow.PlanReport{},
-		"plugin":       flow.PluginInfo{},
-		"plugin-run":   flow.PluginRun{},
-		"restore":      flow.RestoreReport{},
-		"run":          flow.RunReport{},
-		"run-record":   flow.RunRecord{},
-		"runs":         []flow.RunRecord{},
-		"saved":        flow.VersionRecord{},
-		"schedule":     flow.ScheduleInfo{},
-		"schedules":    []flow.ScheduleInfo{},
-		"simulate":     flow.SimulateReport{},
-		"slots":        []flow.SlotRecord{},
-		"story":        flow.SlotStory{},
-		"version":      flow.VersionInfo{},
-		"versions":     []flow.VersionRecord{},
+		"artifacts":       []flow.ArtifactFile{},
+		"backup":          flow.BackupReport{},
+		"backfill":        flow.BackfillReport{},
+		"build":           flow.BuildReport{},
+		"check":           flow.CheckReport{},
+		"clocks":          []flow.ClockChange{},
+		"cleared":         flow.Cleared{},
+		"doctor":          flow.DoctorReport{},
+		"error":           flow.ErrorReport{},
+		"explanation":     flow.Explanation{},
+		"explanations":    []flow.Explanation{},
+		"files":           []string{},
+		"alert-test":      flow.AlertTest{},
+		"alerts":          []flow.AlertInfo{},
+		"health":          flow.HostHealth{},
+		"logs":            []flow.LogLine{},
+		"matching":        flow.MatchReport{},
+		"next":            []time.Time{},
+		"outputs":         map[string]map[string]json.RawMessage{},
+		"pipeline":        flow.PipelineInfo{},
+		"pipelines":       []flow.PipelineInfo{},
+		"plan":            flow.PlanReport{},
+		"plugin":          flow.PluginInfo{},
+		"plugin-run":      flow.PluginRun{},
+		"restore":         flow.RestoreReport{},
+		"run":             flow.RunReport{},
+		"run-record":      flow.RunRecord{},
+		"runs":            []flow.RunRecord{},
+		"saved":           flow.VersionRecord{},
+		"schedule":        flow.ScheduleInfo{},
+		"schedule-health": []flow.ScheduleHealth{},
+		"schedules":       []flow.ScheduleInfo{},
+		"simulate":        flow.SimulateReport{},
+		"slots":           []flow.SlotRecord{},
+		"story":           flow.SlotStory{},
+		"version":         flow.VersionInfo{},
+		"versions":        []flow.VersionRecord{},
 	}
 }
 
@@ -314,13 +318,21 @@ func (s *source) manifest() *jsonschema.Schema {
 	} {
 		set(m.Definitions[place[0]], place[1], func(p *jsonschema.Schema) { p.Enum = words })
 	}
-	set(m.Definitions["Alert"], "on", func(p *jsonschema.Schema) { p.Items.Enum = []any{"failed", "recovered", "late", "silent"} })
+	set(m.Definitions["Alert"], "on", func(p *jsonschema.Schema) { p.Items.Enum = words(flow.AlertWords()) })
 	set(m.Definitions["Plugin"], "build", func(p *jsonschema.Schema) { p.MinItems = new(uint64(1)) })
 	for _, table := range []string{"alerts", "plugins", "pipelines", "schedules", "tenants"} {
 		set(m, table, func(p *jsonschema.Schema) { p.PropertyNames = named("^[a-z][a-z0-9_-]{0,63}$") })
 	}
 	set(m.Definitions["Pipeline"], "steps", func(p *jsonschema.Schema) { p.PropertyNames = named("^[a-z][a-z0-9_]{0,63}$") })
 	return m
+}
+
+func words(list []string) []any {
+	all := make([]any, len(list))
+	for i, w := range list {
+		all[i] = w
+	}
+	return all
 }
 
 func named(pattern string) *jsonschema.Schema { return &jsonschema.Schema{Pattern: pattern} }

@@ -36,7 +36,7 @@ func (h *host) Artifact(ctx context.Context, name, mediaType string, r io.Reader
 	h.known[digest] = true
 	h.mu.Unlock()
 	if h.attempt.Put != nil {
-		h.attempt.Put(digest)
+		h.attempt.Put(digest, size)
 	}
 	return flow.ArtifactRef{Digest: digest, Size: size, Type: mediaTypeOf(mediaType)}, nil
 }

@@ -41,8 +41,8 @@ type Attempt struct {
 	Log func(flow.LogLine)
 	// Progress takes a heartbeat, at most one a second.
 	Progress func(permille int, message string)
-	// Put, where it is set, hears of each artifact that the attempt put.
-	Put func(flow.Digest)
+	// Put, where it is set, hears of each artifact that the attempt put, and of its size.
+	Put func(flow.Digest, int64)
 }
 
 // Open returns the host side of one attempt under ctx. The returned function ends it: it is called once, after the guest;

@@ -71,7 +71,7 @@ func open(t *testing.T, store *blobs, limits flow.Limits, known ...flow.Digest) 
 		Call: call, Known: known,
 		Log:      func(l flow.LogLine) { a.lines = append(a.lines, l) },
 		Progress: func(permille int, message string) { a.beats = append(a.beats, fmt.Sprint(permille, " ", message)) },
-		Put:      func(d flow.Digest) { a.put = append(a.put, d) },
+		Put:      func(d flow.Digest, _ int64) { a.put = append(a.put, d) },
 	})
 	return a
 }

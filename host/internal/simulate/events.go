@@ -1,20 +1,30 @@
 package simulate
 
-// event is something that is going to happen: the end of a pipeline's live run, or a schedule's alarm. It counts only if
-// its number is still the one that its pipeline or schedule has.
+// event is something that is going to happen: the end of a pipeline's live run, the end of a waiting run that could not
+// start in time, or a schedule's alarm. An end or an alarm counts only if its number is still the one that its pipeline or
+// schedule has.
 type event struct {
 	at     int64
-	isEnd  bool
+	kind   kind
 	index  int32
 	number uint32
 }
+
+// kind orders what happens at one instant.
+type kind uint8
+
+const (
+	kindEnd kind = iota
+	kindOverdue
+	kindAlarm
+)
 
 func (e *event) before(o *event) bool {
 	switch {
 	case e.at != o.at:
 		return e.at < o.at
-	case e.isEnd != o.isEnd:
-		return e.isEnd
+	case e.kind != o.kind:
+		return e.kind < o.kind
 	}
 	return e.index < o.index
 }

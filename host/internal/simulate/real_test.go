@@ -30,6 +30,7 @@ type queue struct {
 
 type task struct {
 	run  flow.Run
+	by   time.Time
 	stop context.CancelFunc
 	done chan struct{}
 }
@@ -39,14 +40,15 @@ func (q *queue) Offer(_ context.Context, o flow.Offer) (flow.Offered, error) {
 	defer q.mu.Unlock()
 	p, name := o.Run.Pipeline, o.Run.Trigger.Schedule
 	mine := func(x *task) bool { return x.run.Trigger.Schedule == name }
+	q.drop(p)
 	line := overlap.Line{Live: q.live[p] != nil, Waiting: len(q.waiting[p])}
 	for _, x := range q.waiting[p] {
 		if mine(x) {
 			line.Slots++
 		}
 	}
-	q.record(o.Slots)
 	verdict := line.Judge(o.Run.Trigger.Kind, o.Overlap)
+	q.record(verdict.Older(o.Slots))
 	slot := flow.SlotRecord{Schedule: name, From: o.Run.Trigger.ScheduledAt, To: o.Run.Trigger.ScheduledAt, Count: 1, Ending: flow.SlotRun}
 	if verdict.Refuse != "" {
 		slot.Ending, slot.Reason = flow.SlotSkipped, verdict.Refuse
@@ -54,7 +56,7 @@ func (q *queue) Offer(_ context.Context, o flow.Offer) (flow.Offered, error) {
 		return flow.Offered{Answer: flow.OfferRefused, Reason: verdict.Refuse}, nil
 	}
 	q.record([]flow.SlotRecord{slot})
-	x := &task{run: o.Run, done: make(chan struct{})}
+	x := &task{run: o.Run, by: o.StartBy, done: make(chan struct{})}
 	q.tasks[o.Run.ID] = x
 	place := len(q.waiting[p])
 	if verdict.Coalesce {
@@ -80,9 +82,37 @@ func (q *queue) Offer(_ context.Context, o flow.Offer) (flow.Offered, error) {
 	return flow.Offered{Answer: flow.OfferQueued}, nil
 }
 
+// drop ends the waiting runs that could not start in time.
+func (q *queue) drop(p string) {
+	q.waiting[p] = slices.DeleteFunc(q.waiting[p], func(x *task) bool {
+		if x.by.IsZero() || x.by.After(time.Now()) {
+			return false
+		}
+		at := x.run.Trigger.ScheduledAt
+		q.record([]flow.SlotRecord{{Schedule: x.run.Trigger.Schedule, From: at, To: at, Count: 1, Ending: flow.SlotMissed, Reason: flow.ReasonStart}})
+		close(x.done)
+		return true
+	})
+}
+
+// Next implements schedule.Queue.
+func (q *queue) Next(_ context.Context, _, p string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.drop(p)
+	if q.live[p] == nil {
+		q.next(p)
+	}
+	return nil
+}
+
+// Overdue implements schedule.Queue; the test is about those that are told in time.
+func (q *queue) Overdue(context.Context) error { return nil }
+
 // next starts the first run of a line.
 func (q *queue) next(p string) {
 	delete(q.live, p)
+	q.drop(p)
 	if len(q.waiting[p]) == 0 {
 		return
 	}
@@ -144,11 +174,28 @@ func random(r *rand.Rand) simulate.Input {
 		for s := range 1 + r.IntN(3) {
 			in.Schedules = append(in.Schedules, simulate.Schedule{Tenant: "default", PlanSchedule: flow.PlanSchedule{
 				Name: fmt.Sprintf("%s-%d", pipeline, s), Pipeline: pipeline, Timezone: "UTC", Enabled: true, Overlap: overlaps[r.IntN(len(overlaps))],
-				At: fmt.Sprintf("every %dm from 2000-01-01T00:00:%02dZ", 1+r.IntN(20), 1+10*p+3*s),
+				At: fmt.Sprintf("every %dm from 2000-01-01T00:00:%02dZ", 1+r.IntN(20), 1+10*p+3*s), SlotRules: randomRules(r),
 			}})
 		}
 	}
 	return in
+}
+
+// randomRules skip slots of a time in most worlds, delay starts in some, and drop slots that wait in others.
+func randomRules(r *rand.Rand) flow.SlotRules {
+	var rules flow.SlotRules
+	for range r.IntN(3) {
+		from := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(r.IntN(8*3600)) * time.Second)
+		to := from.Add(time.Duration(1+r.IntN(7200)) * time.Second)
+		rules.NotOn = append(rules.NotOn, from.Format("2006-01-02T15:04:05Z")+".."+to.Format("2006-01-02T15:04:05Z"))
+	}
+	if r.IntN(2) == 0 {
+		rules.Jitter = flow.Duration(1+r.IntN(50)) * flow.Duration(time.Second)
+	}
+	if r.IntN(2) == 0 {
+		rules.Start = flow.Duration(1+r.IntN(900_000)) * flow.Duration(time.Millisecond)
+	}
+	return rules
 }
 
 // realEndings runs the schedules on the real scheduler, in simulated time, until a time.
@@ -206,7 +253,7 @@ func TestRehearsalIsTheRealThing(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, s := range report.Schedules {
-				if s.Slots != s.Runs+s.Coalesced+s.Skipped {
+				if s.Slots != s.Runs+s.Coalesced+s.Skipped+s.Missed {
 					t.Errorf("seed %d: %+v does not add up", seed, s)
 				}
 			}
@@ -221,7 +268,7 @@ func TestRehearsalIsTheRealThing(t *testing.T) {
 			}
 		})
 	}
-	for _, kind := range []string{"run", "coalesced", "skippedoverlap", "skippedquota"} {
+	for _, kind := range []string{"run", "coalesced", "skippedoverlap", "skippedcalendar", "missedstart", "skippedquota"} {
 		if tally[kind] < 100 && kind != "skippedquota" || tally[kind] == 0 {
 			t.Errorf("%d slots ended as %s: the test shows little", tally[kind], kind)
 		}

@@ -23,11 +23,16 @@ func (w *world) ended(s *schedule, records []flow.SlotRecord) {
 			s.counts.Runs += r.Count
 		case flow.SlotCoalesced:
 			s.counts.Coalesced += r.Count
+		case flow.SlotMissed:
+			s.counts.Missed += r.Count
 		default:
 			s.counts.Skipped += r.Count
 		}
-		if r.Reason == flow.ReasonQuota {
+		switch r.Reason {
+		case flow.ReasonQuota:
 			s.counts.Quota += r.Count
+		case flow.ReasonCalendar:
+			s.counts.Calendar += r.Count
 		}
 		if w.in.Tell != nil {
 			w.in.Tell(*r)

@@ -94,6 +94,7 @@ type pipeline struct {
 type run struct {
 	s    *schedule
 	slot time.Time
+	by   time.Time // when it ends if it still waits; zero is never
 }
 
 // prepare checks the input and builds the world.
@@ -132,13 +133,14 @@ func (w *world) prepare() error {
 }
 
 func (w *world) schedule(given *Schedule) (*schedule, error) {
-	cal, err := calendar.Parse(given.At, given.Timezone)
+	cal, err := calendar.Of(given.Tenant, &given.PlanSchedule)
 	if err != nil {
 		return nil, fmt.Errorf("schedule %q: %w", given.Name, err)
 	}
 	s := &schedule{index: int32(len(w.schedules)), overlaps: map[*schedule]*flow.SimulatedOverlap{}}
 	s.due.Cal = cal
 	s.due.Record = flow.ScheduleRecord{Tenant: given.Tenant, PlanSchedule: given.PlanSchedule, Watermark: w.in.From.Add(-1)}
+	s.due.Record.Enabled = true // as all that are given
 	s.next = cal.Next(s.due.Record.Watermark)
 	s.counts = flow.SimulatedSchedule{Schedule: flow.ID(given.Tenant, given.Name), Pipeline: flow.ID(given.Tenant, given.Pipeline), Overlap: given.Overlap}
 	_, s.counts.Slots = cal.Due(s.due.Record.Watermark, w.in.To.Add(-1))
@@ -157,25 +159,28 @@ func bad(format string, from, to, near time.Time) error {
 // step lets one thing happen.
 func (w *world) step(e event) {
 	now := time.Unix(0, e.at).UTC()
-	if e.isEnd {
+	switch e.kind {
+	case kindEnd:
 		if p := w.load.pipes[e.index]; p.end == e.number {
 			w.end(p, now)
 		}
-		return
-	}
-	if s := w.schedules[e.index]; s.alarm == e.number {
-		w.drain(s, now)
+	case kindOverdue:
+		w.drop(w.load.pipes[e.index], now)
+	default:
+		if s := w.schedules[e.index]; s.alarm == e.number {
+			w.drain(s, now)
+		}
 	}
 }
 
 // drain takes every due slot of a schedule, as the scheduler does, until it has to wait for a run or nothing is due.
 func (w *world) drain(s *schedule, now time.Time) {
 	s.wait = nil
-	for s.find(w.capped(now)) {
+	for s.find(w.capped(now.Add(-s.due.Cal.Delay()))) {
 		d := s.due.Decide()
-		w.ended(s, d.Slots)
 		s.advance(d.Watermark)
 		if d.Slot.IsZero() {
+			w.ended(s, d.Slots)
 			continue
 		}
 		r, answer := w.offer(s, &d, now)
@@ -208,10 +213,13 @@ func (s *schedule) find(now time.Time) bool {
 		s.after = s.due.Cal.Next(s.next)
 	}
 	if s.after.IsZero() || s.after.After(now) {
-		s.due.Last, s.due.Count = s.next, 1
+		s.due.Now, s.due.Last, s.due.Count = now, s.next, 1
+		if _, shut := s.due.Cal.Shut(s.next); shut {
+			s.due.Shut, s.due.Count = s.next, 0
+		}
 		return true
 	}
-	return s.due.Find(time.Time{}, now)
+	return s.due.Find(time.Time{}, now.Add(s.due.Cal.Delay()))
 }
 
 // advance moves the watermark on.
@@ -229,13 +237,14 @@ func (s *schedule) advance(to time.Time) {
 func (w *world) arm(s *schedule) {
 	s.alarm++
 	if at := s.next.UnixNano(); !s.next.IsZero() && at <= w.horizon {
-		w.events.push(event{at: at, index: s.index, number: s.alarm})
+		w.events.push(event{at: at + int64(s.due.Cal.Delay()), kind: kindAlarm, index: s.index, number: s.alarm})
 	}
 }
 
 // offer is what a queue does with the run of a slot.
 func (w *world) offer(s *schedule, d *overlap.Decision, now time.Time) (*run, flow.OfferAnswer) {
 	p := s.pipe
+	w.drop(p, now)
 	line := overlap.Line{Live: p.live != nil, Waiting: len(p.line)}
 	for _, waiting := range p.line {
 		if waiting.s == s {
@@ -246,11 +255,12 @@ func (w *world) offer(s *schedule, d *overlap.Decision, now time.Time) (*run, fl
 		s.overlapped(p.live.s, 1, d.Slot, d.Slot)
 	}
 	verdict := line.Judge(d.Kind, d.Overlap)
+	w.ended(s, verdict.Older(d.Slots))
 	if verdict.Refuse != "" {
 		w.ended(s, []flow.SlotRecord{s.ending(d.Slot, flow.SlotSkipped, verdict.Refuse)})
 		return nil, flow.OfferRefused
 	}
-	r := &run{s, d.Slot}
+	r := &run{s, d.Slot, d.StartBy}
 	w.ended(s, []flow.SlotRecord{s.ending(d.Slot, flow.SlotRun, "")})
 	switch {
 	case verdict.Coalesce:
@@ -266,7 +276,38 @@ func (w *world) offer(s *schedule, d *overlap.Decision, now time.Time) (*run, fl
 		p.stopped = true
 		w.endAt(p, now)
 	}
+	if !r.by.IsZero() {
+		w.events.push(event{at: r.by.UnixNano(), kind: kindOverdue, index: p.index})
+	}
 	return r, flow.OfferQueued
+}
+
+// drop ends the waiting runs of a pipeline that could not start in time, and wakes who waited.
+func (w *world) drop(p *pipeline, now time.Time) {
+	var gone []*run
+	p.line = slices.DeleteFunc(p.line, func(r *run) bool {
+		late := !r.by.IsZero() && !r.by.After(now)
+		if late {
+			gone = append(gone, r)
+		}
+		return late
+	})
+	for _, r := range gone {
+		r.s.counts.Runs--
+		w.ended(r.s, []flow.SlotRecord{r.s.ending(r.slot, flow.SlotMissed, flow.ReasonStart)})
+	}
+	for _, r := range gone {
+		if r.s.wait == r {
+			w.rest(r.s, now)
+		}
+	}
+}
+
+// rest lets a schedule go on whose run has ended.
+func (w *world) rest(s *schedule, now time.Time) {
+	s.due.Idle = w.capped(now)
+	s.delayed(s.due.Idle.Add(-s.due.Cal.Delay()))
+	w.drain(s, now)
 }
 
 // coalesce lets a run stand for the waiting slots of its schedule, in the place of the first.
@@ -294,14 +335,14 @@ func (w *world) start(p *pipeline, r *run, now time.Time) {
 	w.endAt(p, now.Add(p.duration))
 	w.live++
 	w.load.started(now, w.live)
-	if late := flow.Duration(now.Sub(r.slot)); late > r.s.counts.Late {
+	if late := flow.Duration(now.Sub(r.slot) - r.s.due.Cal.Delay()); late > r.s.counts.Late {
 		r.s.counts.Late, r.s.counts.LateAt = late, &r.slot
 	}
 }
 
 func (w *world) endAt(p *pipeline, at time.Time) {
 	p.end++
-	w.events.push(event{at: at.UnixNano(), isEnd: true, index: p.index, number: p.end})
+	w.events.push(event{at: at.UnixNano(), kind: kindEnd, index: p.index, number: p.end})
 }
 
 // end ends the live run of a pipeline, starts the next one, and wakes who waited.
@@ -312,14 +353,14 @@ func (w *world) end(p *pipeline, now time.Time) {
 	if p.stopped {
 		r.s.counts.Replaced++
 	}
-	if len(p.line) > 0 {
+	woken := r.s.wait == r
+	w.drop(p, now)
+	if p.live == nil && len(p.line) > 0 {
 		next := p.line[0]
 		p.line = slices.Delete(p.line, 0, 1)
 		w.start(p, next, now)
 	}
-	if s := r.s; s.wait == r {
-		s.due.Idle = w.capped(now)
-		s.delayed(s.due.Idle)
-		w.drain(s, now)
+	if woken {
+		w.rest(r.s, now)
 	}
 }

@@ -77,6 +77,27 @@ func (f *Folder) Read(name string) ([]byte, flow.Resolved, error) {
 	return b, flow.Resolved{Path: f.Path(name), Digest: flow.DigestOf(b)}, nil
 }
 
+// Text reads a regular file of at most limit bytes that is no plugin.
+func (f *Folder) Text(name string, limit int64) ([]byte, error) {
+	file, err := f.root.Open(filepath.FromSlash(name))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, fmt.Errorf("read %s: expected a regular file of at most %s, found %s", name, flow.Size(limit), describe(info))
+	}
+	b, err := io.ReadAll(io.LimitReader(file, limit))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return b, nil
+}
+
 // open opens a regular file of at most limit bytes.
 func (f *Folder) open(name string, limit int64) (*os.File, int64, error) {
 	file, err := f.root.Open(filepath.FromSlash(name))

@@ -35,7 +35,7 @@ type attempt struct {
 	stop    context.CancelCauseFunc // ends the guest at its next look at the fuel; the first cause stands
 	guest   context.Context         //nolint:containedctx // what stop ends
 
-	document []byte // the run context
+	document pieces // the run context
 	outputs  *abi.Attempt
 	out      *outFS
 	mounts   []mount
@@ -83,9 +83,9 @@ func newAttempt(ctx context.Context, m *session, call flow.Call, host flow.HostC
 		return nil, a.tooLarge(need)
 	}
 	a.document = document(&call.Context)
-	if len(a.document) > abi.MaxContext {
+	if size := a.document.size(); size > abi.MaxContext {
 		return nil, &flow.Fault{
-			Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("the run context has %d bytes, at most %d are allowed", len(a.document), abi.MaxContext),
+			Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("the run context has %d bytes, at most %d are allowed", size, abi.MaxContext),
 			Hint: "pass large values as artifacts",
 		}
 	}
@@ -112,7 +112,7 @@ func (a *attempt) stdio() {
 	if a.command && a.call.Stdout != string(abi.StdoutLog) {
 		a.stdout = &collector{limit: int(orDefault(a.call.Limits.Output, abi.MaxOutput)), full: func(limit int) {
 			a.stop(&flow.Fault{
-				Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("standard output exceeds %s, the limit of outputs", flow.Size(limit)),
+				Reason: flow.ReasonOutputLimit, Message: fmt.Sprintf("standard output exceeds limits.output, %s", flow.Size(limit)),
 				Hint: "write large results to a file in /out, or set stdout = \"log\"",
 			})
 		}}
@@ -182,7 +182,7 @@ func (a *attempt) outFull() *flow.Fault {
 // stdin is the run context, or what the step puts in its place.
 func (a *attempt) stdin() ([]byte, error) {
 	if a.call.Stdin == nil {
-		return a.document, nil
+		return bytes.Join(a.document, nil), nil
 	}
 	var text string
 	if err := json.Unmarshal(a.call.Stdin, &text); err == nil {

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,10 @@ func TestDocumentIsWhatMarshalMakes(t *testing.T) {
 			Deadline: at, LastSuccessAt: &at, Context: raws("b", `{"x":[1,2.50,"y"]}`, "a", "null", `k"ey`, `"<"`), With: raws(),
 			Item: json.RawMessage(`"item"`), ItemIndex: &index, Features: []string{"artifact", "a&b"},
 		},
+		"large values": {
+			Context: raws("large", `"`+strings.Repeat("x", 1<<20)+`"`, "next", "1"), With: raws("a", `"`+strings.Repeat("y", largeValue)+`"`, "b", `"`+strings.Repeat("z", largeValue-3)+`"`),
+			Item: json.RawMessage(`"` + strings.Repeat("i", largeValue) + `"`), Features: []string{},
+		},
 		"no bytes": {Label: "bad \xff utf-8", Context: raws("empty", ""), Features: []string{}},
 	} {
 		if c.Context["empty"] != nil { // the library takes that for a mistake
@@ -38,9 +43,16 @@ func TestDocumentIsWhatMarshalMakes(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The library escapes what HTML would read in values that are JSON already; both mean the same.
-		got := document(&c)
+		doc := document(&c)
+		got := make([]byte, doc.size())
+		for at := 0; at < len(got); at += 50_000 { // as a guest with a small buffer reads it
+			doc.read(got[at:min(at+50_000, len(got))], uint64(at))
+		}
+		if n := doc.read(make([]byte, 9), uint64(len(got))); n != 0 {
+			t.Errorf("%s: %d bytes after the end", name, n)
+		}
 		if compacted, err := json.Marshal(json.RawMessage(got)); err != nil || string(compacted) != string(want) {
-			t.Errorf("%s:\n got %s\nwant %s\n%v", name, got, want, err)
+			t.Errorf("%s:\n got %.2000s\nwant %.2000s\n%v", name, got, want, err)
 		}
 	}
 }

@@ -3,6 +3,11 @@ package wasm_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -54,8 +59,8 @@ func TestFuelIsRepeatable(t *testing.T) {
 // TestFuelDoesNotDependOnSlices counts kernels with slices of different sizes.
 func TestFuelDoesNotDependOnSlices(t *testing.T) {
 	t.Parallel()
-	for _, k := range kernels() {
-		k.n = min(k.n, 20_000)
+	for _, k := range append(kernels(), ways()...) {
+		k.n = min(max(k.n, 1000), 20_000)
 		if k.name == "recursion" {
 			k.n = 18
 		}
@@ -72,7 +77,7 @@ func TestFuelDoesNotDependOnSlices(t *testing.T) {
 // fuel of what a turn has at least.
 func TestEveryTurnIsPaid(t *testing.T) {
 	t.Parallel()
-	for _, k := range kernels() {
+	for _, k := range append(kernels(), ways()...) {
 		const turns, least = 1000, 8
 		k.n = turns
 		if k.name == "recursion" {
@@ -83,6 +88,37 @@ func TestEveryTurnIsPaid(t *testing.T) {
 		if many := countWith(t, k, 1000); many-few < turns*least || many > 1000*few {
 			t.Errorf("%s: %d units for %d, %d for twice as many", k.name, few, k.n/2, many)
 		}
+	}
+}
+
+// update writes testdata/fuel.golden anew.
+var update = flag.Bool("update", false, "write testdata/fuel.golden") //nolint:gochecknoglobals // a flag of the tests
+
+// TestFuelIsTheSameEverywhere holds counts against those that were recorded: they may change with the version of the
+// rewriting, and with nothing else, the architecture least of all.
+func TestFuelIsTheSameEverywhere(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	fmt.Fprintf(&b, "rewriting %d\n", binary.RewriterVersion)
+	for _, k := range append(kernels(), ways()...) {
+		k.n = 500
+		if k.name == "recursion" {
+			k.n = 12
+		}
+		fmt.Fprintf(&b, "%d %s\n", countWith(t, k, 1000), k.name)
+	}
+	path := filepath.Join("testdata", "fuel.golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); got != string(want) {
+		t.Errorf("%s/%s: got\n%s\nwant\n%s\nif weights or charges are meant to change, raise binary.RewriterVersion and run with -update", runtime.GOOS, runtime.GOARCH, got, want)
 	}
 }
 

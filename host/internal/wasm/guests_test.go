@@ -178,3 +178,24 @@ func TestGuestsBehaveTheSame(t *testing.T) {
 		})
 	}
 }
+
+// TestGuestsAreFarFromWhatCompilingMayTake would fail where the bounds against hostile modules come near to what
+// compilers make.
+func TestGuestsAreFarFromWhatCompilingMayTake(t *testing.T) {
+	t.Parallel()
+	for _, path := range modules(t) {
+		module, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := binary.Decode(module)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := m.Work()
+		t.Logf("%s, %d bytes: %.0f of %.0f million steps, %.0f MiB", filepath.Base(path), len(module), w.Steps/1e6, w.MostSteps/1e6, w.Bytes/(1<<20))
+		if w.Steps > w.MostSteps/8 || w.Bytes > binary.MaxCompileMemory/8 {
+			t.Errorf("%s is near to the bounds", path)
+		}
+	}
+}

@@ -65,17 +65,12 @@ func (p params) view(offset, size uint32) ([]byte, bool) {
 }
 
 // copyOut copies from[offset:] to the guest, for functions (dst, off, len), and returns the number of bytes.
-func (p params) copyOut(from []byte) int32 {
+func (p params) copyOut(from pieces) int32 {
 	dst, ok := p.view(p.u32(0), p.u32(2))
 	if !ok {
 		return abi.Fault.Result()
 	}
-	offset := uint64(p.u32(1))
-	if offset >= uint64(len(from)) {
-		return 0
-	}
-	n := copy(dst, from[offset:])
-	return int32(min(n, math.MaxInt32))
+	return int32(min(from.read(dst, uint64(p.u32(1))), math.MaxInt32))
 }
 
 // begin finds the attempt of a call, counts it and charges for it; quota is true when it has made too many. A guest that
@@ -138,7 +133,7 @@ func progressing(ctx context.Context, m api.Module, stack []uint64) {
 	stack[0] = api.EncodeI32(result)
 }
 
-func (a *attempt) inputSize(params) int32 { return int32(len(a.document)) }
+func (a *attempt) inputSize(params) int32 { return int32(a.document.size()) }
 
 func (a *attempt) inputRead(p params) int32 { return p.copyOut(a.document) }
 
@@ -216,7 +211,7 @@ func (a *attempt) errnoOf(err error) abi.Errno {
 	return abi.Unavailable
 }
 
-func (a *attempt) callRead(p params) int32 { return p.copyOut(a.response) }
+func (a *attempt) callRead(p params) int32 { return p.copyOut(pieces{a.response}) }
 
 func (a *attempt) callWrite(p params) int32 {
 	chunk, ok := p.slice(0)

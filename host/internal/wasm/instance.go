@@ -32,7 +32,7 @@ type instance struct {
 
 // instantiate makes an instance for the attempt; a start function of the module is executed.
 func (e *engine) instantiate(guest context.Context, a *attempt) (*instance, error) {
-	in := &instance{attempt: a, memory: memory{limit: a.limit}, functions: map[string]api.Function{}}
+	in := &instance{attempt: a, memory: memory{limit: a.limit, attempt: a}, functions: map[string]api.Function{}}
 	a.instance = in
 	config, err := in.config(e.info)
 	if err != nil {
@@ -51,7 +51,7 @@ func (e *engine) instantiate(guest context.Context, a *attempt) (*instance, erro
 // enter gives the instance to an attempt.
 func (in *instance) enter(a *attempt) {
 	in.attempt, a.instance = a, in
-	in.memory.limit, in.memory.refused = a.limit, false
+	in.memory.limit, in.memory.refused, in.memory.attempt = a.limit, false, a
 	in.memory.peak = uint64(len(in.memory.bytes))
 	a.fuel.left = in.fuel
 }
@@ -59,6 +59,7 @@ func (in *instance) enter(a *attempt) {
 // left notes what the attempt has used; the instance is another's from then on.
 func (in *instance) left(a *attempt) {
 	a.peak, a.refused = in.memory.peak, in.memory.refused
+	in.memory.attempt = nil
 	a.fuel.stop()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,6 +86,43 @@ func kernels() []kernel {
 	}
 }
 
+// ways are the ways in and out of loops, in functions that call what looks at the fuel and in those that do not.
+func ways() []kernel {
+	const (
+		turn  = `local.get 1 i32.const 1 i32.add local.tee 1 `
+		over  = turn + `local.get 0 i32.ge_u `
+		busy  = `local.get 2 i32.const 3 i32.mul i32.const 5 i32.xor i32.const 7 i32.add local.set 2 `
+		fresh = `i32.const 0 local.set 1 `
+		loud  = `i32.const 0 i32.const 0 i32.const 4 memory.fill `
+		sum   = `local.get 2 local.get 1 i32.add`
+	)
+	var all []kernel
+	for name, code := range map[string]string{
+		"a return":               `loop void ` + busy + over + `if void ` + sum + ` return end br 0 end unreachable`,
+		"a branch to the end":    `loop void ` + busy + over + `if void ` + sum + ` br 2 end br 0 end unreachable`,
+		"a table":                `block void loop void ` + busy + over + `br_table 1 0 1 end end ` + sum,
+		"a value":                `block i32 loop void ` + busy + sum + ` ` + over + `br_if 1 drop br 0 end unreachable end`,
+		"a result of the loop":   `loop i32 ` + busy + sum + ` ` + over + `br_if 1 drop br 0 end`,
+		"out of two":             `block void loop void loop void ` + busy + over + `br_if 2 local.get 1 i32.const 7 i32.and br_if 0 end br 0 end end ` + sum,
+		"on with the outer one":  `block void loop void loop void ` + busy + over + `br_if 2 local.get 1 i32.const 7 i32.and br_if 0 br 1 end end end ` + sum,
+		"in both arms":           `local.get 0 i32.const 1 i32.and if void loop void ` + busy + over + `i32.eqz br_if 0 end else loop void ` + busy + over + `i32.eqz br_if 0 end end ` + sum,
+		"one after the other":    `loop void ` + busy + over + `i32.eqz br_if 0 end ` + fresh + `loop void ` + busy + over + `i32.eqz br_if 0 end ` + sum,
+		"a block that is passed": `block void block void local.get 0 i32.eqz br_if 0 loop void ` + busy + over + `br_if 2 br 0 end end ` + busy + `end ` + sum,
+		"past a call":            `block void block void loop void ` + busy + over + `br_if 2 br 0 end end ` + loud + `end ` + sum,
+		"a table past a call":    `block void block void loop void ` + busy + over + `br_table 1 0 2 end end ` + loud + `end ` + sum,
+		"a value past a call":    `block i32 block void loop void ` + busy + sum + ` ` + over + `br_if 2 drop br 0 end end ` + loud + `i32.const 0 end`,
+		"an if around":           `loop void ` + busy + over + `if void else br 1 end end ` + sum,
+	} {
+		all = append(all, kernel{name, 0, code}, kernel{"loud first, " + name, 0, loud + code})
+		if name != "a result of the loop" {
+			all = append(all, kernel{"loud around, " + name, 0, `loop void ` + fresh + loud + `local.get 3 i32.const 1 i32.add local.set 3 block i32 ` + code +
+				` end local.set 4 local.get 3 i32.const 3 i32.lt_u br_if 0 end local.get 4`})
+		}
+	}
+	slices.SortFunc(all, func(a, b kernel) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
 // module returns the kernel as the function "kernel" of a module.
 func (k kernel) module() []byte {
 	b := &bt.Builder{}
@@ -132,7 +170,10 @@ func call(tb testing.TB, m api.Module, k kernel) uint64 {
 // TestKernels sees that metered kernels return what plain ones return.
 func TestKernels(t *testing.T) {
 	t.Parallel()
-	for _, k := range kernels() {
+	for _, k := range append(kernels(), ways()...) {
+		if k.n == 0 {
+			k.n = 300_000
+		}
 		plain, metered := bare(t, k.module(), false), bare(t, k.module(), true)
 		if want, got := call(t, plain, k), call(t, metered, k); got != want {
 			t.Errorf("%s: %d, want %d", k.name, got, want)

@@ -12,7 +12,11 @@ type memory struct {
 	bytes   []byte
 	peak    uint64
 	refused bool
+	attempt *attempt // whose turn it is, or nil
 }
+
+// copiedAtOnce is how much of a memory that moves is copied between two looks at whether the guest has been stopped.
+const copiedAtOnce = 4 << 20
 
 var (
 	_ experimental.MemoryAllocator = (*memory)(nil)
@@ -23,20 +27,31 @@ var (
 func (m *memory) Allocate(_, _ uint64) experimental.LinearMemory { return m }
 
 // Reallocate implements experimental.LinearMemory. Capacity doubles, so that growing page by page does not copy each time.
+// A guest that has been stopped does not get more, and does not come to see that: its next look at the fuel ends it.
 func (m *memory) Reallocate(size uint64) []byte {
 	if size > m.limit {
 		m.refused = true
 		return nil
 	}
 	if size > uint64(cap(m.bytes)) {
+		if m.stopped() {
+			return nil
+		}
 		grown := make([]byte, size, max(size, min(2*uint64(cap(m.bytes)), m.limit)))
-		copy(grown, m.bytes)
+		for done := 0; done < len(m.bytes); done += copiedAtOnce {
+			if done > 0 && m.stopped() {
+				return nil
+			}
+			copy(grown[done:min(done+copiedAtOnce, len(m.bytes))], m.bytes[done:])
+		}
 		m.bytes = grown
 	}
 	m.bytes = m.bytes[:size]
 	m.peak = max(m.peak, size)
 	return m.bytes
 }
+
+func (m *memory) stopped() bool { return m.attempt != nil && m.attempt.ended() }
 
 // fit grows the memory to a size that an instance had after its initialisation.
 func (m *memory) fit(size int, instance api.Module) bool {

@@ -53,6 +53,50 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	return result, err
 }
 
+// Warm implements flow.Warmer.
+func (m *module) Warm(ctx context.Context, call flow.Call) error {
+	ctx, leave := m.runtime.enter(ctx)
+	defer leave()
+	e, release, err := m.runtime.acquire(ctx, m.plugin)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s := &session{engine: e, plugin: &m.plugin, log: m.runtime.config.Logger}
+	s.pool = e.pool(poolKey{call.Context.Tenant, m.plugin.Name, m.grant}, &m.plugin)
+	if s.pool == nil || s.pool.isReady() {
+		return nil
+	}
+	a, err := newAttempt(ctx, s, call, nobody{})
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	guest, stop := guestContext(ctx, 0)
+	defer stop(nil)
+	a.guest, a.stop, a.denied = guest, stop, true
+	in, err := s.take(withAttempt(guest, a), a)
+	if err != nil {
+		return err
+	}
+	in.left(a)
+	if s.pool == nil {
+		in.close()
+	} else if after := s.pool.give(in); after != nil {
+		after()
+	}
+	return nil
+}
+
+// nobody is the host of a guest that is only initialised: it keeps nothing, and its services are denied.
+type nobody struct{ flow.HostCalls }
+
+// Log implements flow.HostCalls.
+func (nobody) Log(flow.LogLevel, string) {}
+
+// Progress implements flow.HostCalls.
+func (nobody) Progress(int, string) bool { return false }
+
 // session is one attempt of a compiled module.
 type session struct {
 	engine *engine

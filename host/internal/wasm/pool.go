@@ -62,9 +62,46 @@ type idleInstance struct {
 
 // image is the state of an instance that has been initialised.
 type image struct {
-	memory  []byte
+	pages   [][]byte // of memory, pageSize each; all that hold zeros only are one and the same
 	globals []uint64
 	elapsed time.Duration // of the virtual clock
+	kept    int           // bytes of its pages
+}
+
+// newImage copies the state of an instance. Most pages of most guests are zero: one page for all of them is less to keep,
+// and less to read when a memory is compared.
+func newImage(memory []byte, globals []api.MutableGlobal, elapsed time.Duration) *image {
+	img := &image{elapsed: elapsed}
+	zero := make([]byte, pageSize)
+	for page := range slices.Chunk(memory, pageSize) {
+		if bytes.Equal(page, zero) {
+			page = zero
+		} else {
+			page = bytes.Clone(page)
+			img.kept += pageSize
+		}
+		img.pages = append(img.pages, page)
+	}
+	for _, g := range globals {
+		img.globals = append(img.globals, g.Get())
+	}
+	return img
+}
+
+// size is the length of the memory, in bytes.
+func (img *image) size() int { return len(img.pages) * pageSize }
+
+// restore puts an instance back into the state of the image. It takes as long as it takes to read its memory: few pages
+// differ after most attempts, and comparing is cheaper than having the kernel tell.
+func (img *image) restore(memory []byte, globals []api.MutableGlobal) {
+	for i, want := range img.pages {
+		if got := memory[i*pageSize:][:pageSize]; !bytes.Equal(want, got) {
+			copy(got, want)
+		}
+	}
+	for i, g := range globals {
+		g.Set(img.globals[i])
+	}
 }
 
 // pool returns the pool of a plugin, or nil when its instances are not used again: the module's state cannot be put
@@ -90,6 +127,13 @@ func (p *pool) isUnfit() bool {
 	return p.unfit
 }
 
+// isReady reports whether an attempt finds an instance.
+func (p *pool) isReady() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle)+len(p.used) > 0
+}
+
 // fits reports whether the attempt sees the folders that the image was made with: what a grant names can be a file now
 // and a folder later, and guests look at their folders when they are initialised.
 func (p *pool) fits(a *attempt) bool {
@@ -101,11 +145,11 @@ func (p *pool) fits(a *attempt) bool {
 // take returns an instance in the state of the image, for the attempt.
 func (p *pool) take(guest context.Context, a *attempt) (*instance, error) {
 	in, image := p.pop()
-	if image != nil && uint64(len(image.memory)) > a.limit {
+	if image != nil && uint64(image.size()) > a.limit {
 		if in != nil {
 			p.push(in)
 		}
-		return nil, a.tooLarge(flow.Size(len(image.memory)))
+		return nil, a.tooLarge(flow.Size(image.size()))
 	}
 	var err error
 	switch {
@@ -115,9 +159,9 @@ func (p *pool) take(guest context.Context, a *attempt) (*instance, error) {
 		if in, err = p.engine.instantiate(guest, a); err != nil {
 			return nil, err
 		}
-		if !in.memory.fit(len(image.memory), in.module) {
+		if !in.memory.fit(image.size(), in.module) {
 			in.close()
-			return nil, a.tooLarge(flow.Size(len(image.memory)))
+			return nil, a.tooLarge(flow.Size(image.size()))
 		}
 		p.restore(in, image)
 		in.enter(a)
@@ -160,16 +204,13 @@ func (p *pool) bake(guest context.Context, a *attempt) (*instance, *image, error
 			return nil, nil, err
 		}
 	}
-	img := &image{memory: bytes.Clone(in.memory.bytes), elapsed: a.clock.elapsed}
-	for _, g := range p.engine.globalsOf(in) {
-		img.globals = append(img.globals, g.Get())
-	}
+	img := newImage(in.memory.bytes, p.engine.globalsOf(in), a.clock.elapsed)
 	a.clock, a.random = clock, nil
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if in.touched {
 		p.unfit = true
-	} else if p.image == nil && !p.closed && p.engine.kept.take(len(img.memory)) {
+	} else if p.image == nil && !p.closed && p.engine.kept.take(img.kept) {
 		p.image, p.mounts = img, a.mountPaths()
 	}
 	return in, img, nil
@@ -223,7 +264,7 @@ func (p *pool) give(in *instance) (after func()) {
 func (p *pool) keep(in *instance) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.image == nil || in.touched || len(in.memory.bytes) != len(p.image.memory) || len(p.idle)+len(p.used) > runtime.GOMAXPROCS(0) {
+	if p.closed || p.image == nil || in.touched || len(in.memory.bytes) != p.image.size() || len(p.idle)+len(p.used) > runtime.GOMAXPROCS(0) {
 		return false
 	}
 	if !p.engine.kept.take(len(in.memory.bytes)) {
@@ -244,18 +285,9 @@ func (p *pool) tidy() {
 	}
 }
 
-// restore puts an instance back into the state of the image, which takes as long as it takes to read its memory: few
-// pages differ after most attempts, and comparing is cheaper than having the kernel tell.
+// restore makes an instance as new.
 func (p *pool) restore(in *instance, img *image) {
-	for at := 0; at < len(img.memory); at += pageSize {
-		end := min(at+pageSize, len(img.memory))
-		if want, got := img.memory[at:end], in.memory.bytes[at:end]; !bytes.Equal(want, got) {
-			copy(got, want)
-		}
-	}
-	for i, g := range p.engine.globalsOf(in) {
-		g.Set(img.globals[i])
-	}
+	img.restore(in.memory.bytes, p.engine.globalsOf(in))
 	in.attempt = nil
 }
 
@@ -305,7 +337,7 @@ func (p *pool) close() {
 	}
 	p.idle, p.used = nil, nil
 	if p.image != nil {
-		p.engine.kept.give(len(p.image.memory))
+		p.engine.kept.give(p.image.kept)
 	}
 }
 

@@ -132,6 +132,29 @@ func initialising() []byte {
 	return entry(b, 0, bt.Asm("i32.const 16 i32.load 0 i32.const 1 i32.ne i32.const 32 i32.load 0 i32.const 1 i32.ne i32.or"))
 }
 
+func TestWarmLeavesNothingToInitialise(t *testing.T) {
+	t.Parallel()
+	m := load(t, pluginOf(t, initialising()))
+	call := plugintest.NewCall(t, guest.With{})
+	for range 2 {
+		if err := m.(flow.Warmer).Warm(t.Context(), call); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		result, host, err := again(t, m, guest.With{})
+		if err != nil || result.Verdict != 0 || len(host.Lines()) != 0 {
+			t.Fatalf("got %+v and %d lines, %v; want a guest that was initialised before", result, len(host.Lines()), err)
+		}
+	}
+	small := call
+	small.Limits.Memory = 1
+	unfit := load(t, pluginOf(t, initialising()))
+	if err := unfit.(flow.Warmer).Warm(t.Context(), small); err == nil {
+		t.Error("a guest is warm that its limits do not admit")
+	}
+}
+
 func TestAGuestIsInitialisedOnce(t *testing.T) {
 	t.Parallel()
 	m := load(t, pluginOf(t, initialising()))

@@ -41,6 +41,7 @@ func runaways() map[string][]byte {
 	initialise.Export("_initialize", initialise.Func(0, 0, bt.Loop()))
 	all["initialisation"] = entry(initialise, 0, bt.Const(0))
 	all["sleep"], all["silence"] = sleeper(0), sleeper(1)
+	all["segments"] = segments()
 	return all
 }
 
@@ -81,6 +82,15 @@ func indirectRecursion() *bt.Builder {
 	b.Element(0, b.Func(unary, 0, bt.Asm(`local.get 0 i32.eqz if void return end `+again+again)))
 	entry(b, 0, bt.Asm(fmt.Sprintf(`i32.const 60 i32.const 0 call_indirect %d 0 i32.const 0`, unary)))
 	return b
+}
+
+// segments sets 16 MiB of memory from a segment, and a table of 90,000 entries from another, again and again.
+func segments() []byte {
+	b, _ := reactor("progress")
+	b.Pages(256)
+	b.Table(90_000)
+	b.Passive(strings.Repeat("x", 16<<20))
+	return entry(b, 0, bt.Asm("loop void "+strings.Repeat("i32.const 0 i32.const 0 i32.const 16777216 memory.init 0 0 i32.const 0 i32.const 1 i32.const 89999 table.copy 0 0 ", 100)+"br 0 end unreachable"))
 }
 
 // sleeper is a command that waits: for 292 years, or for standard input in addition to what it was given.

@@ -10,6 +10,8 @@ import (
 const (
 	maxFrames = 5   // functions that the message of a trap names
 	maxName   = 120 // bytes of a guest's name in a message
+	// stackBound is the engine's: a stack of more than so much is not doubled any more.
+	stackBound = "more than 50 MB, the most that the engine gives"
 )
 
 // trapFault reads the engine's error. Only what the guest is made of reaches the message: the kind of the trap and the
@@ -20,7 +22,7 @@ func trapFault(err error) *flow.Fault {
 	switch {
 	case strings.HasSuffix(first, "stack overflow"):
 		return &flow.Fault{
-			Reason: flow.ReasonStack, Message: "the guest's call stack is exhausted" + calledFrom(stack),
+			Reason: flow.ReasonStack, Message: "the guest's call stack is exhausted: it has " + stackBound + calledFrom(stack),
 			Hint: "look for a recursion without an end, or one that is too deep", Err: err,
 		}
 	case !trapped && strings.HasSuffix(first, "out of bounds memory access"): // before anything was called

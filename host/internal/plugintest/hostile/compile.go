@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	bt "github.com/uniflow-dev/uniflow/host/internal/wasm/binary/binarytest"
@@ -13,10 +12,7 @@ import (
 // compileCases are modules within all bounds that are as dear to compile as their author could make them.
 func compileCases() []Case {
 	expensive := want(OK, Ending(flow.CodeModuleLimit), Ending(flow.CodeCompile))
-	return []Case{
-		{Name: "20 KiB that take seconds to compile, and could take hours", Stage: Compile, Load: 2 * time.Second, Want: refused(flow.CodeModuleLimit, flow.CodeCompile), Modules: later(func() []byte {
-			return loopsOver(250, 1_600)
-		})},
+	return append(dearCases(), []Case{
 		{Name: "500 diamonds over 200 locals", Stage: Compile, Want: expensive, Modules: later(func() []byte { return diamonds(500, 200) })},
 		{Name: "1,000 branches out of 500 blocks over 100 locals", Stage: Compile, Want: expensive, Modules: later(func() []byte { return branches(1_000, 500, 100) })},
 		{Name: "500 loops in one another", Stage: Compile, Want: expensive, Modules: later(func() []byte { return loops(500) })},
@@ -74,7 +70,7 @@ func compileCases() []Case {
 			g.Custom("name", string(bt.Join([]byte{1}, bt.Vec(bt.Join(bt.U32(1), bt.U32(1), bt.Vec(filled(100_000, 'n')))))))
 			return g.entry(0, bt.Op(bt.Unreachable))
 		})},
-	}
+	}...)
 }
 
 // diamonds is a function of n choices, one after another, each of which sets one of its locals, which are all read in

@@ -2,5 +2,5 @@
 
 package hostile
 
-// racing is true under the race detector, which makes compiling 20 times slower.
-const racing = false
+// Racing is true under the race detector, which makes compiling 20 times slower.
+const Racing = false

@@ -43,7 +43,7 @@ func Run(t *testing.T, s Subject) {
 	if s.Slack == 0 {
 		s.Slack = 20 * time.Second
 	}
-	if racing && s.Sample == 0 {
+	if Racing && s.Sample == 0 {
 		s.Sample = 20
 	}
 	cases, all := Cases(), &suite{Subject: s}
@@ -57,7 +57,7 @@ func Run(t *testing.T, s Subject) {
 		for _, c := range cases {
 			t.Run(string(c.Stage)+"/"+c.Name, func(t *testing.T) {
 				t.Parallel()
-				if racing && c.Stage == Compile {
+				if Racing && c.Stage == Compile {
 					t.Skip("a compilation is one goroutine, which has no races and takes minutes here")
 				}
 				all.judge(t, c)

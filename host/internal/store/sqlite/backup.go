@@ -52,7 +52,7 @@ func Restore(ctx context.Context, path, from string) (kept string, err error) {
 	defer lock.Close()
 	source := &Store{}
 	if source.readers, err = openBackup(ctx, from); err != nil {
-		return "", placed(err, from)
+		return "", placed(unfit(err), from)
 	}
 	defer source.readers.Close()
 	fresh := path + ".restoring"
@@ -65,6 +65,14 @@ func Restore(ctx context.Context, path, from string) (kept string, err error) {
 		err = errors.Join(rename(fresh, path), markMade(lock))
 	}
 	return kept, failed("restore "+path, err)
+}
+
+// unfit says of a file that cannot be restored what to do about it, and not about a ledger.
+func unfit(err error) error {
+	if e, ok := errors.AsType[*flow.Error](err); ok && (e.Code == flow.CodeLedgerDamaged || e.Code == flow.CodeLedgerForeign) {
+		e.Hint = "name another file that `uniflow backup` wrote; the ledger was left as it is"
+	}
+	return err
 }
 
 func failed(op string, err error) error {

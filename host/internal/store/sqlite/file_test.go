@@ -268,7 +268,8 @@ func TestAFullDiskSpoilsNothing(t *testing.T) {
 func TestAnEarlierFormIsBroughtUpToDate(t *testing.T) {
 	t.Parallel()
 	path := filled(t)
-	execute(t, path, "DROP TABLE artifacts; DROP TABLE seals; ALTER TABLE steps DROP COLUMN reused; DELETE FROM goose_db_version WHERE version_id > 1")
+	execute(t, path, "DROP TABLE artifacts; DROP TABLE seals; DROP TABLE deliveries; DROP TABLE incidents; DROP TABLE watched; ALTER TABLE schedules DROP COLUMN override_at; ALTER TABLE steps DROP COLUMN reused; DROP INDEX runs_start; ALTER TABLE runs DROP COLUMN start_by; "+
+		"ALTER TABLE schedules DROP COLUMN paused_at; ALTER TABLE schedules DROP COLUMN resumed_at; DELETE FROM goose_db_version WHERE version_id > 1")
 	if _, err := Open(t.Context(), Config{Path: path, ReadOnly: true}); flow.CodeOf(err) != flow.CodeLedgerNewer || !strings.Contains(err.Error(), "form 1") {
 		t.Errorf("a reader: %v", err)
 	}

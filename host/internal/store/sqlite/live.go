@@ -113,14 +113,26 @@ func (w *writer) end(r *liveRun, ending flow.Ending, now time.Time) error {
 			}
 		}
 	}
-	if ending.Outcome == flow.Skipped && ending.Reason == flow.ReasonCondition {
-		if _, err := w.exec("UPDATE slots SET ending = 'skipped', reason = ? WHERE run = ? AND ending = 'run'", ending.Reason, r.id); err != nil {
+	if slot := slotEnding(ending); slot != flow.SlotRun {
+		if _, err := w.exec("UPDATE slots SET ending = ?, reason = ? WHERE run = ? AND ending = 'run'", slot, ending.Reason, r.id); err != nil {
 			return err
 		}
 	}
 	event := r.event(flow.RunEnded, now)
 	event.Ending = ending
 	return w.record(event)
+}
+
+// slotEnding is what the ending of its run makes of a slot.
+func slotEnding(e flow.Ending) flow.SlotEnding {
+	switch {
+	case e.Outcome != flow.Skipped:
+	case e.Reason == flow.ReasonCondition:
+		return flow.SlotSkipped
+	case e.Reason == flow.ReasonStart:
+		return flow.SlotMissed
+	}
+	return flow.SlotRun
 }
 
 // project applies events to steps and attempts and records them.
@@ -279,7 +291,7 @@ func (w *writer) recover(ctx context.Context, l *leftRun) (*flow.Claimed, error)
 		return nil, err
 	}
 	claimed := &flow.Claimed{StartedAt: l.startedAt.time()}
-	if err := decode(l.body, &claimed.Run); err != nil {
+	if err := errors.Join(decode(l.body, &claimed.Run), withContext(ctx, w, l.seq, &claimed.Run)); err != nil {
 		return nil, err
 	}
 	plan, err := readPlan(ctx, w, claimed.Run.Version)

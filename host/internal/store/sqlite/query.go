@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -67,7 +68,19 @@ func scanRun(row scanner) (r storedRun, err error) {
 	return r, decode(body, &r.Run)
 }
 
-// Run returns a run with its steps and attempts, in the plan's order where the plan is recorded; flow.ErrNotFound when
+// withContext fills in the context of a run where it stands apart.
+func withContext(ctx context.Context, q querier, seq int64, r *flow.Run) error {
+	if r.Context != nil {
+		return nil
+	}
+	found, err := collect(ctx, q, func(row scanner) (text string, err error) { return text, row.Scan(&text) }, "SELECT body FROM contexts WHERE run = ?", seq)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	return decode(found[0], &r.Context)
+}
+
+// Run returns a run with its context, steps and attempts, in the plan's order where the plan is recorded; flow.ErrNotFound when
 // there is none.
 func (s *Store) Run(ctx context.Context, id flow.RunID) (flow.RunRecord, error) {
 	tx, err := s.readers.BeginTx(ctx, nil) // one look at three tables
@@ -84,6 +97,9 @@ func (s *Store) Run(ctx context.Context, id flow.RunID) (flow.RunRecord, error) 
 		return flow.RunRecord{}, fmt.Errorf("run %s: %w", id, flow.ErrNotFound)
 	}
 	record := found[0].RunRecord
+	if err := withContext(ctx, q, found[0].seq, &record.Run); err != nil {
+		return flow.RunRecord{}, err
+	}
 	plan, err := readPlan(ctx, q, record.Version)
 	if err != nil && !errors.Is(err, flow.ErrNotFound) {
 		return flow.RunRecord{}, err
@@ -92,13 +108,14 @@ func (s *Store) Run(ctx context.Context, id flow.RunID) (flow.RunRecord, error) 
 	return record, err
 }
 
-// Runs returns runs without their steps, the last offered first.
+// Runs returns runs without their contexts and steps, the last offered first.
 func (s *Store) Runs(ctx context.Context, q flow.RunQuery) ([]flow.RunRecord, error) {
 	text, args := runsQuery(q)
 	found, err := collect(ctx, reader{s.readers}, scanRun, text, args...)
 	records := make([]flow.RunRecord, len(found))
 	for i := range found {
 		records[i] = found[i].RunRecord
+		records[i].Context = nil
 	}
 	return records, err
 }
@@ -183,13 +200,17 @@ func scanAttempt(row scanner) (r storedAttempt, err error) {
 	return r, errors.Join(decodeNull(outputs, &r.Outputs), decodeNull(usage, &r.Usage))
 }
 
+// eventBytes bounds the events of one answer where the query does not.
+const eventBytes = 8 * flow.MiB
+
 // Events returns recorded changes after q.After, oldest first. Any number of callers who follow a ledger take no
 // connection from those who execute runs.
 func (s *Store) Events(ctx context.Context, q flow.EventQuery) ([]flow.Event, error) {
 	text, args := eventsQuery(q)
+	most := cmp.Or(q.Bytes, eventBytes)
 	var size flow.Size
 	return collect(ctx, reader{s.followers}, func(row scanner) (e flow.Event, err error) {
-		if q.Bytes > 0 && size >= q.Bytes {
+		if size >= most {
 			return e, errEnough
 		}
 		var seq int64

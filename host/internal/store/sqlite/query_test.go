@@ -39,6 +39,10 @@ func TestQueriesUseAnIndex(t *testing.T) {
 		"the artifact":         {query("SELECT 1 FROM artifacts WHERE tenant = ? AND digest = ? LIMIT 1", []any{"a", "b"}), "PRIMARY KEY"},
 		"artifacts of a run":   {query("DELETE FROM artifacts WHERE run = ?", []any{1}), "INDEX artifacts_run"},
 		"the oldest open run":  {query("SELECT min(queued_at) FROM runs WHERE state IN ('queued', 'running')", nil), "INDEX runs_state"},
+		"last runs":            {query(recentText("x"), []any{"a", "b", "c", 1}), "INDEX runs_schedule"},
+		"last runs by hand":    {query(recentText(""), []any{"a", "b", "", 1}), "INDEX runs_pipeline"},
+		"runs that wait":       {query(waitingText, []any{1}), "INDEX runs_state"},
+		"the next message":     {query("SELECT min(next_at) FROM deliveries WHERE state = 'pending' AND next_at > ?", []any{1}), "INDEX deliveries_pending"},
 		"old slots":            {query("SELECT from_at FROM slots WHERE tenant = ? AND pipeline = ? AND to_at < ?", []any{"a", "b", 1}), "INDEX slots_pipeline"},
 	} {
 		text, args := c.query()
@@ -53,6 +57,22 @@ func TestQueriesUseAnIndex(t *testing.T) {
 		if !strings.Contains(plan, c.want) || strings.Contains(plan, "TEMP B-TREE") {
 			t.Errorf("%s: %s; want %s and no sort", name, plan, c.want)
 		}
+	}
+}
+
+// Ends of runs are found by the events since the last look, however long the history is.
+func TestEndsAreFoundByNewEventsAlone(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), "boot")
+	steps, err := collect(t.Context(), reader{s.readers}, func(row scanner) (detail string, err error) {
+		var id, parent, unused int
+		return detail, row.Scan(&id, &parent, &unused, &detail)
+	}, "EXPLAIN QUERY PLAN "+endedText, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan := strings.Join(steps, "; "); !strings.Contains(plan, "SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)") || strings.Contains(strings.ReplaceAll(plan, "SCAN e;", ""), "SCAN ") {
+		t.Errorf("plan %q", steps)
 	}
 }
 

@@ -18,36 +18,46 @@ import (
 // answered with OfferDuplicate. The run, its slot, the older slots and the watermark are one transaction. A run whose
 // pipeline has no other live or waiting run starts at once (run.started, with the run as detail); else it waits
 // (run.queued, with the run as detail, and run.started when its turn comes). A slot that stands for a waiting one takes
-// over its place in the line.
+// over its place in the line. Before all that, waiting runs of the pipeline that could not start in time end.
 func (s *Store) Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error) {
 	if offer.Run.ID == "" || offer.Run.Tenant == "" || offer.Run.Pipeline == "" {
 		return flow.Offered{}, errors.New("offer a run: id, tenant or pipeline is empty")
 	}
-	body, err := encode(&offer.Run) // here, not in the one goroutine that writes
+	t, err := textsOf(&offer.Run) // here, not in the one goroutine that writes
 	if err != nil {
 		return flow.Offered{}, err
 	}
-	return writeIn(ctx, s, runs, func(w *writer) (flow.Offered, error) { return w.offer(&offer, body) })
+	return writeIn(ctx, s, runs, func(w *writer) (flow.Offered, error) { return w.offer(&offer, t) })
 }
 
-func (w *writer) offer(o *flow.Offer, body string) (flow.Offered, error) {
+func (w *writer) offer(o *flow.Offer, t texts) (flow.Offered, error) {
 	if err := w.room(); err != nil {
 		return flow.Offered{}, err
 	}
-	if err := w.saveSlots(o.Run.Tenant, o.Run.Trigger.Schedule, o.Watermark, o.Slots); err != nil {
+	at, err := w.look(&o.Run)
+	if err != nil {
 		return flow.Offered{}, err
 	}
-	at, err := w.look(&o.Run)
-	if err != nil || at.known {
-		return flow.Offered{Answer: flow.OfferDuplicate}, err
+	if at.known {
+		return flow.Offered{Answer: flow.OfferDuplicate}, w.duplicate(o)
+	}
+	overdue, err := w.overdue(o.Run.Tenant, o.Run.Pipeline, time.Now())
+	if err == nil && len(overdue) > 0 { // the line is another
+		at, err = w.look(&o.Run)
+	}
+	if err != nil {
+		return flow.Offered{}, err
 	}
 	verdict := at.line.Judge(o.Run.Trigger.Kind, o.Overlap)
+	if err := w.saveSlots(o.Run.Tenant, o.Run.Trigger.Schedule, o.Watermark, verdict.Older(o.Slots)); err != nil {
+		return flow.Offered{}, err
+	}
 	if verdict.Refuse != "" {
 		ending := flow.SlotRecord{Ending: flow.SlotSkipped, Reason: verdict.Refuse}
-		return flow.Offered{Answer: flow.OfferRefused, Reason: verdict.Refuse}, w.endSlot(&o.Run, ending)
+		return flow.Offered{Answer: flow.OfferRefused, Reason: verdict.Refuse, Overdue: overdue}, w.endSlot(&o.Run, ending)
 	}
-	taken := taking{run: &o.Run, body: body, at: time.Now(), starts: verdict.Start}
-	answer := flow.Offered{Answer: flow.OfferQueued}
+	taken := taking{run: &o.Run, texts: t, startBy: o.StartBy, at: time.Now(), starts: verdict.Start}
+	answer := flow.Offered{Answer: flow.OfferQueued, Overdue: overdue}
 	if verdict.Coalesce {
 		if answer.Coalesced, taken.place, err = w.coalesce(&o.Run); err != nil {
 			return flow.Offered{}, err
@@ -65,6 +75,22 @@ func (w *writer) offer(o *flow.Offer, body string) (flow.Offered, error) {
 		return flow.Offered{}, err
 	}
 	return answer, w.takeOver(seq, o, answer.Claim.Epoch, taken.at)
+}
+
+// duplicate records the older slots of an offer that is known. If its slot has an ending without the run, they share it.
+func (w *writer) duplicate(o *flow.Offer) error {
+	if isSlot(&o.Run) && len(o.Slots) > 0 {
+		var own flow.SlotRecord
+		found, err := w.one("SELECT ending, reason, run FROM slots WHERE tenant = ? AND schedule = ? AND from_at <= ? ORDER BY from_at DESC LIMIT 1",
+			[]any{o.Run.Tenant, o.Run.Trigger.Schedule, nanos(o.Run.Trigger.ScheduledAt)}, &own.Ending, &own.Reason, &own.Run)
+		if err != nil {
+			return err
+		}
+		if found && own.Run != o.Run.ID {
+			o.Slots = overlap.Instead(o.Slots, own)
+		}
+	}
+	return w.saveSlots(o.Run.Tenant, o.Run.Trigger.Schedule, o.Watermark, o.Slots)
 }
 
 // takeOver records the steps of an offer that have ended before its run begins.
@@ -178,11 +204,13 @@ func (w *writer) coalesce(r *flow.Run) ([]flow.RunID, int64, error) {
 
 // taking is a run that the ledger takes.
 type taking struct {
-	run    *flow.Run
-	body   string // run as JSON
-	place  int64  // in the line of waiting runs; 0 is its end
-	starts bool   // at once, else it waits
+	run *flow.Run
+	texts
+	place  int64 // in the line of waiting runs; 0 is its end
+	starts bool  // at once, else it waits
 	at     time.Time
+	// startBy is when it ends if it still waits, if not zero.
+	startBy time.Time
 }
 
 // takeRun adds a run with the ending of its slot and its first event, and returns its number in the order of offers.
@@ -197,6 +225,11 @@ func (w *writer) takeRun(t *taking) (seq int64, err error) {
 	if r := t.run; t.starts {
 		w.live[r.ID] = liveRun{seq: seq, id: r.ID, tenant: r.Tenant, pipeline: r.Pipeline, schedule: r.Trigger.Schedule, state: flow.StateRunning, epoch: epoch, boot: w.store.boot}
 	}
+	if t.apart != "" {
+		if _, err := w.exec("INSERT INTO contexts (run, body) VALUES (?, ?)", seq, t.apart); err != nil {
+			return 0, err
+		}
+	}
 	if err := w.refer(seq, t.run.Tenant, maps.Values(t.run.Context)); err != nil {
 		return 0, err
 	}
@@ -205,7 +238,7 @@ func (w *writer) takeRun(t *taking) (seq int64, err error) {
 			return 0, err
 		}
 	}
-	return seq, w.recordRun(kind, t.run, epoch, t.at, t.body)
+	return seq, w.recordRun(kind, t.run, epoch, t.at, t.detail)
 }
 
 func (w *writer) insert(t *taking, epoch int) (seq int64, err error) {
@@ -224,9 +257,13 @@ func (w *writer) insert(t *taking, epoch int) (seq int64, err error) {
 			return 0, err
 		}
 	}
-	return w.add(`INSERT INTO runs (id, tenant, pipeline, schedule, kind, project, label, body, place, state, queued_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)`,
-		r.ID, r.Tenant, r.Pipeline, r.Trigger.Schedule, r.Trigger.Kind, facts.project, facts.label, t.body, t.place, nanos(t.at))
+	var startBy any
+	if !t.startBy.IsZero() {
+		startBy, w.hasty = nanos(t.startBy), new(true)
+	}
+	return w.add(`INSERT INTO runs (id, tenant, pipeline, schedule, kind, project, label, body, place, state, queued_at, start_by)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)`,
+		r.ID, r.Tenant, r.Pipeline, r.Trigger.Schedule, r.Trigger.Kind, facts.project, facts.label, t.body, t.place, nanos(t.at), startBy)
 }
 
 // planFacts is what each run's row repeats of its plan.
@@ -245,6 +282,35 @@ func (w *writer) factsOf(digest flow.Digest) (planFacts, error) {
 	return f, err
 }
 
+// wholeRun is how many bytes a run has at most with its context in its row: a row of SQLite is read from its beginning, and
+// whoever lists runs must not read pages and pages of context on the way to their outcomes.
+const wholeRun = 2 << 10
+
+// texts are a run as JSON.
+type texts struct {
+	body   string // for its row
+	apart  string // its context, where that stands apart
+	detail string // for its first event, without its context
+}
+
+func textsOf(r *flow.Run) (t texts, err error) {
+	if t.detail, err = encode(withoutContext(r)); err != nil {
+		return t, err
+	}
+	if t.body, err = encode(r); err != nil || len(t.body) <= wholeRun || len(r.Context) == 0 {
+		return t, err
+	}
+	t.body = t.detail
+	t.apart, err = encode(r.Context)
+	return t, err
+}
+
+func withoutContext(r *flow.Run) flow.Run {
+	bare := *r
+	bare.Context = nil
+	return bare
+}
+
 // start makes a waiting run live.
 func (w *writer) start(id flow.RunID, now time.Time) error {
 	n, err := w.exec("UPDATE runs SET state = 'running', epoch = 1, boot = ?, started_at = ? WHERE id = ? AND state = 'queued'",
@@ -261,25 +327,40 @@ func (w *writer) lastSuccess(tenant, pipeline string) (*time.Time, error) {
 	return at.pointer(), err
 }
 
-// ClaimNext makes the pipeline's first waiting run live and claims it; false when none waits, or one is live.
+// ClaimNext ends the pipeline's waiting runs that could not start in time, makes the first other one live and claims it;
+// false when none waits, or one is live. Those that ended are told either way.
 func (s *Store) ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Claimed, bool, error) {
-	return s.claim(ctx, `SELECT seq, body FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued' ORDER BY place, seq LIMIT 1`, tenant, pipeline)
+	type answer struct {
+		claimed *flow.Claimed
+		overdue []flow.RunID
+	}
+	a, err := writeIn(ctx, s, runs, func(w *writer) (a answer, err error) {
+		if a.overdue, err = w.overdue(tenant, pipeline, time.Now()); err != nil {
+			return a, err
+		}
+		a.claimed, err = w.claim(`SELECT seq, body FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued' ORDER BY place, seq LIMIT 1`, tenant, pipeline)
+		return a, err
+	})
+	if err != nil || a.claimed == nil {
+		return flow.Claimed{Overdue: a.overdue}, false, err
+	}
+	a.claimed.Overdue = a.overdue
+	return *a.claimed, true, nil
 }
 
-// Claim makes one waiting run live and claims it; false when it does not wait, or another one is live.
+// Claim makes one waiting run live and claims it; false when it does not wait, could not start in time, or another one is
+// live.
 func (s *Store) Claim(ctx context.Context, id flow.RunID) (flow.Claimed, bool, error) {
-	return s.claim(ctx, "SELECT seq, body FROM runs WHERE id = ? AND state = 'queued'", id)
-}
-
-func (s *Store) claim(ctx context.Context, candidate string, args ...any) (flow.Claimed, bool, error) {
-	claimed, err := writeIn(ctx, s, runs, func(w *writer) (*flow.Claimed, error) { return w.claim(candidate, args) })
+	claimed, err := writeIn(ctx, s, runs, func(w *writer) (*flow.Claimed, error) {
+		return w.claim("SELECT seq, body FROM runs WHERE id = ? AND state = 'queued' AND (start_by IS NULL OR start_by > ?)", id, nanos(time.Now()))
+	})
 	if err != nil || claimed == nil {
 		return flow.Claimed{}, false, err
 	}
 	return *claimed, true, nil
 }
 
-func (w *writer) claim(candidate string, args []any) (*flow.Claimed, error) {
+func (w *writer) claim(candidate string, args ...any) (*flow.Claimed, error) {
 	var seq int64
 	var body string
 	found, err := w.one(candidate, args, &seq, &body)
@@ -291,10 +372,10 @@ func (w *writer) claim(candidate string, args []any) (*flow.Claimed, error) {
 	}
 	now := time.Now()
 	claimed := &flow.Claimed{StartedAt: now.UTC()}
-	if err := decode(body, &claimed.Run); err != nil {
+	r := &claimed.Run
+	if err := decode(body, r); err != nil {
 		return nil, err
 	}
-	r := &claimed.Run
 	var live int
 	if busy, err := w.one("SELECT 1 FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'running'", []any{r.Tenant, r.Pipeline}, &live); err != nil || busy {
 		return nil, err
@@ -303,6 +384,9 @@ func (w *writer) claim(candidate string, args []any) (*flow.Claimed, error) {
 		return nil, err
 	}
 	claimed.Claim = flow.Claim{Run: r.ID, Epoch: 1}
+	if err := withContext(context.Background(), w, seq, r); err != nil {
+		return nil, err
+	}
 	if r.Trigger.Kind == flow.TriggerRerun {
 		if claimed.Steps, err = steps(context.Background(), w, seq, nil); err != nil {
 			return nil, err
@@ -346,8 +430,8 @@ func (s *Store) Cancel(ctx context.Context, id flow.RunID, ending flow.Ending) (
 	})
 }
 
-// recordRun records what happened to a run; with a body, what was asked for too.
-func (w *writer) recordRun(kind flow.EventKind, r *flow.Run, epoch int, at time.Time, body string) error {
+// recordRun records what happened to a run; with a detail, what was asked for too.
+func (w *writer) recordRun(kind flow.EventKind, r *flow.Run, epoch int, at time.Time, detail string) error {
 	event := flow.Event{At: at, Kind: kind, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Trigger.Schedule, Run: r.ID, Epoch: epoch}
-	return w.recordDetail(event, body)
+	return w.recordDetail(event, detail)
 }

@@ -110,19 +110,20 @@ func slotsQuery(q flow.SlotQuery) (string, []any) {
 		append(f.args, limited(q.Limit, 50, 1000))
 }
 
-const scheduleColumns = "tenant, body, origin, override, since, watermark"
+const scheduleColumns = "tenant, body, origin, override, override_at, since, watermark, paused_at, resumed_at"
 
 func scanSchedule(row scanner) (r flow.ScheduleRecord, err error) {
 	var body string
 	var override sql.NullBool
-	var since, watermark instant
-	if err := row.Scan(&r.Tenant, &body, &r.Origin, &override, &since, &watermark); err != nil {
+	var overrideAt, since, watermark, paused, resumed instant
+	if err := row.Scan(&r.Tenant, &body, &r.Origin, &override, &overrideAt, &since, &watermark, &paused, &resumed); err != nil {
 		return r, err
 	}
 	if override.Valid {
 		r.Override = &override.Bool
 	}
-	r.Since, r.Watermark = since.time(), watermark.time()
+	r.OverrideAt = overrideAt.pointer()
+	r.Since, r.Watermark, r.PausedAt, r.ResumedAt = since.time(), watermark.time(), paused.time(), resumed.time()
 	return r, decode(body, &r.PlanSchedule)
 }
 
@@ -132,8 +133,9 @@ func (s *Store) Schedules(ctx context.Context) ([]flow.ScheduleRecord, error) {
 }
 
 // PutSchedule adds or replaces a schedule. A record without an override leaves the one that is kept. Since and
-// Watermark of what is kept stay while text and zone do; a changed schedule starts at the record's Since. An event is
-// recorded only when something has changed.
+// Watermark of what is kept stay while its slots do (text, zone and bounds); a changed schedule starts at the record's
+// Since. When it was disabled and enabled is kept here, whatever the record says. An event is recorded only when
+// something has changed.
 func (s *Store) PutSchedule(ctx context.Context, r flow.ScheduleRecord) error {
 	return s.do(ctx, func(w *writer) error {
 		old, err := w.schedule(ctx, r.Tenant, r.Name)
@@ -174,7 +176,10 @@ func (w *writer) replaceSchedule(r flow.ScheduleRecord, old *flow.ScheduleRecord
 		if r.Override == nil {
 			r.Override = old.Override
 		}
-		if old.At == r.At && old.Timezone == r.Timezone {
+		if r.OverrideAt == nil {
+			r.OverrideAt = old.OverrideAt
+		}
+		if old.At == r.At && old.Timezone == r.Timezone && old.From == r.From && old.To == r.To {
 			r.Since, r.Watermark = old.Since, old.Watermark
 		}
 	}
@@ -192,6 +197,7 @@ func (w *writer) schedule(ctx context.Context, tenant, name string) (*flow.Sched
 // putSchedule writes a record over what was there, old or nil.
 func (w *writer) putSchedule(r, old *flow.ScheduleRecord) error {
 	r.Since, r.Watermark = r.Since.UTC(), r.Watermark.UTC()
+	switched(r, old, time.Now().UTC())
 	detail, err := encode(r)
 	if err != nil {
 		return err
@@ -210,12 +216,36 @@ func (w *writer) putSchedule(r, old *flow.ScheduleRecord) error {
 	if r.Override != nil {
 		override = *r.Override
 	}
-	if _, err := w.exec(`INSERT INTO schedules (tenant, name, body, origin, override, since, watermark) VALUES (?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET body = excluded.body, origin = excluded.origin, override = excluded.override, since = excluded.since, watermark = excluded.watermark`,
-		r.Tenant, r.Name, body, r.Origin, override, nanos(r.Since), nanos(r.Watermark)); err != nil {
+	if _, err := w.exec(`INSERT INTO schedules (tenant, name, body, origin, override, override_at, since, watermark, paused_at, resumed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET body = excluded.body, origin = excluded.origin, override = excluded.override, override_at = excluded.override_at,
+			since = excluded.since, watermark = excluded.watermark, paused_at = excluded.paused_at, resumed_at = excluded.resumed_at`,
+		r.Tenant, r.Name, body, r.Origin, override, nanosOf(r.OverrideAt), nanos(r.Since), nanos(r.Watermark), nanos(r.PausedAt), nanos(r.ResumedAt)); err != nil {
+		return err
+	}
+	told := *r
+	told.Context = nil // as in all events
+	if detail, err = encode(told); err != nil {
 		return err
 	}
 	return w.recordDetail(flow.Event{At: time.Now(), Kind: flow.ScheduleSet, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name}, detail)
+}
+
+// switched notes when a schedule is disabled or enabled.
+func switched(r, old *flow.ScheduleRecord, now time.Time) {
+	if old == nil {
+		r.PausedAt, r.ResumedAt = time.Time{}, time.Time{}
+		if !r.Active() {
+			r.PausedAt = r.Since
+		}
+		return
+	}
+	r.PausedAt, r.ResumedAt = old.PausedAt, old.ResumedAt
+	switch {
+	case old.Active() && !r.Active():
+		r.PausedAt = now
+	case !old.Active() && r.Active():
+		r.ResumedAt = now
+	}
 }
 
 // SetOverride enables or disables a schedule by hand; nil takes that back. An unknown schedule is flow.ErrNotFound.
@@ -230,6 +260,9 @@ func (s *Store) SetOverride(ctx context.Context, tenant, name string, override *
 		}
 		r := *old
 		r.Override = override
+		if r.Active() != old.Active() {
+			r.OverrideAt = new(time.Now().UTC())
+		}
 		return w.putSchedule(&r, old)
 	})
 }

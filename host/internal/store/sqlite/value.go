@@ -133,12 +133,12 @@ func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error
 	return all, nil
 }
 
-// record appends an event; the ledger numbers it.
+// record appends an event; the ledger numbers it. What an attempt or step put out is in their rows, and not here again.
 func (w *writer) record(e flow.Event) error { return w.recordDetail(e, "") }
 
 // recordDetail appends an event with a detail that encode has made: a run's may be long, and is not parsed again.
 func (w *writer) recordDetail(e flow.Event, detail string) error {
-	e.Seq, e.At = 0, e.At.UTC()
+	e.Seq, e.At, e.Outputs, e.List = 0, e.At.UTC(), nil, nil
 	body, err := encode(&e)
 	if err != nil {
 		return err

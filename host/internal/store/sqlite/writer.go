@@ -37,6 +37,8 @@ type writer struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
 	reserve    reserve
+	// hasty says that a run may wait which has to start by some time; nil until that was looked up.
+	hasty *bool
 	// most bounds the calls that share a transaction.
 	most int
 	// behind counts the calls since the last checkpoint of ours.

@@ -102,6 +102,34 @@ func testSkip(f *fixture) {
 		f.Fatalf("slots %+v", all)
 	}
 	f.offer(slot("hourly", 2, flow.OverlapSkip), flow.OfferStarted)
+
+	// Slots that a refused run was to stand for do not name a run that never came to be.
+	late := slot("hourly", 5, flow.OverlapSkip)
+	at := func(n int) time.Time { return epoch().Add(time.Duration(n) * time.Minute) }
+	late.Slots = []flow.SlotRecord{{Pipeline: "weather", From: at(3), To: at(4), Count: 2, Ending: flow.SlotCoalesced, Run: late.Run.ID}}
+	f.offer(late, flow.OfferRefused)
+	if older := f.slots("hourly")[1]; older.Count != 2 || older.Ending != flow.SlotSkipped || older.Reason != flow.ReasonOverlap || older.Run != "" {
+		f.Fatalf("older slots of a refused offer: %+v", older)
+	}
+}
+
+func testSlotsOfADuplicate(f *fixture) {
+	at := func(n int) time.Time { return epoch().Add(time.Duration(n) * time.Minute) }
+	older := func(o flow.Offer, n int) flow.Offer {
+		o.Slots = []flow.SlotRecord{{Pipeline: "weather", From: at(n), To: at(n), Count: 1, Ending: flow.SlotCoalesced, Run: o.Run.ID}}
+		return o
+	}
+	f.offer(manual(), flow.OfferStarted)
+	first, second := slot("hourly", 2, flow.OverlapWait), slot("hourly", 4, flow.OverlapWait)
+	f.offer(first, flow.OfferQueued)
+	f.offer(second, flow.OfferQueued)              // first is coalesced into it
+	f.offer(older(first, 1), flow.OfferDuplicate)  // first has no run any more
+	f.offer(older(second, 3), flow.OfferDuplicate) // second has
+	for _, s := range f.slots("hourly") {
+		if s.Run != second.Run.ID || (s.Ending == flow.SlotCoalesced) != s.From.Before(at(4)) {
+			f.Fatalf("slots %+v", f.slots("hourly"))
+		}
+	}
 }
 
 func testReplace(f *fixture) {

@@ -76,7 +76,7 @@ func testTakeOver(f *fixture) {
 	if kinds := f.kinds(second.Run.ID); !slices.Equal(kinds, []flow.EventKind{flow.RunStarted, flow.StepEnded, flow.StepEnded, flow.StepEnded, flow.RunResumed, flow.RunEnded}) {
 		f.Fatalf("events %v", kinds)
 	}
-	if e := events[1]; e.Step != "load" || e.Reused != old.Run || e.Outputs == nil || e.Epoch != 1 {
+	if e := events[1]; e.Step != "load" || e.Reused != old.Run || e.Outputs != nil || e.Epoch != 1 {
 		f.Errorf("event %+v", e)
 	}
 }

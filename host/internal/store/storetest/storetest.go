@@ -15,6 +15,7 @@ type Ledger interface {
 	Offer(ctx context.Context, offer flow.Offer) (flow.Offered, error)
 	Claim(ctx context.Context, id flow.RunID) (flow.Claimed, bool, error)
 	ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Claimed, bool, error)
+	OverdueLines(ctx context.Context) ([]flow.Line, error)
 	Commit(ctx context.Context, claim flow.Claim, events ...flow.Event) error
 	Finish(ctx context.Context, claim flow.Claim, ending flow.Ending, events ...flow.Event) error
 	Cancel(ctx context.Context, id flow.RunID, ending flow.Ending) (flow.State, error)
@@ -37,6 +38,20 @@ type Ledger interface {
 	Plan(ctx context.Context, digest flow.Digest) (flow.Plan, error)
 	SaveVersion(ctx context.Context, v flow.VersionRecord) error
 	Versions(ctx context.Context, tenant, pipeline string) ([]flow.VersionRecord, error)
+
+	SaveIncidents(ctx context.Context, c flow.IncidentChange) error
+	OpenIncidents(ctx context.Context) ([]flow.Incident, error)
+	PruneIncidents(ctx context.Context, before time.Time) (int, error)
+	DueDeliveries(ctx context.Context, now time.Time) ([]flow.Delivery, error)
+	NextDelivery(ctx context.Context, after time.Time) (time.Time, error)
+	SaveAttempt(ctx context.Context, d flow.Delivery, at time.Time) error
+	SaveAlertTest(ctx context.Context, t flow.AlertTest, at time.Time) error
+	Undelivered(ctx context.Context, since time.Time) ([]flow.AlertHealth, error)
+	Watched(ctx context.Context) (int64, error)
+	Ended(ctx context.Context, after int64, limit int) ([]flow.RunBrief, int64, error)
+	Recent(ctx context.Context, tenant, pipeline, schedule string, limit int) ([]flow.RunBrief, int64, error)
+	WaitingSince(ctx context.Context, before time.Time) ([]flow.RunBrief, error)
+	LastSuccess(ctx context.Context, tenant, pipeline string) (success, known time.Time, err error)
 
 	Refers(ctx context.Context, tenant string, d flow.Digest) (bool, error)
 	RunRefers(ctx context.Context, run flow.RunID, d flow.Digest) (bool, error)
@@ -61,6 +76,7 @@ func Run(t *testing.T, open Open) {
 		"ASlotThatWaitsIsCoalescedIntoTheNewest":   testCoalesce,
 		"WaitAllKeepsAHundredSlots":                testWaitAll,
 		"SkipEndsTheSlot":                          testSkip,
+		"OlderSlotsOfADuplicateNameARunThatIs":     testSlotsOfADuplicate,
 		"ReplaceNamesTheLiveRun":                   testReplace,
 		"OtherRunsAreNeverCoalesced":               testManual,
 		"AThousandRunsWait":                        testQuota,
@@ -74,6 +90,9 @@ func Run(t *testing.T, open Open) {
 		"AFailedCommitWritesNothing":               testAtomic,
 		"ACancelledRunEndsOrIsMarked":              testCancel,
 		"AConditionMakesTheSlotSkipped":            testCondition,
+		"ASlotThatWaitsTooLongIsMissed":            testOverdue,
+		"AnOverdueRunMakesRoomForAnOffer":          testOverdueOffer,
+		"AScheduleKnowsWhenItWasDisabled":          testPause,
 		"EverySlotHasOneEnding":                    testSlotSum,
 		"ACrashedRunIsResumedWithItsSteps":         testRecover,
 		"ACrashRestartsOrFailsWhereThePlanSaysSo":  testOnCrash,
@@ -81,12 +100,19 @@ func Run(t *testing.T, open Open) {
 		"ACancelledRunIsNotResumed":                testRecoverCancelled,
 		"ARunOfADeadHostIsCancelledAtOnce":         testCancelOrphan,
 		"RunsArePagedNewestFirst":                  testPaging,
+		"ListsHoldNeitherContextsNorOutputs":       testLean,
 		"EventsAndLogsAreReadOn":                   testReadOn,
 		"WaitersHearOfChanges":                     testChanged,
 		"ASchedulesPastSurvivesUntilItIsRewritten": testSchedules,
 		"PlansAndVersionsAreKept":                  testPlans,
 		"ArtifactsAreKnownWhileARunRefersToThem":   testArtifacts,
 		"SealsAreKept":                             testSeals,
+		"AnIncidentBeginsAndEndsOnce":              testIncidents,
+		"AMessageIsSentOnce":                       testDeliveries,
+		"TheEndWaitsForTheBeginning":               testDeliveryOrder,
+		"EveryEndIsReadOnce":                       testEnded,
+		"TheLastRunsOfAScheduleAreKnown":           testRecent,
+		"TheHandThatChangedAScheduleIsKnown":       testOverrideAt,
 		"HistoryIsBounded":                         testPrune,
 		"TenantsAreApart":                          testTenants,
 		"AReaderWorksBesideAWriter":                testReader,

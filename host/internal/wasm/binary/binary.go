@@ -30,6 +30,7 @@ const (
 	MaxData       = 100_000   // data segments
 	MaxBody       = 7_654_321 // bytes of a function body, the bound of browsers
 	MaxLocals     = 50_000    // locals of a function
+	MaxAllLocals  = 5_000_000 // locals of all functions; a declaration of many takes four bytes
 	MaxNesting    = 10_000    // blocks in one another; compilers of big switches and Go nest one for each case
 	MaxLoops      = 1_000     // loops in one another; the engine's work grows with the square of it
 	MaxCustoms    = 1_000     // custom sections
@@ -58,15 +59,23 @@ type Module struct {
 	ownGlobals []globalType
 	elements   int
 	bodies     []body
+	quiet      []bool // for each body whether calls of it cost nothing beside what they weigh
 	datas      int
 	declared   *uint32 // data segments by the data count section
 	sections   []section
+	work       Work
 	usesData   bool   // an instruction names a data segment
 	shifts     string // an instruction that changes tables or segments, or nothing
 }
 
 // functions returns the number of functions, imported ones included.
 func (m *Module) functions() int { return m.imported[KindFunc] + len(m.Functions) }
+
+// isQuiet reports whether calls of a function cost nothing beside what they weigh.
+func (m *Module) isQuiet(index uint32) bool {
+	own := int(index) - m.imported[KindFunc]
+	return own >= 0 && own < len(m.quiet) && m.quiet[own]
+}
 
 // memories returns the number of memories, imported ones included.
 func (m *Module) memories() int {

@@ -6,35 +6,67 @@ func (d *decoder) checkBodies() {
 		return
 	}
 	outer := d.r
-	var c codeChecker
+	d.m.quiet = make([]bool, len(d.m.bodies))
+	for i := range d.m.bodies {
+		d.m.quiet[i] = d.quiet(&d.m.bodies[i])
+	}
+	c := codeChecker{d: d, effort: newEffort(d.m)}
 	for i := range d.m.bodies {
 		f := &d.m.bodies[i]
 		d.r.pos, d.r.end = f.code, f.end
-		t := d.m.Types[d.m.Functions[i]]
+		t := &d.m.Types[d.m.Functions[i]]
 		f.locals += len(t.Params)
 		f.results = len(t.Results) > 0
-		c = codeChecker{d: d, body: f, frames: c.frames[:0]}
+		c = codeChecker{d: d, body: f, frames: c.frames[:0], effort: c.effort}
+		c.effort.begin(t, f.locals)
 		c.check()
 		if d.r.err != nil {
+			return
+		}
+		if rule := c.effort.finish(d.m.imported[KindFunc] + i); rule != "" {
+			d.r.pos = f.start
+			d.r.refuse(rule)
 			return
 		}
 	}
 	d.r.pos, d.r.end = outer.pos, outer.end
 }
 
-// codeChecker walks one body, and notes in it which of its loops leave the compiled code of the function.
+// quiet reports whether a function does so little that calls of it have paid for it: it calls nothing, has no loop, and
+// leaves the fuel alone.
+func (d *decoder) quiet(f *body) bool {
+	const most = 64 // bytes
+	if f.end-f.code > most {
+		return false
+	}
+	r, weight := d.r, int64(0)
+	r.pos, r.end = f.code, f.end
+	for r.err == nil && r.left() > 0 {
+		in := r.instruction()
+		if in.calls() || in.op == opLoop {
+			return false
+		}
+		weight += int64(in.weight)
+	}
+	return r.err == nil && weight <= weightSmall
+}
+
+// codeChecker walks one body, and notes where it calls what looks at the fuel.
 type codeChecker struct {
 	d      *decoder
 	body   *body
 	frames []frame
 	loops  int // among the frames
+	effort *effort
 }
 
 // frame is a block that is open.
 type frame struct {
 	op    byte
-	loop  int  // its place in body.leaf
-	calls bool // it holds an instruction that calls
+	place int  // in body.leaf
+	loops bool // it is a loop, or holds one
+	calls bool // it holds an instruction that calls, other than a quiet function
+	outer bool // it holds one that is in no loop inside
 }
 
 // check walks up to the end that closes the body, which must be its last byte.
@@ -56,17 +88,31 @@ func (c *codeChecker) check() {
 				c.d.at(in.pos, "else without if")
 			}
 		case opEnd:
-			if c.close(); len(c.frames) > 0 {
-				continue
-			}
-			if r.left() > 0 {
-				r.fail("%d bytes after the end of a function body", r.left())
-			}
-			return
+			c.close()
 		default:
 			c.indices(in)
 		}
+		if r.err != nil || !c.goOn(&in) {
+			return
+		}
 	}
+}
+
+// goOn takes an instruction that was checked to the estimate, and reports whether there are more.
+func (c *codeChecker) goOn(in *instruction) bool {
+	r := &c.d.r
+	c.effort.step(in)
+	if len(c.frames) == 0 {
+		if r.left() > 0 {
+			r.fail("%d bytes after the end of a function body", r.left())
+		}
+		return false
+	}
+	if (c.effort.instructions%64 == 0 || in.op == opBrTable) && c.effort.tooLarge() {
+		r.pos = r.end // finish says why
+		return false
+	}
+	return true
 }
 
 func (c *codeChecker) open(in instruction) {
@@ -78,11 +124,13 @@ func (c *codeChecker) open(in instruction) {
 		c.d.r.exceed("blocks in one another", uint64(len(c.frames)), MaxNesting)
 		return
 	}
-	c.frames = append(c.frames, frame{op: byte(in.op), loop: len(c.body.leaf)})
+	c.frames = append(c.frames, frame{op: byte(in.op), place: len(c.body.leaf), loops: in.op == opLoop})
+	if in.op != opIf {
+		c.body.leaf = append(c.body.leaf, false)
+	}
 	if in.op != opLoop {
 		return
 	}
-	c.body.leaf = append(c.body.leaf, true)
 	if c.loops++; c.loops > MaxLoops {
 		c.d.r.pos = in.pos
 		c.d.r.exceed("loops in one another", uint64(c.loops), MaxLoops)
@@ -94,25 +142,31 @@ func (c *codeChecker) close() {
 	last := len(c.frames) - 1
 	closed := c.frames[last]
 	c.frames = c.frames[:last]
-	if closed.op == opLoop {
-		c.loops--
-		c.body.leaf[closed.loop] = !closed.calls
-	}
-	if !closed.calls {
+	leaf := closed.loops && !closed.calls
+	if last == 0 {
+		c.body.calls, c.body.whole = closed.outer, leaf
 		return
 	}
-	if last == 0 {
-		c.body.calls = true
-	} else {
-		c.frames[last-1].calls = true
+	switch closed.op {
+	case opLoop:
+		c.loops--
+		closed.outer = false
+		fallthrough
+	case opBlock:
+		c.body.leaf[closed.place] = leaf
 	}
+	around := &c.frames[last-1]
+	around.loops = around.loops || closed.loops
+	around.calls = around.calls || closed.calls
+	around.outer = around.outer || closed.outer
 }
 
 // indices checks what an instruction refers to.
 func (c *codeChecker) indices(in instruction) {
 	d, m := c.d, c.d.m
-	if in.calls() {
-		c.frames[len(c.frames)-1].calls = true
+	if in.calls() && (in.op != opCall || !m.isQuiet(in.x)) {
+		top := &c.frames[len(c.frames)-1]
+		top.calls, top.outer = true, true
 	}
 	switch in.imm {
 	case immIndex:

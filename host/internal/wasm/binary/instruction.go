@@ -134,7 +134,7 @@ func (r *reader) immediate(in *instruction) {
 	case immIndices:
 		in.x, in.y = r.u32(), r.u32()
 	case immLabels:
-		n := r.count("targets of br_table", 1, MaxBody)
+		n := r.count("targets of br_table", 1, MaxTargets)
 		start := r.pos
 		for range n {
 			r.u32()

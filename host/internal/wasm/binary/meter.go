@@ -19,16 +19,18 @@ package binary
 //	    else br around
 //
 // so that the inner one, which is executed most, holds no call that the engine would have to keep registers for, and what
-// it does follows the comparison without a jump. A loop that calls nothing keeps the fuel in a local beside the global:
-// the next turn then need not wait for the store.
+// it does follows the comparison without a jump. A loop that calls nothing, and the blocks around it that do not,
+// keep the fuel in a local; the global has it again where control leaves them, and where the host is called. A trap there
+// loses what was used since, less than a slice and the same each time.
 const (
 	// groupFull is the weight from which a group ends at the next branch or end of a block. It bounds how much is charged
 	// for work that is not done, against how often is charged.
 	groupFull = 32
 	// checkedEvery is the weight after which the fuel is looked at in code without loops.
 	checkedEvery = 20_000
-	// weightSmall is the weight of a function without loops and calls up to which calls of it have paid for it, and
-	// weightUnchecked that up to which it does not look at the fuel: who calls it looks often enough.
+	// weightSmall is the weight of what stands before the loops of a function up to which calls of it have paid for it, and
+	// weightUnchecked that of all outside of loops up to which it does not look at the fuel there, if it calls nothing
+	// there: its loops look, or who calls it looks often enough.
 	weightSmall = 16
 	// loopsTwice is how many loops in one another become two. The engine's work for a function grows with the third power
 	// of their depth; loops inside so many others have a call in them.
@@ -50,7 +52,7 @@ type group struct {
 	at    int // where in the code its charge goes
 	cost  int64
 	check check
-	local bool  // the fuel is in the local too
+	local bool  // the fuel is in the local
 	typ   int64 // of the loop
 }
 
@@ -66,6 +68,7 @@ type block struct {
 	targeted bool  // a branch leads to its end
 	twice    bool  // a loop that became two
 	local    bool  // meter.local around it
+	within   bool  // meter.local at the target of a branch to it
 }
 
 // meter rewrites function bodies. Its buffers are used again for each body.
@@ -78,12 +81,13 @@ type meter struct {
 	labels []byte
 	groups []group
 	blocks []block
-	loops  int   // loops that have begun, for body.leaf
+	begun  int   // blocks and loops that have begun, for body.leaf
+	inside int   // loops that are open
 	now    int   // the current group
-	total  int64 // weight of all
+	bare   int64 // weight of all that is in no loop
 	since  int64 // the most that can have been executed since the fuel was looked at
 	dead   bool  // code that is never reached
-	local  bool  // the fuel is in the local too
+	local  bool  // the fuel is in the local, and what the global says is old
 }
 
 // rewrite appends the instructions of a function with charges among them.
@@ -91,6 +95,9 @@ func (m *meter) rewrite(out []byte, f *body) []byte {
 	*m = meter{
 		plan: m.plan, body: f, r: reader{b: m.plan.m.bytes, pos: f.code, end: f.end},
 		code: m.code[:0], labels: m.labels, groups: m.groups[:0], blocks: m.blocks[:0],
+	}
+	if f.whole {
+		m.load()
 	}
 	m.begin(checkCall)
 	m.blocks = append(m.blocks, block{op: opBlock, carries: f.results})
@@ -108,13 +115,13 @@ func (m *meter) rewrite(out []byte, f *body) []byte {
 	return append(out, m.code[from:]...)
 }
 
-// excuse spares a small function that always ends what it would cost to look.
+// excuse spares a small function what it would cost to look.
 func (m *meter) excuse() {
-	if m.body.calls || m.loops > 0 || m.total > weightUnchecked {
+	if m.body.calls || m.bare > weightUnchecked {
 		return
 	}
 	m.groups[0].check = checkNone
-	if m.total <= weightSmall {
+	if m.groups[0].cost <= weightSmall {
 		m.groups[0].cost = 0
 	}
 }
@@ -144,14 +151,16 @@ func (m *meter) instruction(in *instruction) {
 	case opBlock, opLoop, opIf, opElse, opEnd:
 		m.structure(in)
 		return
+	case opBrIf:
+		m.branchIf(in)
+		return
 	case opBr:
+		m.leave(in.x)
 		in.x = m.target(in.x)
 	case opBrTable:
 		m.targets(in)
-	}
-	if in.op == opBrIf {
-		m.branchIf(in)
-		return
+	case opReturn:
+		m.leave(uint32(len(m.blocks) - 1))
 	}
 	m.code = m.plan.emit(m.code, in)
 	switch in.op {
@@ -167,7 +176,9 @@ func (m *meter) count(in *instruction) {
 	}
 	weight := m.plan.weight(in)
 	m.groups[m.now].cost += weight
-	m.total += weight
+	if m.inside == 0 {
+		m.bare += weight
+	}
 	m.since += weight
 	if in.op == opCall || in.op == opCallIndirect {
 		m.since += weightUnchecked
@@ -177,15 +188,36 @@ func (m *meter) count(in *instruction) {
 // branchIf writes a branch on a condition as an if around a branch, where it carries no values: the engine then makes one
 // comparison and one jump of it.
 func (m *meter) branchIf(in *instruction) {
-	carries := m.blocks[len(m.blocks)-1-int(in.x)].carries
-	in.x = m.target(in.x)
+	depth := in.x
+	carries := m.blocks[len(m.blocks)-1-int(depth)].carries
+	in.x = m.target(depth)
 	if carries || m.dead {
+		m.leave(depth)
 		m.code = in.append(m.code)
 	} else {
-		m.code = appendU32(append(m.code, opIf, 0x40, opBr), in.x+1)
-		m.code = append(m.code, opEnd)
+		m.code = append(m.code, opIf, 0x40)
+		m.leave(depth)
+		m.code = append(appendU32(append(m.code, opBr), in.x+1), opEnd)
 	}
 	m.boundary()
+}
+
+// leave appends what stands before a branch of this depth: the global gets the fuel back where it was in the local.
+func (m *meter) leave(depth uint32) {
+	if m.local && !m.blocks[len(m.blocks)-1-int(depth)].within && !m.dead {
+		m.code = m.store(m.code)
+	}
+}
+
+// load appends code that takes the fuel of the global into the local, where it is until it is stored.
+func (m *meter) load() {
+	m.code = m.appendLocal(appendU32(append(m.code, opGlobalGet), m.plan.fuel), opLocalSet)
+	m.local = true
+}
+
+// store appends code that gives the fuel in the local to the global.
+func (m *meter) store(out []byte) []byte {
+	return appendU32(append(m.appendLocal(out, opLocalGet), opGlobalSet), m.plan.fuel)
 }
 
 // target notes a branch and returns its depth among the blocks of the new body, where a loop is three.
@@ -206,9 +238,13 @@ func (m *meter) target(depth uint32) uint32 {
 // targets does the same for all branches of br_table.
 func (m *meter) targets(in *instruction) {
 	m.labels = m.labels[:0]
+	outermost := in.y
 	for r := (reader{b: in.raw, end: len(in.raw)}); r.left() > 0; {
-		m.labels = appendU32(m.labels, m.target(r.u32()))
+		depth := r.u32()
+		outermost = max(outermost, depth)
+		m.labels = appendU32(m.labels, m.target(depth))
 	}
+	m.leave(outermost) // if that leaves no loop, none does
 	in.raw = m.labels
 	in.y = m.target(in.y)
 }
@@ -229,7 +265,13 @@ func (m *meter) structure(in *instruction) {
 		if b.twice {
 			m.code = append(m.code, opElse, opBr, 2, opEnd, opEnd)
 		}
+		if last == 0 && m.local { // behind it there is nothing
+			m.leave(0)
+		}
 		m.code = in.append(m.code)
+		if b.within && !b.local {
+			m.code = m.store(m.code)
+		}
 		m.blocks = m.blocks[:last]
 		m.close(b)
 	default:
@@ -238,20 +280,28 @@ func (m *meter) structure(in *instruction) {
 }
 
 func (m *meter) open(in *instruction) {
-	b := block{op: in.op, group: m.now, carries: m.carries(in), dead: m.dead, since: m.since, local: m.local}
+	b := block{op: in.op, group: m.now, carries: m.carries(in), dead: m.dead, since: m.since, local: m.local, within: m.local}
 	if last := len(m.blocks) - 1; last >= 0 {
 		b.loops = m.blocks[last].loops
 	}
+	leaf := false
+	if in.op != opIf {
+		leaf = m.body.leaf[m.begun] && !m.dead
+		m.begun++
+	}
 	if in.op != opLoop {
 		m.code = in.append(m.code)
+		if leaf && !m.local {
+			b.within = true
+			m.load()
+		}
 		m.blocks = append(m.blocks, b)
 		if in.op == opIf {
 			m.boundary()
 		}
 		return
 	}
-	leaf := m.body.leaf[m.loops]
-	m.loops++
+	m.inside++
 	if m.dead {
 		m.code = in.append(m.code)
 		m.blocks = append(m.blocks, b)
@@ -264,11 +314,13 @@ func (m *meter) open(in *instruction) {
 		return
 	}
 	b.loops++
-	b.twice = true
+	b.twice, b.within = true, leaf
 	m.blocks = append(m.blocks, b)
-	m.code = m.around(in.append(m.code), leaf)
+	if leaf && !m.local {
+		m.load()
+	}
+	m.code = m.around(in.append(m.code))
 	m.code = in.append(m.code)
-	m.local = leaf
 	m.begin(checkLoop)
 	m.groups[m.now].typ = in.value
 }
@@ -285,23 +337,18 @@ func (m *meter) carries(in *instruction) bool {
 }
 
 // around appends what stands between the two loops that a loop becomes.
-func (m *meter) around(out []byte, leaf bool) []byte {
-	p := m.plan
+func (m *meter) around(out []byte) []byte {
 	if m.local {
 		return m.tickLocal(out)
 	}
-	if leaf {
-		out = m.appendLocal(appendU32(append(out, opGlobalGet), p.fuel), opLocalSet)
-		return m.tickLocal(out)
-	}
-	return p.check(out)
+	return m.plan.check(out)
 }
 
 // tickLocal appends code that calls the host when there is no fuel left, by the local.
 func (m *meter) tickLocal(out []byte) []byte {
 	p := m.plan
 	out = append(m.appendLocal(out, opLocalGet), opI64Const, 0, opI64LtS, opIf, 0x40)
-	out = appendU32(append(p.callTick(out), opGlobalGet), p.fuel)
+	out = appendU32(append(p.callTick(m.store(out)), opGlobalGet), p.fuel)
 	return append(m.appendLocal(out, opLocalSet), opEnd)
 }
 
@@ -325,9 +372,10 @@ func (m *meter) charge(out []byte, g group) []byte {
 	if g.cost > 0 {
 		out = append(appendSigned(append(get(out), opI64Const), g.cost), opI64Sub)
 		if g.local {
-			out = m.appendLocal(out, opLocalTee)
+			out = m.appendLocal(out, opLocalSet)
+		} else {
+			out = appendU32(append(out, opGlobalSet), p.fuel)
 		}
-		out = appendU32(append(out, opGlobalSet), p.fuel)
 	}
 	switch {
 	case g.check == checkCall && g.local:
@@ -354,6 +402,10 @@ func (m *meter) reach(b *block) {
 
 // close decides what group follows a block.
 func (m *meter) close(b block) {
+	if b.op == opLoop {
+		m.inside--
+	}
+	m.local = b.local
 	switch {
 	case len(m.blocks) == 0:
 	case b.op == opLoop:

@@ -160,3 +160,48 @@ func vectorShape(op byte) (shape, bool) {
 	}
 	return shape{immNone, 0, weightVector}, true
 }
+
+// effect is by how much an instruction that is no call and no branch changes the height of the operand stack; where that
+// is not looked up, it is higher than the truth.
+func (in *instruction) effect() int {
+	switch {
+	case in.op <= 0xff:
+		return plainEffect(byte(in.op))
+	case in.op>>8 == 0xfd:
+		return vectorEffect(byte(in.op))
+	case in.op == 0xfc10: // table.size
+		return 1
+	case in.op == opTableGrow:
+		return -1
+	case in.op == opMemoryInit, in.op == opMemoryCopy, in.op == opMemoryFill, in.op == opTableInit, in.op == opTableCopy, in.op == opTableFill:
+		return -3
+	}
+	return 0
+}
+
+func plainEffect(op byte) int {
+	switch {
+	case op == opGlobalGet, op == opMemorySize, op >= opI32Const && op <= 0x44, op == 0xd0, op == opRefFunc:
+		return 1
+	case op == 0x1a, op == opGlobalSet:
+		return -1
+	case op == 0x1b, op == 0x1c, op == 0x26, op >= 0x36 && op <= 0x3e: // select, table.set, stores
+		return -2
+	case op >= 0x46 && op <= 0x4f, op >= 0x51 && op <= 0x66, op >= 0x6a && op <= 0x78, op >= 0x7c && op <= 0x8a,
+		op >= 0x92 && op <= 0x98, op >= 0xa0 && op <= 0xa6: // of two operands
+		return -1
+	}
+	return 0
+}
+
+func vectorEffect(op byte) int {
+	switch {
+	case op == 0x0c:
+		return 1
+	case op == 0x0b, op == 0x52, op >= 0x58 && op <= 0x5b: // stores, bitselect
+		return -2
+	case op == 0x0d, op == 0x0e, op >= 0x23 && op <= 0x4c, op >= 0x4e && op <= 0x51, op >= 0x54 && op <= 0x57:
+		return -1
+	}
+	return 0
+}

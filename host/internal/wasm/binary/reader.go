@@ -44,6 +44,14 @@ func (r *reader) exceed(what string, found uint64, most int) {
 	r.pos = r.end
 }
 
+// refuse records a bound of another kind that is exceeded.
+func (r *reader) refuse(rule string) {
+	if r.err == nil {
+		r.err = &Error{Offset: r.pos, Rule: rule, Limit: true}
+	}
+	r.pos = r.end
+}
+
 func (r *reader) byte() byte {
 	if r.left() < 1 {
 		r.fail("unexpected end")

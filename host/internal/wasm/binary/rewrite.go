@@ -8,7 +8,7 @@ import (
 
 // RewriterVersion is the version of what Rewrite makes of a module, the weights of instructions included. Compiled
 // modules and counts of fuel of different versions do not mix.
-const RewriterVersion = 1
+const RewriterVersion = 2
 
 // Names that the rewriting adds to a module. Names that begin with Reserved are the host's: a module that uses one of
 // them itself is refused.

@@ -100,6 +100,7 @@ func (d *decoder) inRange(in instruction, what string, index uint32, n int) {
 func (d *decoder) codes() {
 	n := d.r.count("function bodies", 3, MaxFunctions)
 	d.m.bodies = make([]body, 0, n)
+	all := 0
 	for range n {
 		size := d.r.u32()
 		if size > MaxBody {
@@ -114,6 +115,9 @@ func (d *decoder) codes() {
 		f := body{start: d.r.pos, end: next}
 		d.r.end = next
 		f.locals = d.locals()
+		if all += f.locals; all > MaxAllLocals {
+			d.r.exceed("locals in all functions", uint64(all), MaxAllLocals)
+		}
 		f.code = d.r.pos
 		if d.r.err != nil {
 			return
@@ -133,8 +137,9 @@ type body struct {
 	locals           int // parameters included, when the body has been checked
 
 	results bool   // the function returns values
-	calls   bool   // it holds an instruction that calls
-	leaf    []bool // for each of its loops whether it holds none
+	calls   bool   // it holds an instruction that calls, other than a quiet function, and is in no loop
+	whole   bool   // it has loops and holds no such instruction at all
+	leaf    []bool // the same for each of its blocks and loops, in their order
 }
 
 func (d *decoder) locals() int {

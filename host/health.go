@@ -1,0 +1,195 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/calendar"
+	"github.com/uniflow-dev/uniflow/host/internal/secret"
+	"github.com/uniflow-dev/uniflow/host/internal/watch"
+)
+
+// openWatch makes the watcher, which looks at nothing before the host starts.
+func (h *Host) openWatch() error {
+	var source secret.Source
+	if h.project != nil {
+		var err error
+		if source, err = secret.Open(h.project.Manifest().Host.Secrets, h.project.Dir); err != nil {
+			return err
+		}
+	}
+	h.watcher = watch.New(watch.Config{
+		Ledger: h.store, Alerts: h.alerts(), Secret: source.Read, Logger: h.log,
+		Plans: func() []*flow.Plan {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			plans := make([]*flow.Plan, 0, len(h.plans))
+			for _, e := range h.plans {
+				plans = append(plans, &e.plan)
+			}
+			return plans
+		},
+		Broken: func(r *flow.ScheduleRecord) error {
+			_, err := h.slotContext(r)
+			return err
+		},
+	})
+	return nil
+}
+
+// alerts are the targets of messages that the manifest declares.
+func (h *Host) alerts() map[string]flow.Alert {
+	if h.project == nil {
+		return nil
+	}
+	return h.project.Manifest().Alerts
+}
+
+// givenUpFor is how long a message that never arrived keeps a host from being well.
+const givenUpFor = 48 * time.Hour
+
+// Health judges the host as a whole: the incidents that are open, and whether messages about them arrive.
+func (h *Host) Health(ctx context.Context) (flow.HostHealth, error) {
+	health := flow.HostHealth{Version: Version, StartedAt: h.opened.UTC()}
+	var err error
+	if health.Incidents, err = h.store.OpenIncidents(ctx); err != nil {
+		return health, fmt.Errorf("list open incidents: %w", err)
+	}
+	if health.Alerts, err = h.store.Undelivered(ctx, time.Now().Add(-givenUpFor)); err != nil {
+		return health, fmt.Errorf("list messages that have not arrived: %w", err)
+	}
+	health.OK = len(health.Incidents)+len(health.Alerts) == 0
+	if health.Incidents == nil {
+		health.Incidents = []flow.Incident{}
+	}
+	if health.Alerts == nil {
+		health.Alerts = []flow.AlertHealth{}
+	}
+	return health, nil
+}
+
+// ScheduleHealth judges every schedule, as alerts do.
+func (h *Host) ScheduleHealth(ctx context.Context) ([]flow.ScheduleHealth, error) {
+	records, err := h.store.Schedules(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list schedules: %w", err)
+	}
+	subjects := make([]watch.Subject, len(records))
+	byPipeline := map[string][]watch.Subject{}
+	for i := range records {
+		if subjects[i], err = h.subject(ctx, &records[i]); err != nil {
+			return nil, err
+		}
+		if records[i].Active() {
+			id := flow.ID(records[i].Tenant, records[i].Pipeline)
+			byPipeline[id] = append(byPipeline[id], subjects[i])
+		}
+	}
+	all := []flow.ScheduleHealth{}
+	now := time.Now()
+	for i := range subjects {
+		found := watch.JudgeSchedule(&subjects[i], now)
+		id := flow.ID(records[i].Tenant, records[i].Pipeline)
+		if e := h.entry(id); e != nil && records[i].Active() && subjects[i].Broken == nil {
+			more, err := h.judgePipeline(ctx, &e.plan, byPipeline[id], now)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, more...)
+		}
+		all = append(all, healthOf(&records[i], found))
+	}
+	return all, nil
+}
+
+// subject reads what a schedule is judged by.
+func (h *Host) subject(ctx context.Context, r *flow.ScheduleRecord) (watch.Subject, error) {
+	cal, err := calendar.Of(r.Tenant, &r.PlanSchedule)
+	if err != nil {
+		return watch.Subject{}, fmt.Errorf("schedule %q: %w", r.Name, err)
+	}
+	s := watch.Subject{Record: r, Cal: cal}
+	_, s.Broken = h.slotContext(r)
+	if e := h.entry(flow.ID(r.Tenant, r.Pipeline)); e != nil {
+		s.Expect = e.plan.Expect
+	}
+	return s, watch.Witness(ctx, h.store, &s)
+}
+
+func (h *Host) judgePipeline(ctx context.Context, p *flow.Plan, schedules []watch.Subject, now time.Time) ([]watch.Finding, error) {
+	if p.Expect.Every == 0 && p.Expect.By == "" {
+		return nil, nil
+	}
+	success, known, err := h.store.LastSuccess(ctx, p.Tenant, p.Pipeline)
+	if err != nil {
+		return nil, fmt.Errorf("read the last success of pipeline %q: %w", p.ID(), err)
+	}
+	return watch.JudgePipeline(&watch.Pipeline{Expect: p.Expect, Success: success, Known: known, Schedules: schedules}, now), nil
+}
+
+// healthOf makes one word of what was found, the gravest.
+func healthOf(r *flow.ScheduleRecord, found []watch.Finding) flow.ScheduleHealth {
+	health := flow.ScheduleHealth{Schedule: flow.ID(r.Tenant, r.Name), Pipeline: flow.ID(r.Tenant, r.Pipeline), Status: flow.HealthOK}
+	if !r.Active() {
+		health.Status, health.Detail = flow.HealthDisabled, "no slot fires until it is enabled"
+	}
+	slices.SortStableFunc(found, func(a, b watch.Finding) int {
+		return slices.Index(flow.Conditions(), a.Condition) - slices.Index(flow.Conditions(), b.Condition)
+	})
+	if len(found) == 0 {
+		return health
+	}
+	f := &found[0]
+	health.Status, health.Detail = flow.HealthStatus(f.Condition), f.Detail
+	switch {
+	case f.Condition == flow.ConditionFailed:
+		health.Status, health.Detail = flow.HealthFailing, f.Detail+": "+f.Said
+	case f.Said != "":
+		health.Detail = f.Said
+	}
+	return health
+}
+
+// Alerts lists the targets of messages by name. It shows no address.
+func (h *Host) Alerts(context.Context) ([]flow.AlertInfo, error) {
+	alerts := h.alerts()
+	infos := []flow.AlertInfo{}
+	for _, name := range slices.Sorted(maps.Keys(alerts)) {
+		a := alerts[name]
+		info := flow.AlertInfo{Name: name, Secret: a.URL.Secret, Signed: a.Sign != flow.SecretText{}, On: a.On, Pipelines: []string{}}
+		info.Service, _, _ = strings.Cut(a.URL.Text, "://")
+		if len(info.On) == 0 {
+			info.On = flow.AlertWords()
+		}
+		for _, e := range h.entries() {
+			if slices.Contains(e.plan.Alerts, name) {
+				info.Pipelines = append(info.Pipelines, e.plan.ID())
+			}
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+// TestAlert sends a test message to a target, and says whether it was taken. It waits for half a minute at most.
+func (h *Host) TestAlert(ctx context.Context, name string) (flow.AlertTest, error) {
+	if _, ok := h.alerts()[name]; !ok {
+		return flow.AlertTest{}, notFound("alert", name, slices.Collect(maps.Keys(h.alerts())))
+	}
+	test := h.watcher.Test(ctx, name)
+	if ctx.Err() != nil {
+		return test, context.Cause(ctx)
+	}
+	if h.config.ReadOnly {
+		return test, nil
+	}
+	if err := h.store.SaveAlertTest(ctx, test, time.Now()); err != nil {
+		return test, fmt.Errorf("record the test of alert %q: %w", name, err)
+	}
+	return test, nil
+}
