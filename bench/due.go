@@ -207,16 +207,32 @@ func (c crowd) stamps(ctx context.Context, h *host.Host, first, last time.Time) 
 		}
 		for i := range events {
 			query.After = events[i].Seq
-			nanos, err := strconv.ParseInt(string(events[i].Outputs["at"]), 10, 64)
-			if err != nil {
-				return nil, fmt.Errorf("run %s: %s: %s", events[i].Run, events[i].Reason, events[i].Message)
+			if events[i].At.Before(first) {
+				continue
 			}
-			at := time.Unix(0, nanos)
-			if slot := at.Truncate(c.Every); !slot.Before(first) && !slot.After(last) {
+			slot, at, err := stamp(ctx, h, events[i].Run)
+			if err != nil {
+				return nil, err
+			}
+			if !slot.Before(first) && !slot.After(last) {
 				late[slot.UnixNano()] = append(late[slot.UnixNano()], at.Sub(slot))
 			}
 		}
 	}
+}
+
+// stamp returns the slot of a run and when its guest began.
+func stamp(ctx context.Context, h *host.Host, id flow.RunID) (slot, at time.Time, err error) {
+	r, err := h.Run(ctx, string(id))
+	if err != nil {
+		return slot, at, err
+	}
+	for i := range r.Steps {
+		if nanos, err := strconv.ParseInt(string(r.Steps[i].Outputs["at"]), 10, 64); err == nil {
+			return r.Trigger.ScheduledAt, time.Unix(0, nanos), nil
+		}
+	}
+	return slot, at, fmt.Errorf("run %s tells no time: %s %s: %s", id, r.Outcome, r.Reason, r.Message)
 }
 
 // resident returns the memory of this process that is resident, and the most
