@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	memoryLook  = 2 * time.Second
-	muchMemory  = 24 << 20 // that is free and held all the same
+	memoryLook  = time.Second
+	muchMemory  = 12 << 20 // that is free and held all the same
 	fewLiveRuns = 100
 )
 
@@ -19,13 +19,13 @@ func (h *Host) giveBack(ctx context.Context) {
 	ticker := time.NewTicker(memoryLook)
 	defer ticker.Stop()
 	for {
-		if h.runner.Live() < fewLiveRuns && freeMemory() > muchMemory {
-			debug.FreeOSMemory()
-		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
+		}
+		if h.runner.Live() < fewLiveRuns && freeMemory() > muchMemory {
+			debug.FreeOSMemory()
 		}
 	}
 }
