@@ -90,7 +90,7 @@ func runNames(ctx context.Context, l *tool.Link) (all []cobra.Completion, err er
 func alertNames(ctx context.Context, l *tool.Link) (all []cobra.Completion, err error) {
 	infos, err := l.Alerts(ctx)
 	for i := range infos {
-		all = append(all, cobra.Completion(infos[i].Name))
+		all = append(all, infos[i].Name)
 	}
 	return all, err
 }
