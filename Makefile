@@ -43,7 +43,7 @@ vuln: $(govulncheck) ## look for known faults in what we depend on (needs the ne
 test: ## run all tests
 	go test ./...
 
-faults: ## hit real hosts with faults and check what is promised (ROUNDS=1000, SEED=1, FAULT="disk full")
+faults: ## hit real hosts with faults and check what is promised (ROUNDS=1000, SEED=1, FAULT="disk full", TOGETHER=12)
 	go vet -tags faults ./...
 	ROUNDS=$(or $(ROUNDS),50) go test -tags faults -count=1 -timeout 3h -run '^TestFaults$$' -v ./cmd/uniflow
 

@@ -52,5 +52,6 @@ bench/guests/c/extism-mebibyte.c bench/guests/c/extism-mebibyte.wasm
 bench/guests/c/kernels.c bench/guests/c/kernels.wasm
 bench/guests/c/mebibyte.c bench/guests/c/mebibyte.wasm
 bench/guests/c/runaway.c bench/guests/c/runaway.wasm
+bench/guests/c/stamp.c bench/guests/c/stamp.wasm
 LIST
 exit "$failed"

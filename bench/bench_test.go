@@ -15,6 +15,8 @@ import (
 // TestMain makes this program a worker where a measurement asks for one.
 func TestMain(m *testing.M) {
 	host.WorkerMain()
+	crowdMain()
+	historyMain()
 	os.Exit(m.Run())
 }
 
@@ -163,7 +165,7 @@ func TestMeasurements(t *testing.T) {
 		}
 		goals += len(p.Goals)
 	}
-	if goals < 11 {
+	if goals < 19 {
 		t.Errorf("got %d goals", goals)
 	}
 }
@@ -189,7 +191,7 @@ func TestFiguresHaveThreeDigits(t *testing.T) {
 
 func TestArgumentsAreChecked(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"-time", "0s"}, {"-json", "-md"}, {"more"}, {"-none"}} {
+	for _, args := range [][]string{{"-time", "0s"}, {"-json", "-md"}, {"-md", "-only", "a"}, {"more"}, {"-none"}} {
 		var said strings.Builder
 		if code := run(t.Context(), args, &said, &said); code != 2 || said.Len() == 0 {
 			t.Errorf("%q: got %d, %q", args, code, said.String())

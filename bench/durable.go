@@ -17,7 +17,7 @@ import (
 
 const (
 	durablePipelines = 64 // one run of each is live at a time
-	durableRounds    = 3
+	durableRounds    = 5
 )
 
 // durable measures whole runs with everything that is recorded of them: one
@@ -40,11 +40,16 @@ func (l *lineup) durable(ctx context.Context) (part, error) {
 		}
 	}
 	const what = "durable runs, 64 in flight, step "
-	var p part
+	p := part{Goals: []figure{share("durable C-step runs to those with a native step", took[0], took[2])}}
 	for i, name := range []string{"in C", "in Go", "a function of the host"} {
 		p.Details = append(p.Details, rate(what+name, took[i]))
 	}
 	return p, nil
+}
+
+// share compares the speed of runs with that of runs whose step costs nothing.
+func share(name string, ours, native []time.Duration) figure {
+	return ratios(name, native, ours).least(0.85).unless(unsteady("a native step", native))
 }
 
 // rate is how many runs a second took.

@@ -16,6 +16,7 @@ const (
 	times     = "x"  // a ratio
 	seconds   = "s"  // shown in the unit that fits
 	perSecond = "/s" // of whatever is counted
+	megabytes = "MB"
 )
 
 // figure is one quantity, beside its goal where it has one.
@@ -100,6 +101,8 @@ func (f figure) show(v float64) string {
 		return duration(time.Duration(v * float64(time.Second)))
 	case perSecond:
 		return fmt.Sprintf("%.0f/s", v)
+	case megabytes:
+		return fmt.Sprintf("%.0f MB", v)
 	}
 	return number(v) + "x"
 }

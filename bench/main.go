@@ -22,6 +22,8 @@ import (
 
 func main() {
 	host.WorkerMain()
+	crowdMain()
+	historyMain()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -33,14 +35,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	each := flags.Duration("time", time.Second, "time to measure each variant of the step for, all rounds together")
-	only := flags.String("only", "", "measure only what is named so, \"loop kernels\" for example")
+	only := flags.String("only", "", "measure only what has this `text` in its name, as it is told while measuring")
 	asJSON := flags.Bool("json", false, "print JSON, times in nanoseconds")
 	asMarkdown := flags.Bool("md", false, "print docs/PERFORMANCE.md")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
 	if flags.NArg() > 0 || *each <= 0 || *asJSON && *asMarkdown || *asMarkdown && *only != "" {
-		fmt.Fprintln(stderr, "bench: takes no arguments, a positive -time, and one of -json, -md and -only")
+		fmt.Fprintln(stderr, "bench: takes no arguments, a positive -time, one of -json and -md, and -md of everything")
 		return 2
 	}
 	r, err := measureAll(ctx, *each, *only, stderr)
@@ -54,8 +56,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// measureAll builds and checks everything, and measures all whose name holds
-// only; it says on talk what it is doing.
+// measureAll builds, checks and measures everything, or what has a text in its
+// name; it says on talk what it is doing.
 func measureAll(ctx context.Context, each time.Duration, only string, talk io.Writer) (r report, err error) {
 	dir, err := os.MkdirTemp("", "uniflow-bench-")
 	if err != nil {
@@ -107,6 +109,10 @@ func (l *lineup) measurements() []measurement {
 		{"two cores", l.cores},
 		{"how long the Go module takes to load", l.restart},
 		{"durable runs", l.durable},
+		{"the record", l.record},
+		{"a year that passes at once", l.year},
+		{"a restart with history", l.restarted},
+		{"schedules that are due together", l.together},
 	}
 }
 

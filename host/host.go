@@ -182,7 +182,7 @@ func (h *Host) wire(ctx context.Context) error {
 		Queue: h.store, Logger: h.log,
 		Runner: run.New(run.Config{
 			Load: h.loader.Load, Open: openServices(services), Ledger: h.store,
-			Slots: make(chan struct{}, parallel), Features: services.Features(), Logger: h.log,
+			Turns: run.NewTurns(parallel), Features: services.Features(), Logger: h.log,
 		}),
 	})
 	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Soon: h.slotSoon, Logger: h.log})
@@ -194,10 +194,15 @@ func (h *Host) keepPlans(ctx context.Context) error {
 	if h.project == nil {
 		return nil
 	}
-	for _, p := range h.project.Plans {
-		if err := h.keepPlan(ctx, p, flow.OriginManifest); err != nil {
-			return err
+	if !h.config.ReadOnly {
+		if err := h.store.SavePlans(ctx, h.project.Plans); err != nil {
+			return fmt.Errorf("record the plans of the manifest: %w", err)
 		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.project.Plans {
+		h.plans[p.ID()] = &entry{plan: p, origin: flow.OriginManifest}
 	}
 	return nil
 }
@@ -249,6 +254,7 @@ func (h *Host) Start(ctx context.Context) error {
 	h.clock.Start()
 	h.services.Go(func() { h.prune(h.background) })
 	h.services.Go(func() { h.watcher.Run(h.background) })
+	h.services.Go(func() { h.giveBack(h.background) })
 	return nil
 }
 

@@ -39,14 +39,14 @@ func (h *Host) RunNow(ctx context.Context, pipeline string, runContext map[strin
 		}
 		values[k] = raw
 	}
-	record, err := h.StartRun(ctx, flow.RunRequest{Pipeline: pipeline, Context: values})
+	id, err := h.startRun(ctx, flow.RunRequest{Pipeline: pipeline, Context: values})
 	if err != nil {
 		return Result{}, err
 	}
-	if _, err := h.runner.Wait(ctx, record.ID); err != nil {
-		return Result{Run: record.ID}, fmt.Errorf("wait for run %s: %w", record.ID, err)
+	if _, err := h.runner.Wait(ctx, id); err != nil {
+		return Result{Run: id}, fmt.Errorf("wait for run %s: %w", id, err)
 	}
-	return h.Result(ctx, record.ID)
+	return h.Result(ctx, id)
 }
 
 // Result reads how a run ended.
@@ -75,19 +75,27 @@ func (h *Host) Result(ctx context.Context, id flow.RunID) (Result, error) {
 
 // StartRun asks for a run and returns once it is recorded.
 func (h *Host) StartRun(ctx context.Context, r flow.RunRequest) (flow.RunRecord, error) {
+	id, err := h.startRun(ctx, r)
+	if err != nil {
+		return flow.RunRecord{}, err
+	}
+	return h.store.Run(ctx, id)
+}
+
+func (h *Host) startRun(ctx context.Context, r flow.RunRequest) (flow.RunID, error) {
 	if h.config.ReadOnly {
-		return flow.RunRecord{}, errReadOnly("start a run")
+		return "", errReadOnly("start a run")
 	}
 	e, err := h.known(r.Pipeline)
 	if err != nil {
-		return flow.RunRecord{}, err
+		return "", err
 	}
 	merged, err := checkContext(&e.plan, r.Context, "run "+r.Pipeline)
 	if err != nil {
-		return flow.RunRecord{}, err
+		return "", err
 	}
 	if r.ID != "" && !r.ID.Valid() {
-		return flow.RunRecord{}, &flow.Error{Code: flow.CodeRequest, Op: "run " + r.Pipeline, Message: fmt.Sprintf("%.40q is not the id of a run", r.ID), Hint: "leave the id out for a fresh one, or give 26 digits and capital letters, as a ULID has them"}
+		return "", &flow.Error{Code: flow.CodeRequest, Op: "run " + r.Pipeline, Message: fmt.Sprintf("%.40q is not the id of a run", r.ID), Hint: "leave the id out for a fresh one, or give 26 digits and capital letters, as a ULID has them"}
 	}
 	now := time.Now().UTC()
 	request := flow.Run{
@@ -97,27 +105,43 @@ func (h *Host) StartRun(ctx context.Context, r flow.RunRequest) (flow.RunRecord,
 	if request.ID == "" {
 		request.ID = flow.NewRunID(now)
 	}
-	return h.take(ctx, &e.plan, flow.Offer{Run: request}, "run "+r.Pipeline)
+	return request.ID, h.offer(ctx, &e.plan, flow.Offer{Run: request}, "run "+r.Pipeline)
 }
 
 // take offers a run and returns it as recorded.
 func (h *Host) take(ctx context.Context, p *flow.Plan, offer flow.Offer, op string) (flow.RunRecord, error) {
+	if err := h.offer(ctx, p, offer, op); err != nil {
+		return flow.RunRecord{}, err
+	}
+	return h.store.Run(ctx, offer.Run.ID)
+}
+
+// offer returns once a run is recorded.
+func (h *Host) offer(ctx context.Context, p *flow.Plan, offer flow.Offer, op string) error {
 	// A plugin that cannot be loaded is told now, and no run comes of it; and compiling it takes no time of a step.
 	if err := h.load(ctx, p); err != nil {
-		return flow.RunRecord{}, err
+		return err
 	}
 	offered, err := h.runner.Offer(ctx, offer)
 	if err != nil {
-		return flow.RunRecord{}, err
+		return err
 	}
 	if offered.Answer == flow.OfferRefused {
-		return flow.RunRecord{}, &flow.Error{Code: flow.CodeRefused, Op: op, Message: "too many runs of the pipeline wait already", Hint: "uniflow runs list --pipeline " + p.ID() + " --state queued"}
+		return &flow.Error{Code: flow.CodeRefused, Op: op, Message: "too many runs of the pipeline wait already", Hint: "uniflow runs list --pipeline " + p.ID() + " --state queued"}
 	}
-	record, err := h.store.Run(ctx, offer.Run.ID)
+	if offered.Answer == flow.OfferDuplicate {
+		return h.sameRun(ctx, p, offer.Run.ID, op)
+	}
+	return nil
+}
+
+// sameRun refuses the id of a run of another pipeline.
+func (h *Host) sameRun(ctx context.Context, p *flow.Plan, id flow.RunID, op string) error {
+	record, err := h.store.Run(ctx, id)
 	if err == nil && flow.ID(record.Tenant, record.Pipeline) != p.ID() {
-		return flow.RunRecord{}, &flow.Error{Code: flow.CodeExists, Op: op, Message: fmt.Sprintf("the id %s is that of a run of %q", record.ID, flow.ID(record.Tenant, record.Pipeline)), Hint: "choose another id, or leave it out"}
+		return &flow.Error{Code: flow.CodeExists, Op: op, Message: fmt.Sprintf("the id %s is that of a run of %q", record.ID, flow.ID(record.Tenant, record.Pipeline)), Hint: "choose another id, or leave it out"}
 	}
-	return record, err
+	return err
 }
 
 // checkContext lays values over the plan's context and checks them against its params.

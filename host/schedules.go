@@ -11,7 +11,6 @@ import (
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/calendar"
-	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 	"github.com/uniflow-dev/uniflow/host/internal/plan"
 )
 
@@ -212,6 +211,7 @@ func (h *Host) schedule(ctx context.Context, id string) (flow.ScheduleRecord, er
 // syncSchedules makes the ledger's manifest schedules those of the manifest, and arms all.
 func (h *Host) syncSchedules(ctx context.Context) error {
 	written := map[string]bool{}
+	var own []flow.ScheduleRecord
 	now := time.Now().UTC()
 	for _, e := range h.entries() {
 		if e.origin != flow.OriginManifest {
@@ -219,11 +219,11 @@ func (h *Host) syncSchedules(ctx context.Context) error {
 		}
 		for _, s := range e.plan.Schedules {
 			written[flow.ID(e.plan.Tenant, s.Name)] = true
-			if err := h.store.PutSchedule(ctx, flow.ScheduleRecord{Tenant: e.plan.Tenant, PlanSchedule: s, Origin: flow.OriginManifest, Since: now, Watermark: now}); err != nil {
-				return fmt.Errorf("record schedule %q: %w", s.Name, err)
-			}
-			failpoint.Here(failpoint.Reload)
+			own = append(own, flow.ScheduleRecord{Tenant: e.plan.Tenant, PlanSchedule: s, Origin: flow.OriginManifest, Since: now, Watermark: now})
 		}
+	}
+	if err := h.store.PutSchedules(ctx, own); err != nil {
+		return fmt.Errorf("record the schedules of the manifest: %w", err)
 	}
 	records, err := h.store.Schedules(ctx)
 	if err != nil {

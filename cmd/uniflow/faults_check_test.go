@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ const (
 	longest    = 3 * time.Second // that a run takes by itself
 	onTime     = 2 * time.Second // from a slot to the start of its run
 	faultTime  = 8 * time.Second // for what must come about by itself
+	leastLooks = 3               // however long each takes
 )
 
 // check holds the world against what is promised, once its host serves again.
@@ -38,7 +40,8 @@ func (w *world) check(before []proc) {
 	}
 	// What is read in several looks may change between them: only what stays wrong is wrong.
 	var wrong []string
-	for deadline := time.Now().Add(faultTime); time.Now().Before(deadline) && !h.exited(200*time.Millisecond); {
+	deadline := time.Now().Add(faultTime)
+	for looks := 0; (looks < leastLooks || time.Now().Before(deadline)) && !h.exited(200*time.Millisecond); looks++ {
 		s, err := look(w.ctx, link)
 		if err != nil {
 			wrong = []string{err.Error()}
@@ -87,38 +90,91 @@ func (w *world) nextSlot(link flow.Control) {
 // sight is one look at everything.
 type sight struct {
 	at     time.Time
-	live   int
+	live   int                          // runs that the host executes
+	open   map[string]int               // those that are recorded as live, by pipeline, at the same time
 	slots  map[string][]flow.SlotRecord // oldest first
+	moved  map[flow.RunID]bool          // runs of slots that had another ending before all was read
 	runs   map[flow.RunID]flow.RunRecord
 	events []flow.Event
 }
 
 func look(ctx context.Context, link flow.Control) (*sight, error) {
-	s := &sight{at: time.Now(), slots: map[string][]flow.SlotRecord{}, runs: map[flow.RunID]flow.RunRecord{}}
+	s := &sight{at: time.Now(), moved: map[flow.RunID]bool{}, runs: map[flow.RunID]flow.RunRecord{}}
+	var err error
+	if s.slots, err = slotsOf(ctx, link); err != nil {
+		return nil, err
+	}
+	if err := s.lookAtLive(ctx, link); err != nil {
+		return nil, err
+	}
+	runs, err := link.Runs(ctx, flow.RunQuery{Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	later, err := slotsOf(ctx, link)
+	if err != nil {
+		return nil, err
+	}
+	for name, slots := range s.slots {
+		for i := range min(len(slots), len(later[name])) {
+			if slots[i] != later[name][i] {
+				s.moved[slots[i].Run] = true
+			}
+		}
+	}
+	for i := range runs {
+		r, err := link.Run(ctx, string(runs[i].ID))
+		switch {
+		case errors.Is(err, flow.ErrNotFound) && runs[i].State == flow.StateQueued:
+			s.moved[runs[i].ID] = true // a newer slot took its place meanwhile
+		case err != nil:
+			return nil, err
+		default:
+			s.runs[r.ID] = r
+		}
+	}
+	s.events, err = link.Events(ctx, flow.EventQuery{Limit: 10_000})
+	return s, err
+}
+
+// slotsOf reads the slots of all schedules, oldest first.
+func slotsOf(ctx context.Context, link flow.Control) (map[string][]flow.SlotRecord, error) {
+	all := map[string][]flow.SlotRecord{}
 	for _, name := range []string{"tick", "slow", "long"} {
 		slots, err := link.Slots(ctx, flow.SlotQuery{Schedule: name, Limit: 1000})
 		if err != nil {
 			return nil, err
 		}
 		slices.Reverse(slots)
-		s.slots[name] = slots
+		all[name] = slots
 	}
-	info, err := link.Info(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.live = info.LiveRuns
-	runs, err := link.Runs(ctx, flow.RunQuery{Limit: 1000})
-	if err != nil {
-		return nil, err
-	}
-	for i := range runs {
-		if s.runs[runs[i].ID], err = link.Run(ctx, string(runs[i].ID)); err != nil {
-			return nil, err
+	return all, nil
+}
+
+// lookAtLive counts what is live in the host and in the record, between two changes of the host's number.
+func (s *sight) lookAtLive(ctx context.Context, link flow.Control) error {
+	for range 100 {
+		before, err := link.Info(ctx)
+		if err != nil {
+			return err
+		}
+		runs, err := link.Runs(ctx, flow.RunQuery{State: flow.StateRunning, Limit: 1000})
+		if err != nil {
+			return err
+		}
+		after, err := link.Info(ctx)
+		if err != nil {
+			return err
+		}
+		if s.live = before.LiveRuns; s.live == after.LiveRuns {
+			s.open = map[string]int{}
+			for i := range runs {
+				s.open[runs[i].Pipeline]++
+			}
+			return nil
 		}
 	}
-	s.events, err = link.Events(ctx, flow.EventQuery{Limit: 10_000})
-	return s, err
+	return errors.New("the number of live runs changes with each look")
 }
 
 // slotsWrong: slots due are the sum of the records, each once, up to now.
@@ -137,7 +193,7 @@ func (s *sight) slotsWrong() (wrong []string) {
 			}
 			run, kept := s.runs[r.Run]
 			switch {
-			case r.Ending != flow.SlotRun && r.Ending != flow.SlotCoalesced:
+			case r.Ending != flow.SlotRun && r.Ending != flow.SlotCoalesced, s.moved[r.Run]: // which the next look sees
 			case !kept:
 				say("schedule %s: the run %s of slot %s is gone", name, r.Run, r.From)
 			case r.Ending == flow.SlotRun && (used[r.Run] || !run.Trigger.ScheduledAt.Equal(r.From)):
@@ -187,16 +243,18 @@ func (s *sight) runsWrong() (wrong []string) {
 	}
 	sum := 0
 	for pipeline, n := range running {
-		sum += n
-		if n > 1 {
+		if n = max(n, s.open[pipeline]); n > 1 {
 			say("%d runs of %s are live", n, pipeline)
 		}
+	}
+	for _, n := range s.open {
+		sum += n
 	}
 	if sum != s.live {
 		say("%d runs are recorded as live, the host executes %d", sum, s.live)
 	}
 	for _, r := range s.runs {
-		if r.State == flow.StateQueued && running[r.Pipeline] == 0 {
+		if r.State == flow.StateQueued && running[r.Pipeline]+s.open[r.Pipeline] == 0 {
 			say("run %s waits for nothing", r.ID)
 		}
 	}

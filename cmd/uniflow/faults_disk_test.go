@@ -43,8 +43,11 @@ func (w *world) ownDisk() bool {
 	return w.mustServe()
 }
 
-// fill takes all space that is left.
+// fill takes all space that is left, at once for the host: what it gives free meanwhile, to record endings, would else be
+// taken from it.
 func (w *world) fill() {
+	_ = w.host.cmd.Process.Signal(syscall.SIGSTOP)
+	defer func() { _ = w.host.cmd.Process.Signal(syscall.SIGCONT) }()
 	f, err := os.Create(w.path("data/filler"))
 	if err != nil {
 		w.violation("%v", err)

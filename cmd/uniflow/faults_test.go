@@ -20,11 +20,11 @@ import (
 // next slot fires on time.
 //
 // ROUNDS is the number of rounds, 4 by default; SEED repeats one draw of faults and moments; FAULT draws only faults
-// whose name begins with it; TOGETHER is the number of hosts at one time. `make faults` sets the tag `faults`, without
+// whose name begins with it; TOGETHER is the number of hosts at one time, 12 by default: rounds mostly wait. `make faults` sets the tag `faults`, without
 // which no program kills itself at a named point.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	rounds, seed, together := number("ROUNDS", 4), uint64(number("SEED", int(time.Now().UnixNano()&0xffffff))), number("TOGETHER", 6)
+	rounds, seed, together := number("ROUNDS", 4), uint64(number("SEED", int(time.Now().UnixNano()&0xffffff))), number("TOGETHER", 12)
 	from := t.TempDir()
 	if err := template(t.Context(), from); err != nil {
 		t.Fatal(err)

@@ -159,6 +159,11 @@ func (h *served) kill() {
 
 func (h *served) exited(within time.Duration) bool {
 	select {
+	case <-h.done: // whatever the time
+		return true
+	default:
+	}
+	select {
 	case <-h.done:
 		return true
 	case <-time.After(within):
@@ -262,8 +267,17 @@ func (w *world) live(atLeast, atMost time.Duration) {
 	}
 }
 
-// ask starts a run by hand; what is acknowledged must never be lost.
+// ask starts a run of some pipeline by hand.
 func (w *world) ask() {
+	if w.rng.IntN(4) == 0 {
+		w.askFor("long") // where it waits
+		return
+	}
+	w.askFor("manual")
+}
+
+// askFor starts a run by hand; what is acknowledged must never be lost.
+func (w *world) askFor(pipeline string) {
 	link, err := w.connect()
 	if err != nil {
 		return
@@ -271,10 +285,6 @@ func (w *world) ask() {
 	defer link.Close()
 	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
 	defer cancel()
-	pipeline := "manual"
-	if w.rng.IntN(4) == 0 {
-		pipeline = "long" // where it waits
-	}
 	if r, err := link.StartRun(ctx, flow.RunRequest{Pipeline: pipeline}); err == nil {
 		w.mu.Lock()
 		w.asked[r.ID] = true

@@ -37,10 +37,11 @@ type Queue interface {
 	Plan(ctx context.Context, digest flow.Digest) (flow.Plan, error)
 }
 
-// Runner executes one claimed run and returns how it ended. It returns within a bounded time after ctx ends. The
-// error is flow.ErrStale when the claim was lost; then nothing more may be recorded.
+// Runner executes one claimed run and returns how it ended, and events that are to be recorded together with that. It
+// returns within a bounded time after ctx ends. The error is flow.ErrStale when the claim was lost; then nothing more may
+// be recorded.
 type Runner interface {
-	Run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed) (flow.Ending, error)
+	Run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed) (flow.Ending, []flow.Event, error)
 }
 
 // Config wires a Dispatcher; all fields are needed.
@@ -61,6 +62,7 @@ type Dispatcher struct {
 	live        map[flow.RunID]context.CancelCauseFunc
 	asked       map[flow.RunID]*flow.Fault // requests to end that came before the run was in live
 	waiters     map[flow.RunID]*waiter
+	lines       map[lane]*line
 	running     sync.WaitGroup
 	// open is done when the dispatcher takes no more runs; ends, when it gives up retrying to record endings. Changes of
 	// the queue go by ends, not by their caller: what the queue has made live must be started, whoever goes away.
@@ -80,7 +82,7 @@ type waiter struct {
 func New(c Config) *Dispatcher {
 	d := &Dispatcher{
 		queue: c.Queue, runner: c.Runner, log: c.Logger,
-		live: map[flow.RunID]context.CancelCauseFunc{}, asked: map[flow.RunID]*flow.Fault{}, waiters: map[flow.RunID]*waiter{},
+		live: map[flow.RunID]context.CancelCauseFunc{}, asked: map[flow.RunID]*flow.Fault{}, waiters: map[flow.RunID]*waiter{}, lines: map[lane]*line{},
 	}
 	d.open, d.shut = context.WithCancel(context.Background())
 	d.ends, d.giveUp = context.WithCancel(context.Background())
@@ -97,7 +99,10 @@ func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered,
 		return flow.Offered{}, err
 	}
 	defer d.running.Done()
+	in := lane{offer.Run.Tenant, offer.Run.Pipeline}
+	d.lineUp(in)
 	offered, err := d.queue.Offer(d.ends, offer)
+	d.linedUp(in, err != nil || offered.Answer == flow.OfferQueued)
 	if err != nil {
 		return flow.Offered{}, fmt.Errorf("offer run %s: %w", offer.Run.ID, err)
 	}
@@ -121,22 +126,12 @@ func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered,
 // Wait returns how the run ended, or the cause of ctx. It knows runs that end here, and runs that have ended. The error
 // is ErrStopped when the dispatcher stops first, and flow.ErrStale when the run was taken from here.
 func (d *Dispatcher) Wait(ctx context.Context, id flow.RunID) (flow.Ending, error) {
-	w := d.join(id)
+	w, live := d.join(id)
 	defer d.leave(id, w)
-	record, err := d.queue.Run(ctx, id)
-	switch {
-	case errors.Is(err, flow.ErrNotFound):
-		// A coalesced run leaves no row; whoever coalesced it has told the waiter.
-		select {
-		case <-w.done:
-			return w.ending, w.err
-		default:
-			return flow.Ending{}, fmt.Errorf("run %s: %w", id, err)
+	if !live {
+		if ending, ended, err := d.ended(ctx, id, w); ended || err != nil {
+			return ending, err
 		}
-	case err != nil:
-		return flow.Ending{}, fmt.Errorf("look up run %s: %w", id, err)
-	case record.State == flow.StateEnded:
-		return record.Ending, nil
 	}
 	select {
 	case <-w.done:
@@ -151,6 +146,24 @@ func (d *Dispatcher) Wait(ctx context.Context, id flow.RunID) (flow.Ending, erro
 	default:
 		return flow.Ending{}, ErrStopped
 	}
+}
+
+// ended asks the queue for a run's ending; false when it has none yet.
+func (d *Dispatcher) ended(ctx context.Context, id flow.RunID, w *waiter) (flow.Ending, bool, error) {
+	record, err := d.queue.Run(ctx, id)
+	switch {
+	case errors.Is(err, flow.ErrNotFound):
+		// A coalesced run leaves no row; whoever coalesced it has told the waiter.
+		select {
+		case <-w.done:
+			return w.ending, true, w.err
+		default:
+			return flow.Ending{}, false, fmt.Errorf("run %s: %w", id, err)
+		}
+	case err != nil:
+		return flow.Ending{}, false, fmt.Errorf("look up run %s: %w", id, err)
+	}
+	return record.Ending, record.State == flow.StateEnded, nil
 }
 
 // Cancel asks a run to end: a waiting one has ended when Cancel returns, a live one gets the request as the cause of
@@ -185,25 +198,6 @@ func (d *Dispatcher) Resume(claimed []flow.Claimed) {
 	for _, c := range claimed {
 		d.start(c)
 	}
-}
-
-// Next ends the pipeline's waiting runs that could not start in time, and starts the oldest other one if none is live; the
-// host calls it for what waited when it started.
-func (d *Dispatcher) Next(ctx context.Context, tenant, pipeline string) error {
-	if err := d.enter(ctx); err != nil {
-		return err
-	}
-	defer d.running.Done()
-	claimed, ok, err := d.queue.ClaimNext(d.ends, tenant, pipeline)
-	if err != nil {
-		return fmt.Errorf("claim the next run of %s: %w", flow.ID(tenant, pipeline), err)
-	}
-	d.tellOverdue(claimed.Overdue)
-	if ok {
-		failpoint.Here(failpoint.Claim)
-		d.start(claimed)
-	}
-	return nil
 }
 
 // Overdue is Next for every pipeline of which a run waits that could not start in time.
@@ -326,7 +320,9 @@ func (d *Dispatcher) start(claimed flow.Claimed) {
 		delete(d.asked, claimed.Run.ID)
 		d.mu.Unlock()
 		d.tell(claimed.Run.ID, ending, err)
-		_ = insist(d.open, log, "next run not started", func() error { return d.Next(d.open, claimed.Run.Tenant, claimed.Run.Pipeline) })
+		if in := (lane{claimed.Run.Tenant, claimed.Run.Pipeline}); d.waited(in) {
+			_ = insist(d.open, log, "next run not started", func() error { return d.next(d.open, in, false) })
+		}
 	})
 }
 
@@ -334,14 +330,28 @@ func (d *Dispatcher) start(claimed flow.Claimed) {
 func (d *Dispatcher) execute(ctx context.Context, claimed flow.Claimed, log *slog.Logger) (flow.Ending, error) {
 	plan, err := d.queue.Plan(d.ends, claimed.Run.Version)
 	var ending flow.Ending
+	var last []flow.Event
 	if err != nil {
-		ending = internalFault(fmt.Sprintf("the plan %s of this run could not be read: %v", claimed.Run.Version.Short(), err))
-	} else if ending, err = d.run(ctx, &plan, claimed, log); err != nil && !errors.Is(err, flow.ErrStale) {
+		ending, err = internalFault(fmt.Sprintf("the plan %s of this run could not be read: %v", claimed.Run.Version.Short(), err)), nil
+	} else {
+		ending, last, err = d.run(ctx, &plan, claimed, log)
+	}
+	if err == nil && len(last) > 0 {
+		if err = d.queue.Finish(d.ends, claimed.Claim, ending, last...); err == nil {
+			return d.told(ending, nil, log)
+		}
+	}
+	if err != nil && !errors.Is(err, flow.ErrStale) {
 		ending, err = internalFault("the record of the run could not be written: "+err.Error()), nil
 	}
-	if !errors.Is(err, flow.ErrStale) {
+	if err == nil {
 		err = insist(d.ends, log, "ending not recorded", func() error { return d.queue.Finish(d.ends, claimed.Claim, ending) })
 	}
+	return d.told(ending, err, log)
+}
+
+// told logs how a run ended, and passes that on.
+func (*Dispatcher) told(ending flow.Ending, err error, log *slog.Logger) (flow.Ending, error) {
 	switch {
 	case err == nil:
 		log.Info("run ended", slog.String("outcome", string(ending.Outcome)), slog.String("reason", string(ending.Reason)))
@@ -352,11 +362,11 @@ func (d *Dispatcher) execute(ctx context.Context, claimed flow.Claimed, log *slo
 }
 
 // run calls the runner. A panic ends the run, not the host.
-func (d *Dispatcher) run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed, log *slog.Logger) (ending flow.Ending, err error) {
+func (d *Dispatcher) run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed, log *slog.Logger) (ending flow.Ending, last []flow.Event, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			log.Error("panic in a run", slog.Any("err", p), slog.String("stack", string(debug.Stack())))
-			ending, err = internalFault("a fault of the host ended the run; the host's log holds the details"), nil
+			ending, last, err = internalFault("a fault of the host ended the run; the host's log holds the details"), nil, nil
 		}
 	}()
 	return d.runner.Run(ctx, plan, claimed)
@@ -383,16 +393,17 @@ func insist(ctx context.Context, log *slog.Logger, failure string, change func()
 	}
 }
 
-func (d *Dispatcher) join(id flow.RunID) *waiter {
+// join returns the waiter of a run, which the end of a live one tells, and whether the run is live here.
+func (d *Dispatcher) join(id flow.RunID) (w *waiter, live bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	w := d.waiters[id]
+	w = d.waiters[id]
 	if w == nil {
 		w = &waiter{done: make(chan struct{})}
 		d.waiters[id] = w
 	}
 	w.users++
-	return w
+	return w, d.live[id] != nil
 }
 
 func (d *Dispatcher) leave(id flow.RunID, w *waiter) {

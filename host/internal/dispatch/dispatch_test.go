@@ -22,9 +22,16 @@ type minute struct {
 	overlap bool
 	// instead, if it is not nil, is what a run does.
 	instead func(ctx context.Context, id flow.RunID) (flow.Ending, error)
+	// last are the events that go with the ending.
+	last []flow.Event
 }
 
-func (r *minute) Run(ctx context.Context, _ *flow.Plan, claimed flow.Claimed) (flow.Ending, error) {
+func (r *minute) Run(ctx context.Context, _ *flow.Plan, claimed flow.Claimed) (flow.Ending, []flow.Event, error) {
+	ending, err := r.run(ctx, claimed)
+	return ending, r.last, err
+}
+
+func (r *minute) run(ctx context.Context, claimed flow.Claimed) (flow.Ending, error) {
 	pipeline := claimed.Run.Pipeline
 	r.mu.Lock()
 	r.order = append(r.order, claimed.Run.ID)
@@ -393,6 +400,57 @@ func TestRunnerFaults(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The events of the last step go with the ending; a ledger that refuses them gets the ending alone, which says so.
+func TestLastEventsGoWithTheEnding(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Dispatcher, q *memory, r *minute) {
+		r.last = []flow.Event{{Kind: flow.StepEnded}}
+		offer(t, d, flow.Offer{Run: run("a", "1")}, flow.OfferStarted)
+		wait(t, d, "1", flow.Succeeded, "")
+		if q.finished["1"] != 1 {
+			t.Errorf("%d events were recorded with the ending", q.finished["1"])
+		}
+		refused := false
+		q.fail = func(op string, _ flow.RunID) error {
+			if op != "finish" || refused {
+				return nil
+			}
+			refused = true
+			return errors.New("too long")
+		}
+		offer(t, d, flow.Offer{Run: run("a", "2")}, flow.OfferStarted)
+		wait(t, d, "2", flow.Failed, flow.ReasonInternal)
+		if n, ended := q.finished["2"]; n != 0 || !ended {
+			t.Errorf("%d events, ended %v", n, ended)
+		}
+	})
+}
+
+// A pipeline's queue is asked for the next run only when one may wait.
+func TestNextIsAskedForWhereOneMayWait(t *testing.T) {
+	bubble(t, func(t *testing.T, d *Dispatcher, q *memory, _ *minute) {
+		asked := 0
+		q.fail = func(op string, _ flow.RunID) error {
+			if op == "claim" {
+				asked++
+			}
+			return nil
+		}
+		offer(t, d, flow.Offer{Run: run("a", "1")}, flow.OfferStarted)
+		wait(t, d, "1", flow.Succeeded, "")
+		synctest.Wait()
+		if asked != 0 || len(d.lines) != 0 {
+			t.Errorf("asked %d times, %d lines, where nothing can wait", asked, len(d.lines))
+		}
+		offer(t, d, flow.Offer{Run: run("a", "2")}, flow.OfferStarted)
+		offer(t, d, flow.Offer{Run: run("a", "3")}, flow.OfferQueued)
+		wait(t, d, "3", flow.Succeeded, "")
+		synctest.Wait()
+		if asked != 2 || len(d.lines) != 0 { // for run 3, and for one behind it
+			t.Errorf("asked %d times, %d lines left; want 2 and none", asked, len(d.lines))
+		}
+	})
 }
 
 func TestRunWithoutAPlan(t *testing.T) {

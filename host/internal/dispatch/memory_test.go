@@ -14,6 +14,8 @@ type memory struct {
 	rows    map[flow.RunID]*flow.RunRecord
 	waiting map[string][]flow.RunID
 	live    map[string]flow.RunID
+	// finished counts the events that came with endings.
+	finished map[flow.RunID]int
 	// fail is asked before each change; what it returns is the change's error.
 	fail func(op string, id flow.RunID) error
 	// offered and cancelled are called after such a change, without the lock.
@@ -23,7 +25,7 @@ type memory struct {
 func newMemory() *memory {
 	nothing := func(flow.RunID) {}
 	return &memory{
-		rows: map[flow.RunID]*flow.RunRecord{}, waiting: map[string][]flow.RunID{}, live: map[string]flow.RunID{},
+		rows: map[flow.RunID]*flow.RunRecord{}, waiting: map[string][]flow.RunID{}, live: map[string]flow.RunID{}, finished: map[flow.RunID]int{},
 		fail: func(string, flow.RunID) error { return nil }, offered: nothing, cancelled: nothing,
 	}
 }
@@ -90,7 +92,7 @@ func (m *memory) ClaimNext(_ context.Context, _, pipeline string) (flow.Claimed,
 
 func (m *memory) OverdueLines(context.Context) ([]flow.Line, error) { return nil, nil }
 
-func (m *memory) Finish(_ context.Context, claim flow.Claim, ending flow.Ending, _ ...flow.Event) error {
+func (m *memory) Finish(_ context.Context, claim flow.Claim, ending flow.Ending, events ...flow.Event) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.fail("finish", claim.Run); err != nil {
@@ -100,7 +102,7 @@ func (m *memory) Finish(_ context.Context, claim flow.Claim, ending flow.Ending,
 	if row == nil || row.State != flow.StateRunning || row.Epoch != claim.Epoch {
 		return flow.ErrStale
 	}
-	row.State, row.Ending = flow.StateEnded, ending
+	row.State, row.Ending, m.finished[claim.Run] = flow.StateEnded, ending, len(events)
 	delete(m.live, row.Pipeline)
 	return nil
 }

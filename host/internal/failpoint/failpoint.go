@@ -11,7 +11,7 @@ type Point string
 // The points, in the order in which a run meets them.
 const (
 	Migration Point = "migration" // a migration of the ledger has been committed, the next has not
-	Reload    Point = "reload"    // some schedules of the manifest are recorded, the others are not
+	Reload    Point = "reload"    // some schedules of the manifest are written, the others are not
 	Due       Point = "due"       // a slot is due, and nothing of it is recorded
 	Slot      Point = "slot"      // a slot and its run are recorded, and the run does not execute
 	Claim     Point = "claim"     // a run that waited is claimed, and does not execute

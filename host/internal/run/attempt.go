@@ -39,13 +39,13 @@ func (x *execution) item(ctx context.Context, s *stepState, e *element) (outcome
 		return outcome{ending: ending}, nil, nil
 	}
 	for {
-		release, ok := x.turn(ctx, due)
-		if !ok {
+		p := x.turn(ctx, due)
+		if p == nil {
 			return outcome{ending: faultEnding(flow.EndFault(ctx))}, nil, nil
 		}
 		number++
-		end, event, err := x.attempt(ctx, s, e, input, number)
-		release()
+		end, event, err := x.attempt(ctx, s, e, input, number, p)
+		p.end()
 		if err != nil {
 			return end.outcome, nil, err
 		}
@@ -127,19 +127,27 @@ type attemptEnd struct {
 
 // attempt makes one try: records its start, calls the module, and returns its ending with the event that is to be
 // recorded.
-func (x *execution) attempt(ctx context.Context, s *stepState, e *element, in input, number int) (attemptEnd, flow.Event, error) {
+func (x *execution) attempt(ctx context.Context, s *stepState, e *element, in input, number int, p *place) (attemptEnd, flow.Event, error) {
 	if err := x.commit(x.attemptEvent(flow.AttemptStarted, s, e, number)); err != nil {
 		return attemptEnd{}, flow.Event{}, err
 	}
 	failpoint.Here(failpoint.Step)
-	message := fmt.Sprintf("step %q took longer than %s, its timeout.step, %s", s.step.Name, s.step.Timeout, setBy(s.step.SetBy["timeout"]))
-	limited, cancel := context.WithTimeoutCause(ctx, s.step.Timeout.Std(), &flow.Fault{Reason: flow.ReasonTimeout, Message: message})
-	defer cancel()
-	end := x.call(limited, s, e, in, number)
+	end := x.try(ctx, s, e, in, number, p)
 	failpoint.Here(failpoint.Result)
 	event := x.attemptEvent(flow.AttemptEnded, s, e, number)
 	event.Ending, event.Outputs, event.Usage = end.ending, end.outputs.named, &end.usage
 	return end, event, nil
+}
+
+// try calls the module once there is a place for it.
+func (x *execution) try(ctx context.Context, s *stepState, e *element, in input, number int, p *place) attemptEnd {
+	if !p.begin(ctx) {
+		return x.broken(ctx, s, context.Cause(ctx))
+	}
+	message := fmt.Sprintf("step %q took longer than %s, its timeout.step, %s", s.step.Name, s.step.Timeout, setBy(s.step.SetBy["timeout"]))
+	limited, cancel := context.WithTimeoutCause(ctx, s.step.Timeout.Std(), &flow.Fault{Reason: flow.ReasonTimeout, Message: message})
+	defer cancel()
+	return x.call(limited, s, e, in, number)
 }
 
 func (x *execution) attemptEvent(kind flow.EventKind, s *stepState, e *element, number int) flow.Event {
@@ -151,26 +159,16 @@ func (x *execution) attemptEvent(kind flow.EventKind, s *stepState, e *element, 
 	return event
 }
 
-// turn waits until an attempt is due, and then for a place among those that may execute at one time; false when ctx
-// ends first.
-func (x *execution) turn(ctx context.Context, due time.Time) (release func(), ok bool) {
+// turn waits until an attempt is due, and then for its turn; nil when ctx ends first.
+func (x *execution) turn(ctx context.Context, due time.Time) *place {
 	if wait := time.Until(due); wait > 0 {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return nil, false
+			return nil
 		}
 	}
-	slots := x.runner.config.Slots
-	if slots == nil {
-		return func() {}, ctx.Err() == nil
-	}
-	select {
-	case slots <- struct{}{}:
-		return func() { <-slots }, true
-	case <-ctx.Done():
-		return nil, false
-	}
+	return x.runner.config.Turns.take(ctx)
 }
 
 // call loads the module, calls it and reads its answer. A panic of the host's own code ends the attempt, not the host.

@@ -20,6 +20,8 @@ type execution struct {
 	claimed flow.Claimed
 	states  map[string]*stepState
 	logs    *logWriter
+	// last are the events of the step that ended last: the caller records them with the run's end.
+	last []flow.Event
 
 	mu    sync.Mutex
 	known map[flow.Digest]bool // artifacts that the run has received or put
@@ -35,6 +37,8 @@ type stepState struct {
 	earlier []flow.AttemptRecord
 	// failed are the steps that had failed when this one began; hooks may ask for them.
 	failed []string
+	// last tells that no other step was left when this one began.
+	last bool
 }
 
 // outcome is how a step ended, and with what.
@@ -43,11 +47,12 @@ type outcome struct {
 	outputs outputs
 }
 
-// ended is a step's message to the coordinator; err is the ledger's.
+// ended is a step's message to the coordinator; err is the ledger's, events are not recorded yet.
 type ended struct {
 	step *stepState
 	outcome
-	err error
+	events []flow.Event
+	err    error
 }
 
 func newExecution(r *Runner, plan *flow.Plan, p *program, claimed flow.Claimed) *execution {
@@ -103,7 +108,7 @@ func (x *execution) steps(ctx context.Context) error {
 	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(cleanupTime, cancel) })
 	defer unhook()
 
-	done := make(chan ended)
+	done := make(chan ended, 1)
 	live := 0
 	var failure error
 	for {
@@ -125,6 +130,7 @@ func (x *execution) steps(ctx context.Context) error {
 			failure = e.err
 		}
 		e.step.state, e.step.outcome = flow.StateEnded, e.outcome
+		x.last = e.events
 	}
 }
 
@@ -146,12 +152,16 @@ func (x *execution) startReady(work, hooks context.Context, done chan<- ended) (
 				}
 				again = true
 			case runs:
-				s.state, s.failed = flow.StateRunning, x.failed()
+				s.state, s.failed, s.last = flow.StateRunning, x.failed(), x.left() == 1
 				ctx := work
 				if s.step.On != flow.OnSuccess {
 					ctx = hooks
 				}
 				started++
+				if s.last { // nothing else is to be coordinated
+					done <- x.step(ctx, s)
+					return started, nil
+				}
 				go func() { done <- x.step(ctx, s) }()
 			}
 		}
@@ -237,6 +247,17 @@ func (x *execution) event(kind flow.EventKind, s *stepState) flow.Event {
 		At: time.Now(), Kind: kind, Tenant: x.plan.Tenant, Pipeline: x.plan.Pipeline,
 		Run: x.claimed.Run.ID, Epoch: x.claimed.Claim.Epoch, Step: s.step.Name,
 	}
+}
+
+// left counts the steps that have not ended. Only the coordinator calls it.
+func (x *execution) left() int {
+	n := 0
+	for _, s := range x.states {
+		if s.state != flow.StateEnded {
+			n++
+		}
+	}
+	return n
 }
 
 // failed returns the names of the steps that have failed so far, in the plan's order. Only the coordinator calls it.

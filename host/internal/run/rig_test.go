@@ -188,9 +188,13 @@ func (r *rig) open(_ context.Context, a Attempt) (flow.HostCalls, func()) {
 	}
 }
 
-// run executes the run.
+// run executes the run, and records what is left to the caller.
 func (r *rig) run(ctx context.Context) (flow.Ending, error) {
-	return New(r.config).Run(ctx, &r.plan, r.claimed)
+	ending, last, err := New(r.config).Run(ctx, &r.plan, r.claimed)
+	if err == nil && len(last) > 0 {
+		err = r.config.Ledger.Commit(ctx, r.claimed.Claim, last...)
+	}
+	return ending, err
 }
 
 // want executes the run and checks how it ended.

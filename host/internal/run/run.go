@@ -45,8 +45,8 @@ type Config struct {
 	Open func(ctx context.Context, a Attempt) (flow.HostCalls, func())
 	// Ledger records.
 	Ledger Ledger
-	// Slots bounds the attempts that execute at one time, over all runs; one send is one attempt. Nil is no bound.
-	Slots chan struct{}
+	// Turns bounds the attempts that execute at one time, over all runs. Nil is no bound.
+	Turns *Turns
 	// Features are the names of services that guests find in their run context.
 	Features []string
 	Logger   *slog.Logger
@@ -64,13 +64,14 @@ func New(c Config) *Runner { return &Runner{config: c} }
 // cleanupTime bounds the hooks of a run that was cancelled or ran out of time, so that a stop ends.
 const cleanupTime = time.Minute
 
-// Run executes a claimed run and returns how it ended. Steps that an earlier epoch finished keep their outputs. It
-// returns within the grace of its steps and the time of its hooks after ctx ends; a cause of ctx that is a *flow.Fault
-// names the reason. The error is that of the ledger: the run then has no ending yet.
-func (r *Runner) Run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed) (flow.Ending, error) {
+// Run executes a claimed run and returns how it ended, with the events of its last step, which are to be recorded together
+// with that. Steps that an earlier epoch finished keep their outputs. It returns within the grace of its steps and the time
+// of its hooks after ctx ends; a cause of ctx that is a *flow.Fault names the reason. The error is that of the ledger: the
+// run then has no ending yet.
+func (r *Runner) Run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed) (flow.Ending, []flow.Event, error) {
 	program, err := r.programs.of(plan)
 	if err != nil {
-		return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonExpression, Message: err.Error()}, nil
+		return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonExpression, Message: err.Error()}, nil, nil
 	}
 	message := fmt.Sprintf("the run took longer than %s, its timeout.run, %s", plan.Timeout, setBy(plan.TimeoutFrom))
 	limited, cancel := context.WithTimeoutCause(ctx, plan.Timeout.Std(), &flow.Fault{Reason: flow.ReasonTimeout, Message: message})
@@ -78,12 +79,12 @@ func (r *Runner) Run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed)
 	x := newExecution(r, plan, program, claimed)
 	defer x.logs.close()
 	if ending, skip := x.condition(limited); skip {
-		return ending, nil
+		return ending, nil, nil
 	}
 	if err := x.steps(limited); err != nil {
-		return flow.Ending{}, err
+		return flow.Ending{}, nil, err
 	}
-	return x.ending(limited), nil
+	return x.ending(limited), x.last, nil
 }
 
 // condition evaluates the pipeline's when; true means that the run ends as returned. A run that is resumed

@@ -34,11 +34,11 @@ func TestStepsGoByNeeds(t *testing.T) {
 
 func TestParallelStepsAreBoundedOverAllRuns(t *testing.T) {
 	in(t, func(t *testing.T, r *rig) {
-		r.config.Slots = make(chan struct{}, 2)
+		r.config.Turns = NewTurns(2)
 		began := time.Now()
 		r.want(flow.Succeeded, "")
-		if took := time.Since(began); took != 2*time.Minute || len(r.config.Slots) != 0 {
-			t.Errorf("took %s, %d slots held; want 2m and none", took, len(r.config.Slots))
+		if took := time.Since(began); took != 2*time.Minute || r.config.Turns.executing+r.config.Turns.ahead != 0 {
+			t.Errorf("took %s, %d places held; want 2m and none", took, r.config.Turns.executing+r.config.Turns.ahead)
 		}
 	}, flow.PlanStep{Name: "a"}, flow.PlanStep{Name: "b"}, flow.PlanStep{Name: "c"})
 }
@@ -232,7 +232,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// A run may also be asked to end while a step waits for its next attempt, or for a slot: it then has no attempt.
+// A run may also be asked to end while a step waits for its next attempt, or for its turn: it then has no attempt.
 func TestCancelOfAStepThatWaits(t *testing.T) {
 	t.Parallel()
 	t.Run("for its next attempt", func(t *testing.T) {
@@ -248,10 +248,11 @@ func TestCancelOfAStepThatWaits(t *testing.T) {
 			}
 		}, flow.PlanStep{Name: "a", Retry: flow.Retry{Attempts: 5, Backoff: flow.Backoff{Min: time.Hour, Max: time.Hour}}})
 	})
-	t.Run("for a slot", func(t *testing.T) {
+	t.Run("for its turn", func(t *testing.T) {
 		in(t, func(t *testing.T, r *rig) {
-			r.config.Slots = make(chan struct{}, 1)
-			r.config.Slots <- struct{}{}
+			r.config.Turns = NewTurns(1)
+			held := r.config.Turns.take(t.Context())
+			defer held.end()
 			r.wantOf(asks(t, 30*time.Second, flow.ReasonRequest), flow.Cancelled, flow.ReasonRequest)
 			if got := r.ledger.texts; !slices.Equal(got, []string{"step.ended a cancelled request"}) {
 				t.Errorf("events %q", got)

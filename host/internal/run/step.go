@@ -26,7 +26,16 @@ func (x *execution) step(ctx context.Context, s *stepState) ended {
 	if err != nil {
 		return ended{step: s, outcome: out, err: err}
 	}
-	return ended{step: s, outcome: out, err: x.commit(append(events, x.stepEnded(s, out))...)}
+	return x.end(s, out, events...)
+}
+
+// end records how a step ended, with what led to it; not that of the last step.
+func (x *execution) end(s *stepState, out outcome, events ...flow.Event) ended {
+	events = append(events, x.stepEnded(s, out))
+	if s.last {
+		return ended{step: s, outcome: out, events: events}
+	}
+	return ended{step: s, outcome: out, err: x.commit(events...)}
 }
 
 func (x *execution) stepEnded(s *stepState, out outcome) flow.Event {
@@ -50,13 +59,13 @@ func (x *execution) fanOut(ctx context.Context, s *stepState) ended {
 	}
 	if err != nil {
 		out := outcome{ending: expressionFailed(ctx, fmt.Sprintf("each of step %q", s.step.Name), err)}
-		return ended{step: s, outcome: out, err: x.commit(x.stepEnded(s, out))}
+		return x.end(s, out)
 	}
 	out, err := x.elements(ctx, s, values)
 	if err != nil {
 		return ended{step: s, outcome: out, err: err}
 	}
-	return ended{step: s, outcome: out, err: x.commit(x.stepEnded(s, out))}
+	return x.end(s, out)
 }
 
 // maxElements bounds the list of a step with each.

@@ -25,7 +25,7 @@ type counting struct {
 	overlaps atomic.Int32
 }
 
-func (c *counting) Run(_ context.Context, _ *flow.Plan, claimed flow.Claimed) (flow.Ending, error) {
+func (c *counting) Run(_ context.Context, _ *flow.Plan, claimed flow.Claimed) (flow.Ending, []flow.Event, error) {
 	n := c.live[claimed.Run.Pipeline]
 	if n.Add(1) > 1 {
 		c.overlaps.Add(1)
@@ -33,7 +33,7 @@ func (c *counting) Run(_ context.Context, _ *flow.Plan, claimed flow.Claimed) (f
 	c.runs.Add(1)
 	time.Sleep(time.Millisecond)
 	n.Add(-1)
-	return flow.Ending{Outcome: flow.Succeeded}, nil
+	return flow.Ending{Outcome: flow.Succeeded}, nil, nil
 }
 
 var hammered = flow.Plan{Tenant: "default", Pipeline: "p", Digest: flow.Digest("sha256:" + strings.Repeat("0", 64)), Timeout: flow.Duration(time.Hour)}

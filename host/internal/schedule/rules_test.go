@@ -295,9 +295,9 @@ func mustCalendar(tb testing.TB, r *flow.ScheduleRecord) *calendar.Schedule {
 // signal is a runner that tells of each run.
 type signal chan flow.Claimed
 
-func (s signal) Run(_ context.Context, _ *flow.Plan, c flow.Claimed) (flow.Ending, error) {
+func (s signal) Run(_ context.Context, _ *flow.Plan, c flow.Claimed) (flow.Ending, []flow.Event, error) {
 	s <- c
-	return flow.Ending{Outcome: flow.Succeeded}, nil
+	return flow.Ending{Outcome: flow.Succeeded}, nil, nil
 }
 
 // A downtime of a year does not keep a host of seconds without weekends from its next slot, on a real disk.

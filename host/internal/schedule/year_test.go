@@ -65,7 +65,7 @@ func allRules() []flow.PlanSchedule {
 }
 
 // Run implements dispatch.Runner: hours, as a rule, and days now and then. Some runs fail, some panic.
-func (y *year) Run(ctx context.Context, _ *flow.Plan, c flow.Claimed) (flow.Ending, error) {
+func (y *year) Run(ctx context.Context, _ *flow.Plan, c flow.Claimed) (flow.Ending, []flow.Event, error) {
 	r := rand.New(rand.NewPCG(uint64(c.Run.Trigger.ScheduledAt.Unix()), uint64(len(c.Run.Pipeline))))
 	length := time.Duration(r.ExpFloat64() * float64(6*time.Hour))
 	if r.IntN(6) == 0 {
@@ -74,17 +74,17 @@ func (y *year) Run(ctx context.Context, _ *flow.Plan, c flow.Claimed) (flow.Endi
 	select {
 	case <-time.After(length):
 	case <-ctx.Done():
-		return flow.Ending{Outcome: flow.Cancelled, Reason: flow.ReasonRequest}, nil
+		return flow.Ending{Outcome: flow.Cancelled, Reason: flow.ReasonRequest}, nil, nil
 	}
 	switch r.IntN(20) {
 	case 0:
 		panic("a fault of the host")
 	case 1:
-		return flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonCondition}, nil
+		return flow.Ending{Outcome: flow.Skipped, Reason: flow.ReasonCondition}, nil, nil
 	case 2:
-		return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonStep}, nil
+		return flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonStep}, nil, nil
 	}
-	return flow.Ending{Outcome: flow.Succeeded}, nil
+	return flow.Ending{Outcome: flow.Succeeded}, nil, nil
 }
 
 // flaky refuses some offers, as a ledger on a full disk does.

@@ -262,12 +262,9 @@ func Witness(ctx context.Context, past Past, s *Subject) error {
 func excuse(ctx context.Context, past Past, s *Subject) func(time.Time) bool {
 	return func(at time.Time) bool {
 		slots, err := past.Slots(ctx, flow.SlotQuery{Tenant: s.Record.Tenant, Schedule: s.Record.Name, Until: at, Limit: 1})
-		return err == nil && len(slots) > 0 && slots[0].Ending == flow.SlotSkipped && (slots[0].Reason == flow.ReasonCondition || slots[0].Reason == calendarReason)
+		return err == nil && len(slots) > 0 && slots[0].Ending == flow.SlotSkipped && (slots[0].Reason == flow.ReasonCondition || slots[0].Reason == flow.ReasonCalendar)
 	}
 }
-
-// calendarReason is that of slots on days on which a schedule does not fire.
-const calendarReason flow.Reason = "calendar"
 
 // pipelines judges those that say what to expect.
 func (s *sweep) pipelines() error {

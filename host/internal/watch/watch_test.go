@@ -166,7 +166,7 @@ func TestASlotThatIsNotMeantToRunIsNotMissed(t *testing.T) {
 		for day := range 4 {
 			at := time.Date(2000, 1, 1+day, 2, 0, 0, 0, time.UTC)
 			time.Sleep(time.Until(at))
-			r.must(r.SaveSlots(r.Context(), "default", "p", at, []flow.SlotRecord{{Pipeline: "p", From: at, To: at, Count: 1, Ending: flow.SlotSkipped, Reason: "calendar"}}))
+			r.must(r.SaveSlots(r.Context(), "default", "p", at, []flow.SlotRecord{{Pipeline: "p", From: at, To: at, Count: 1, Ending: flow.SlotSkipped, Reason: flow.ReasonCalendar}}))
 			r.wants(12 * time.Hour)
 		}
 	})

@@ -32,7 +32,12 @@ func writeHistory(ctx context.Context, s *Store, runs, pipelines int) error {
 
 func writeRun(w *writer, at time.Time, pipeline string) error {
 	trigger := flow.Trigger{Kind: flow.TriggerSchedule, Schedule: pipeline, ScheduledAt: at.Truncate(time.Second)}
-	offered, err := w.offer(&flow.Offer{Run: flow.Run{ID: flow.NewRunID(at), Tenant: "default", Pipeline: pipeline, Trigger: trigger}})
+	run := flow.Run{ID: flow.NewRunID(at), Tenant: "default", Pipeline: pipeline, Trigger: trigger}
+	t, err := textsOf(&run)
+	if err != nil {
+		return err
+	}
+	offered, err := w.offer(&flow.Offer{Run: run}, t)
 	if err != nil {
 		return err
 	}

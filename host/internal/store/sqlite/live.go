@@ -42,6 +42,9 @@ func (w *writer) find(query string, id flow.RunID, more ...any) (*liveRun, error
 
 // held returns the run of a claim that is still good, else flow.ErrStale.
 func (w *writer) held(claim flow.Claim) (*liveRun, error) {
+	if r, known := w.live[claim.Run]; known && r.epoch == claim.Epoch {
+		return &r, nil
+	}
 	r, err := w.find(`SELECT seq, tenant, pipeline, schedule, state, epoch, cancelling, boot FROM runs
 		WHERE id = ? AND epoch = ? AND state = 'running'`, claim.Run, claim.Epoch)
 	if err != nil {
@@ -50,6 +53,7 @@ func (w *writer) held(claim flow.Claim) (*liveRun, error) {
 	if r == nil {
 		return nil, fmt.Errorf("run %s, epoch %d: %w", claim.Run, claim.Epoch, flow.ErrStale)
 	}
+	w.live[claim.Run] = *r
 	return r, nil
 }
 
@@ -58,13 +62,18 @@ func (w *writer) held(claim flow.Claim) (*liveRun, error) {
 // claim. Progress is an event at most once a second for a step; the step's record always has the last one. A claim that
 // is no longer good is flow.ErrStale.
 func (s *Store) Commit(ctx context.Context, claim flow.Claim, events ...flow.Event) error {
-	return s.do(ctx, func(w *writer) error {
+	in := rest
+	if len(events) == 1 && events[0].Kind == flow.AttemptStarted {
+		in = attempts
+	}
+	_, err := writeIn(ctx, s, in, func(w *writer) (none struct{}, err error) {
 		r, err := w.held(claim)
 		if err != nil {
-			return err
+			return none, err
 		}
-		return w.project(r, events)
+		return none, w.project(r, events)
 	})
+	return err
 }
 
 // Finish records the last events of a claimed run and ends it. Attempts and steps that are open still end with it. A run
@@ -85,6 +94,7 @@ func (s *Store) Finish(ctx context.Context, claim flow.Claim, ending flow.Ending
 // end is the one place where a run ends.
 func (w *writer) end(r *liveRun, ending flow.Ending, now time.Time) error {
 	at := nanos(now)
+	delete(w.live, r.id)
 	if _, err := w.exec(`UPDATE runs SET state = 'ended', outcome = ?, reason = ?, message = ?, ended_at = ? WHERE seq = ?`,
 		ending.Outcome, ending.Reason, ending.Message, at, r.seq); err != nil {
 		return err
@@ -297,6 +307,7 @@ func (w *writer) recover(ctx context.Context, l *leftRun) (*flow.Claimed, error)
 		return nil, w.end(&l.liveRun, flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonLost, Message: fmt.Sprintf("the host died %d times during this run; it is not resumed again", l.resumes+1)}, now)
 	}
 	l.epoch++
+	delete(w.live, l.id)
 	if _, err := w.exec("UPDATE runs SET epoch = ?, resumes = resumes + 1, boot = ? WHERE seq = ?", l.epoch, w.store.boot, l.seq); err != nil {
 		return nil, err
 	}

@@ -55,14 +55,17 @@ type Store struct {
 	checking sync.WaitGroup     // the look at a large file
 	unlook   context.CancelFunc // ends it
 
-	// gate lets callers send to queue while they hold it for reading; Close takes it to close the queue.
+	// gate lets callers send to the queues while they hold it for reading; Close takes it to close them.
 	gate   sync.RWMutex
 	closed bool
-	queue  chan *operation
+	queues [lanes]chan *operation
 	done   chan struct{} // closed when the writer has returned
 
 	changes sync.Mutex
 	changed chan struct{}
+
+	plans sync.Mutex
+	kept  map[flow.Digest]flow.Plan
 }
 
 // Open opens the ledger, makes or migrates it if need be, and checks the whole file; one of more than checkedAtOnce is
@@ -70,7 +73,7 @@ type Store struct {
 // until Close. Errors have codes: CodeLedgerLocked, CodeLedgerDamaged, CodeLedgerForeign, CodeLedgerNewer,
 // CodeLedgerMissing, CodeLedgerFull, CodeLedgerIO.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	s := &Store{boot: c.Boot, log: c.Logger, changed: make(chan struct{})}
+	s := &Store{boot: c.Boot, log: c.Logger, changed: make(chan struct{}), kept: map[flow.Digest]flow.Plan{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -173,7 +176,7 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 	if err := checkFile(path, s.lock); err != nil {
 		return err
 	}
-	if s.writers, err = connect(path, 1, "_txlock=immediate"); err != nil {
+	if s.writers, err = connect(path, 1, "_txlock=immediate"+writerPragmas); err != nil {
 		return err
 	}
 	if err := s.prepare(ctx); err != nil {
@@ -192,8 +195,12 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 	if err != nil {
 		return fault(err)
 	}
-	s.queue, s.done = make(chan *operation, queued), make(chan struct{})
-	s.writer = &writer{store: s, conn: conn, statements: map[string]*sql.Stmt{}}
+	s.done = make(chan struct{})
+	s.writer = &writer{store: s, conn: conn, most: queued, statements: map[string]*sql.Stmt{}, facts: map[flow.Digest]planFacts{}, live: map[flow.RunID]liveRun{}}
+	for i := range s.queues {
+		s.queues[i] = make(chan *operation, queued)
+		s.writer.queues[i] = s.queues[i]
+	}
 	go func() {
 		defer close(s.done)
 		s.writer.work()
@@ -203,6 +210,10 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 	}
 	return nil
 }
+
+// writerPragmas: a thousand pipelines have more pages in use than the 2 MB that SQLite keeps, and reading one again costs
+// more than a statement. The log is taken over in the middle of a commit only when it is long; the reserve has room for that.
+const writerPragmas = "&_pragma=cache_size(-24000)&_pragma=wal_autocheckpoint(3000)"
 
 // checkFile refuses what SQLite would take for a new database though it is none.
 func checkFile(path string, lock *os.File) error {
@@ -384,8 +395,10 @@ func (s *Store) Close() error {
 	if s.unlook != nil {
 		s.unlook()
 	}
-	if s.queue != nil {
-		close(s.queue)
+	if s.writer != nil {
+		for _, q := range s.queues {
+			close(q)
+		}
 	}
 	s.gate.Unlock()
 	if s.done != nil {

@@ -41,6 +41,9 @@ func (s *Store) Prune(ctx context.Context, tenant, pipeline string, keep flow.Ke
 			return dropped, err
 		}
 		p.runs = runs
+		if old, err := p.old(ctx, s); err != nil || !old {
+			return dropped, err
+		}
 		step, err := write(ctx, s, p.delete)
 		dropped += step.runs
 		if err != nil || !step.more {
@@ -59,6 +62,19 @@ type pruning struct {
 	tenant, pipeline string
 	before, last     int64
 	runs             []prunedRun
+}
+
+// old reports whether there may be something to drop: most pipelines have nothing most of the time, and what is read
+// beside the writer keeps no call waiting.
+func (p *pruning) old(ctx context.Context, s *Store) (bool, error) {
+	if len(p.runs) > 0 {
+		return true, nil
+	}
+	found, err := collect(ctx, reader{s.readers}, func(row scanner) (old bool, err error) { return old, row.Scan(&old) },
+		`SELECT EXISTS (SELECT 1 FROM slots WHERE tenant = ?1 AND pipeline = ?2 AND to_at < ?3)
+			OR coalesce((SELECT at FROM events WHERE tenant = ?1 AND pipeline = ?2 ORDER BY seq LIMIT 1) < ?3, 0)`,
+		p.tenant, p.pipeline, p.before)
+	return err == nil && found[0], err
 }
 
 type pruned struct {

@@ -2,10 +2,12 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -21,60 +23,55 @@ func (s *Store) Offer(ctx context.Context, offer flow.Offer) (flow.Offered, erro
 	if offer.Run.ID == "" || offer.Run.Tenant == "" || offer.Run.Pipeline == "" {
 		return flow.Offered{}, errors.New("offer a run: id, tenant or pipeline is empty")
 	}
-	return write(ctx, s, func(w *writer) (flow.Offered, error) { return w.offer(&offer) })
+	t, err := textsOf(&offer.Run) // here, not in the one goroutine that writes
+	if err != nil {
+		return flow.Offered{}, err
+	}
+	return writeIn(ctx, s, runs, func(w *writer) (flow.Offered, error) { return w.offer(&offer, t) })
 }
 
-func (w *writer) offer(o *flow.Offer) (flow.Offered, error) {
+func (w *writer) offer(o *flow.Offer, t texts) (flow.Offered, error) {
 	if err := w.room(); err != nil {
 		return flow.Offered{}, err
 	}
 	if err := w.saveSlots(o.Run.Tenant, o.Run.Trigger.Schedule, o.Watermark, o.Slots); err != nil {
 		return flow.Offered{}, err
 	}
-	known, err := w.known(&o.Run)
-	if err != nil || known {
+	at, err := w.look(&o.Run)
+	if err != nil || at.known {
 		return flow.Offered{Answer: flow.OfferDuplicate}, err
 	}
-	now := time.Now()
-	overdue, err := w.overdue(o.Run.Tenant, o.Run.Pipeline, now)
+	overdue, err := w.overdue(o.Run.Tenant, o.Run.Pipeline, time.Now())
+	if err == nil && len(overdue) > 0 { // the line is another
+		at, err = w.look(&o.Run)
+	}
 	if err != nil {
 		return flow.Offered{}, err
 	}
-	live, line, err := w.line(&o.Run)
-	if err != nil {
-		return flow.Offered{}, err
-	}
-	verdict := line.Judge(o.Run.Trigger.Kind, o.Overlap)
+	verdict := at.line.Judge(o.Run.Trigger.Kind, o.Overlap)
 	if verdict.Refuse != "" {
 		ending := flow.SlotRecord{Ending: flow.SlotSkipped, Reason: verdict.Refuse}
 		return flow.Offered{Answer: flow.OfferRefused, Reason: verdict.Refuse, Overdue: overdue}, w.endSlot(&o.Run, ending)
 	}
+	taken := taking{run: &o.Run, texts: t, startBy: o.StartBy, at: time.Now(), starts: verdict.Start}
 	answer := flow.Offered{Answer: flow.OfferQueued, Overdue: overdue}
-	place := int64(0)
 	if verdict.Coalesce {
-		if answer.Coalesced, place, err = w.coalesce(&o.Run); err != nil {
+		if answer.Coalesced, taken.place, err = w.coalesce(&o.Run); err != nil {
 			return flow.Offered{}, err
 		}
 	}
-	seq, err := w.insert(o, place, now)
+	switch {
+	case verdict.Start:
+		answer.Answer, answer.Claim = flow.OfferStarted, flow.Claim{Run: o.Run.ID, Epoch: 1}
+		answer.StartedAt, answer.LastSuccessAt = taken.at.UTC(), at.lastSuccess.pointer()
+	case verdict.Replace:
+		answer.Replaces = at.live
+	}
+	seq, err := w.takeRun(&taken)
 	if err != nil {
 		return flow.Offered{}, err
 	}
-	if err := w.endSlot(&o.Run, flow.SlotRecord{Ending: flow.SlotRun, Run: o.Run.ID}); err != nil {
-		return flow.Offered{}, err
-	}
-	if verdict.Start {
-		answer, err = w.startOffered(&o.Run, now, answer)
-	} else {
-		if verdict.Replace {
-			answer.Replaces = live
-		}
-		err = w.recordRun(flow.RunQueued, &o.Run, 0, now, true)
-	}
-	if err != nil {
-		return flow.Offered{}, err
-	}
-	return answer, w.takeOver(seq, o, answer.Claim.Epoch, now)
+	return answer, w.takeOver(seq, o, answer.Claim.Epoch, taken.at)
 }
 
 // takeOver records the steps of an offer that have ended before its run begins.
@@ -95,51 +92,56 @@ func (w *writer) takeOver(run int64, o *flow.Offer, epoch int, now time.Time) er
 	return nil
 }
 
-// startOffered makes a run live that has just been taken.
-func (w *writer) startOffered(r *flow.Run, now time.Time, answer flow.Offered) (flow.Offered, error) {
-	if err := w.start(r.ID, now); err != nil {
-		return flow.Offered{}, err
-	}
-	last, err := w.lastSuccess(r.Tenant, r.Pipeline)
-	if err != nil {
-		return flow.Offered{}, err
-	}
-	answer.Answer, answer.Claim = flow.OfferStarted, flow.Claim{Run: r.ID, Epoch: 1}
-	answer.StartedAt, answer.LastSuccessAt = now.UTC(), last
-	return answer, w.recordRun(flow.RunStarted, r, 1, now, true)
-}
-
 // isSlot reports whether a run is the run of a slot.
 func isSlot(r *flow.Run) bool { return overlap.IsSlot(r.Trigger.Kind) }
 
-// known reports whether the run exists or its slot has an ending.
-func (w *writer) known(r *flow.Run) (bool, error) {
-	var one int
-	found, err := w.one("SELECT 1 FROM runs WHERE id = ?", []any{r.ID}, &one)
-	if err != nil || found || !isSlot(r) {
-		return found, err
-	}
-	at := nanos(r.Trigger.ScheduledAt)
-	return w.overlaps(r.Tenant, r.Trigger.Schedule, at, at)
+// place is what a run finds in the ledger when it is offered.
+type place struct {
+	known       bool       // the run exists, or its slot has an ending
+	live        flow.RunID // of its pipeline
+	line        overlap.Line
+	lastSuccess instant // of its pipeline
 }
 
-// line returns what a run would have to wait for, and the live run among it.
-func (w *writer) line(r *flow.Run) (live flow.RunID, l overlap.Line, err error) {
-	l.Live, err = w.one("SELECT id FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'running'", []any{r.Tenant, r.Pipeline}, &live)
-	if err != nil {
-		return live, l, err
+// look reads in one statement what decides about most offers; only a line of waiting runs needs more.
+func (w *writer) look(r *flow.Run) (p place, err error) {
+	var exists, waiting bool
+	var live sql.NullString
+	var covered instant
+	first, last := int64(math.MaxInt64), int64(math.MinInt64) // no slot lies there
+	if isSlot(r) {
+		first = nanos(r.Trigger.ScheduledAt)
+		last = first
 	}
-	// A long backfill may wait: it is not to be counted for each of its runs. Left to itself, SQLite reads the whole
-	// history of the pipeline.
-	_, err = w.one("SELECT count(*) FROM (SELECT 1 FROM runs INDEXED BY runs_waiting WHERE tenant = ? AND pipeline = ? AND state = 'queued' LIMIT ?)",
+	_, err = w.one(`SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1),
+		(SELECT id FROM runs WHERE tenant = ?2 AND pipeline = ?3 AND state = 'running'),
+		EXISTS (SELECT 1 FROM runs INDEXED BY runs_waiting WHERE tenant = ?2 AND pipeline = ?3 AND state = 'queued'),
+		(SELECT max(ended_at) FROM runs WHERE tenant = ?2 AND pipeline = ?3 AND outcome = 'succeeded'),
+		(SELECT to_at FROM slots WHERE tenant = ?2 AND schedule = ?4 AND from_at <= ?5 ORDER BY from_at DESC LIMIT 1)`,
+		[]any{r.ID, r.Tenant, r.Pipeline, r.Trigger.Schedule, last}, &exists, &live, &waiting, &p.lastSuccess, &covered)
+	if err != nil {
+		return p, err
+	}
+	p.known = exists || (covered.Valid && covered.Int64 >= first)
+	p.live, p.line.Live = flow.RunID(live.String), live.Valid
+	if waiting && !p.known {
+		err = w.countLine(r, &p.line)
+	}
+	return p, err
+}
+
+// countLine counts the waiting runs of a pipeline. A long backfill may wait: it is not to be counted to its end for each
+// of its runs. Left to itself, SQLite reads the whole history of the pipeline.
+func (w *writer) countLine(r *flow.Run, l *overlap.Line) error {
+	_, err := w.one("SELECT count(*) FROM (SELECT 1 FROM runs INDEXED BY runs_waiting WHERE tenant = ? AND pipeline = ? AND state = 'queued' LIMIT ?)",
 		[]any{r.Tenant, r.Pipeline, overlap.MaxWaitingRuns}, &l.Waiting)
-	if err != nil || l.Waiting == 0 || !overlap.IsSlot(r.Trigger.Kind) {
-		return live, l, err
+	if err != nil || !isSlot(r) {
+		return err
 	}
 	_, err = w.one(`SELECT count(*) FROM runs INDEXED BY runs_waiting
 		WHERE tenant = ? AND pipeline = ? AND state = 'queued' AND schedule = ? AND kind IN ('schedule', 'catchup')`,
 		[]any{r.Tenant, r.Pipeline, r.Trigger.Schedule}, &l.Slots)
-	return live, l, err
+	return err
 }
 
 // coalesce removes the waiting slots of r's schedule, which r stands for from now on, and returns the first one's place
@@ -181,57 +183,107 @@ func (w *writer) coalesce(r *flow.Run) ([]flow.RunID, int64, error) {
 	return ids, gone[0].place, nil
 }
 
-// insert adds a waiting run and returns its place in the order of offers; place 0 is the end of the line.
-func (w *writer) insert(o *flow.Offer, place int64, now time.Time) (seq int64, err error) {
-	r := &o.Run
-	body, apart, err := parted(r)
+// taking is a run that the ledger takes.
+type taking struct {
+	run *flow.Run
+	texts
+	place  int64 // in the line of waiting runs; 0 is its end
+	starts bool  // at once, else it waits
+	at     time.Time
+	// startBy is when it ends if it still waits, if not zero.
+	startBy time.Time
+}
+
+// takeRun adds a run with the ending of its slot and its first event, and returns its number in the order of offers.
+func (w *writer) takeRun(t *taking) (seq int64, err error) {
+	kind, epoch := flow.RunQueued, 0
+	if t.starts {
+		kind, epoch = flow.RunStarted, 1
+	}
+	if seq, err = w.insert(t, epoch); err != nil {
+		return 0, err
+	}
+	if r := t.run; t.starts {
+		w.live[r.ID] = liveRun{seq: seq, id: r.ID, tenant: r.Tenant, pipeline: r.Pipeline, schedule: r.Trigger.Schedule, state: flow.StateRunning, epoch: epoch, boot: w.store.boot}
+	}
+	if t.apart != "" {
+		if _, err := w.exec("INSERT INTO contexts (run, body) VALUES (?, ?)", seq, t.apart); err != nil {
+			return 0, err
+		}
+	}
+	if err := w.refer(seq, t.run.Tenant, maps.Values(t.run.Context)); err != nil {
+		return 0, err
+	}
+	if isSlot(t.run) { // no ending covers it, as was seen
+		if err := w.insertSlot(slotOf(t.run, flow.SlotRecord{Ending: flow.SlotRun, Run: t.run.ID})); err != nil {
+			return 0, err
+		}
+	}
+	return seq, w.recordRun(kind, t.run, epoch, t.at, t.detail)
+}
+
+func (w *writer) insert(t *taking, epoch int) (seq int64, err error) {
+	facts, err := w.factsOf(t.run.Version)
 	if err != nil {
 		return 0, err
 	}
-	var project, label string
-	if _, err := w.one("SELECT project, label FROM plans WHERE digest = ?", []any{r.Version}, &project, &label); err != nil {
-		return 0, err
+	r := t.run
+	if t.starts {
+		return w.add(`INSERT INTO runs (id, tenant, pipeline, schedule, kind, project, label, body, place, state, queued_at, epoch, boot, started_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 'running', ?, ?, ?, ?)`,
+			r.ID, r.Tenant, r.Pipeline, r.Trigger.Schedule, r.Trigger.Kind, facts.project, facts.label, t.body, nanos(t.at), epoch, w.store.boot, nanos(t.at))
 	}
-	if place == 0 {
-		if _, err := w.one("SELECT coalesce(max(place), 0) + 1 FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued'", []any{r.Tenant, r.Pipeline}, &place); err != nil {
+	if t.place == 0 {
+		if _, err := w.one("SELECT coalesce(max(place), 0) + 1 FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued'", []any{r.Tenant, r.Pipeline}, &t.place); err != nil {
 			return 0, err
 		}
 	}
 	var startBy any
-	if !o.StartBy.IsZero() {
-		startBy, w.hasty = nanos(o.StartBy), new(true)
+	if !t.startBy.IsZero() {
+		startBy, w.hasty = nanos(t.startBy), new(true)
 	}
-	_, err = w.exec(`INSERT INTO runs (id, tenant, pipeline, schedule, kind, project, label, body, place, state, queued_at, start_by)
+	return w.add(`INSERT INTO runs (id, tenant, pipeline, schedule, kind, project, label, body, place, state, queued_at, start_by)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)`,
-		r.ID, r.Tenant, r.Pipeline, r.Trigger.Schedule, r.Trigger.Kind, project, label, body, place, nanos(now), startBy)
-	if err != nil {
-		return 0, err
+		r.ID, r.Tenant, r.Pipeline, r.Trigger.Schedule, r.Trigger.Kind, facts.project, facts.label, t.body, t.place, nanos(t.at), startBy)
+}
+
+// planFacts is what each run's row repeats of its plan.
+type planFacts struct{ project, label string }
+
+// factsOf reads them once per plan; they are empty where the plan is not recorded.
+func (w *writer) factsOf(digest flow.Digest) (planFacts, error) {
+	f, known := w.facts[digest]
+	if known {
+		return f, nil
 	}
-	if _, err := w.one("SELECT last_insert_rowid()", nil, &seq); err != nil {
-		return 0, err
+	found, err := w.one("SELECT project, label FROM plans WHERE digest = ?", []any{digest}, &f.project, &f.label)
+	if err == nil && found {
+		w.facts[digest] = f
 	}
-	if apart != "" {
-		if _, err := w.exec("INSERT INTO contexts (run, body) VALUES (?, ?)", seq, apart); err != nil {
-			return 0, err
-		}
-	}
-	return seq, w.refer(seq, r.Tenant, maps.Values(r.Context))
+	return f, err
 }
 
 // wholeRun is how many bytes a run has at most with its context in its row: a row of SQLite is read from its beginning, and
 // whoever lists runs must not read pages and pages of context on the way to their outcomes.
 const wholeRun = 2 << 10
 
-// parted returns a run as its row holds it, and its context where that stands apart.
-func parted(r *flow.Run) (body, apart string, err error) {
-	if body, err = encode(r); err != nil || len(body) <= wholeRun || len(r.Context) == 0 {
-		return body, "", err
+// texts are a run as JSON.
+type texts struct {
+	body   string // for its row
+	apart  string // its context, where that stands apart
+	detail string // for its first event, without its context
+}
+
+func textsOf(r *flow.Run) (t texts, err error) {
+	if t.detail, err = encode(withoutContext(r)); err != nil {
+		return t, err
 	}
-	if apart, err = encode(r.Context); err != nil {
-		return "", "", err
+	if t.body, err = encode(r); err != nil || len(t.body) <= wholeRun || len(r.Context) == 0 {
+		return t, err
 	}
-	body, err = encode(withoutContext(r))
-	return body, apart, err
+	t.body = t.detail
+	t.apart, err = encode(r.Context)
+	return t, err
 }
 
 func withoutContext(r *flow.Run) flow.Run {
@@ -263,7 +315,7 @@ func (s *Store) ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Cl
 		claimed *flow.Claimed
 		overdue []flow.RunID
 	}
-	a, err := write(ctx, s, func(w *writer) (a answer, err error) {
+	a, err := writeIn(ctx, s, runs, func(w *writer) (a answer, err error) {
 		if a.overdue, err = w.overdue(tenant, pipeline, time.Now()); err != nil {
 			return a, err
 		}
@@ -280,7 +332,7 @@ func (s *Store) ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Cl
 // Claim makes one waiting run live and claims it; false when it does not wait, could not start in time, or another one is
 // live.
 func (s *Store) Claim(ctx context.Context, id flow.RunID) (flow.Claimed, bool, error) {
-	claimed, err := write(ctx, s, func(w *writer) (*flow.Claimed, error) {
+	claimed, err := writeIn(ctx, s, runs, func(w *writer) (*flow.Claimed, error) {
 		return w.claim("SELECT seq, body FROM runs WHERE id = ? AND state = 'queued' AND (start_by IS NULL OR start_by > ?)", id, nanos(time.Now()))
 	})
 	if err != nil || claimed == nil {
@@ -324,7 +376,7 @@ func (w *writer) claim(candidate string, args ...any) (*flow.Claimed, error) {
 	if claimed.LastSuccessAt, err = w.lastSuccess(r.Tenant, r.Pipeline); err != nil {
 		return nil, err
 	}
-	return claimed, w.recordRun(flow.RunStarted, r, 1, now, false)
+	return claimed, w.recordRun(flow.RunStarted, r, 1, now, "")
 }
 
 // Cancel ends a waiting run at once and marks a live one; it returns the state that it found, and changes nothing of a
@@ -348,6 +400,7 @@ func (s *Store) Cancel(ctx context.Context, id flow.RunID, ending flow.Ending) (
 				err = w.end(live, ending, now)
 			}
 		case live.state == flow.StateRunning && !live.cancelling:
+			delete(w.live, id)
 			if _, err = w.exec("UPDATE runs SET cancelling = 1 WHERE seq = ?", live.seq); err == nil {
 				event := live.event(flow.RunCancelling, time.Now())
 				event.Ending = ending
@@ -358,15 +411,8 @@ func (s *Store) Cancel(ctx context.Context, id flow.RunID, ending flow.Ending) (
 	})
 }
 
-// recordRun records what happened to a run; with detail, what was asked for too, but for the context.
-func (w *writer) recordRun(kind flow.EventKind, r *flow.Run, epoch int, at time.Time, detail bool) error {
+// recordRun records what happened to a run; with a detail, what was asked for too.
+func (w *writer) recordRun(kind flow.EventKind, r *flow.Run, epoch int, at time.Time, detail string) error {
 	event := flow.Event{At: at, Kind: kind, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Trigger.Schedule, Run: r.ID, Epoch: epoch}
-	if detail {
-		body, err := encode(withoutContext(r))
-		if err != nil {
-			return err
-		}
-		event.Detail = json.RawMessage(body)
-	}
-	return w.record(event)
+	return w.recordDetail(event, detail)
 }

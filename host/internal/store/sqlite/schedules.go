@@ -3,12 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/failpoint"
 )
 
 // SaveSlots records the endings of slots that have no run, and moves the schedule's watermark forward; a zero watermark
@@ -37,9 +36,14 @@ func (w *writer) endSlot(r *flow.Run, ending flow.SlotRecord) error {
 	if !isSlot(r) {
 		return nil
 	}
+	return w.saveSlot(slotOf(r, ending))
+}
+
+// slotOf fills in whose slot a run is for.
+func slotOf(r *flow.Run, ending flow.SlotRecord) *flow.SlotRecord {
 	ending.Tenant, ending.Schedule, ending.Pipeline = r.Tenant, r.Trigger.Schedule, r.Pipeline
 	ending.From, ending.To, ending.Count = r.Trigger.ScheduledAt, r.Trigger.ScheduledAt, 1
-	return w.saveSlot(&ending)
+	return &ending
 }
 
 // overlaps reports whether a recorded ending covers an instant from first to last. Records of a schedule do not overlap
@@ -51,12 +55,17 @@ func (w *writer) overlaps(tenant, schedule string, first, last int64) (bool, err
 	return found && to >= first, err
 }
 
-// saveSlot records an ending unless there is one, and an event where no run tells of it.
+// saveSlot records an ending unless there is one.
 func (w *writer) saveSlot(r *flow.SlotRecord) error {
 	known, err := w.overlaps(r.Tenant, r.Schedule, nanos(r.From), nanos(r.To))
 	if err != nil || known {
 		return err
 	}
+	return w.insertSlot(r)
+}
+
+// insertSlot records an ending where there is none, and an event where no run tells of it.
+func (w *writer) insertSlot(r *flow.SlotRecord) error {
 	if _, err := w.exec("INSERT INTO slots (tenant, schedule, from_at, to_at, pipeline, count, ending, reason, run) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		r.Tenant, r.Schedule, nanos(r.From), nanos(r.To), r.Pipeline, r.Count, r.Ending, r.Reason, r.Run); err != nil {
 		return err
@@ -69,10 +78,10 @@ func (w *writer) saveSlot(r *flow.SlotRecord) error {
 	if err != nil {
 		return err
 	}
-	return w.record(flow.Event{
+	return w.recordDetail(flow.Event{
 		At: time.Now(), Kind: flow.SlotEnded, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Schedule,
-		Ending: flow.Ending{Reason: r.Reason}, Detail: json.RawMessage(detail),
-	})
+		Ending: flow.Ending{Reason: r.Reason},
+	}, detail)
 }
 
 // Slots returns the endings of a schedule's slots, newest first. Since leaves out records that end before it,
@@ -133,22 +142,48 @@ func (s *Store) PutSchedule(ctx context.Context, r flow.ScheduleRecord) error {
 		if err != nil {
 			return err
 		}
-		if r.Watermark.Before(r.Since) {
-			r.Watermark = r.Since
-		}
-		if old != nil {
-			if r.Override == nil {
-				r.Override = old.Override
-			}
-			if r.OverrideAt == nil {
-				r.OverrideAt = old.OverrideAt
-			}
-			if old.At == r.At && old.Timezone == r.Timezone && old.From == r.From && old.To == r.To {
-				r.Since, r.Watermark = old.Since, old.Watermark
-			}
-		}
-		return w.putSchedule(&r, old)
+		return w.replaceSchedule(r, old)
 	})
+}
+
+// PutSchedules is PutSchedule for many, all or none.
+func (s *Store) PutSchedules(ctx context.Context, records []flow.ScheduleRecord) error {
+	return s.do(ctx, func(w *writer) error {
+		known, err := collect(ctx, w, scanSchedule, "SELECT "+scheduleColumns+" FROM schedules")
+		if err != nil {
+			return err
+		}
+		old := make(map[[2]string]*flow.ScheduleRecord, len(known))
+		for i := range known {
+			old[[2]string{known[i].Tenant, known[i].Name}] = &known[i]
+		}
+		for i := range records {
+			if err := w.replaceSchedule(records[i], old[[2]string{records[i].Tenant, records[i].Name}]); err != nil {
+				return err
+			}
+			failpoint.Here(failpoint.Reload)
+		}
+		return nil
+	})
+}
+
+// replaceSchedule puts a schedule in the place of an old one, or of none.
+func (w *writer) replaceSchedule(r flow.ScheduleRecord, old *flow.ScheduleRecord) error {
+	if r.Watermark.Before(r.Since) {
+		r.Watermark = r.Since
+	}
+	if old != nil {
+		if r.Override == nil {
+			r.Override = old.Override
+		}
+		if r.OverrideAt == nil {
+			r.OverrideAt = old.OverrideAt
+		}
+		if old.At == r.At && old.Timezone == r.Timezone && old.From == r.From && old.To == r.To {
+			r.Since, r.Watermark = old.Since, old.Watermark
+		}
+	}
+	return w.putSchedule(&r, old)
 }
 
 func (w *writer) schedule(ctx context.Context, tenant, name string) (*flow.ScheduleRecord, error) {
@@ -192,7 +227,7 @@ func (w *writer) putSchedule(r, old *flow.ScheduleRecord) error {
 	if detail, err = encode(told); err != nil {
 		return err
 	}
-	return w.record(flow.Event{At: time.Now(), Kind: flow.ScheduleSet, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name, Detail: json.RawMessage(detail)})
+	return w.recordDetail(flow.Event{At: time.Now(), Kind: flow.ScheduleSet, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Name}, detail)
 }
 
 // switched notes when a schedule is disabled or enabled.
@@ -247,57 +282,6 @@ func (s *Store) DeleteSchedule(ctx context.Context, tenant, name string) error {
 		}
 		return w.record(flow.Event{At: time.Now(), Kind: flow.ScheduleGone, Tenant: tenant, Pipeline: old.Pipeline, Schedule: name})
 	})
-}
-
-// SavePlan records a plan under its digest. A known digest gets the plan's present description (owner, label,
-// schedules), which are no part of the version.
-func (s *Store) SavePlan(ctx context.Context, p flow.Plan) error {
-	if !p.Digest.Valid() {
-		return errors.New("save plan of " + p.ID() + ": it has no digest")
-	}
-	return s.do(ctx, func(w *writer) error {
-		body, err := encode(p)
-		if err != nil {
-			return err
-		}
-		var one int
-		known, err := w.one("SELECT 1 FROM plans WHERE digest = ?", []any{p.Digest}, &one)
-		if err != nil {
-			return err
-		}
-		if _, err := w.exec(`INSERT INTO plans (digest, project, label, body) VALUES (?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET project = excluded.project, label = excluded.label, body = excluded.body WHERE body <> excluded.body`,
-			p.Digest, p.Project, p.Label, body); err != nil || known {
-			return err
-		}
-		detail, err := encode(map[string]flow.Digest{"digest": p.Digest})
-		if err != nil {
-			return err
-		}
-		return w.record(flow.Event{At: time.Now(), Kind: flow.PlanSaved, Tenant: p.Tenant, Pipeline: p.Pipeline, Detail: json.RawMessage(detail)})
-	})
-}
-
-// Plan returns the plan of a digest, or flow.ErrNotFound.
-func (s *Store) Plan(ctx context.Context, digest flow.Digest) (flow.Plan, error) {
-	return readPlan(ctx, reader{s.readers}, digest)
-}
-
-func readPlan(ctx context.Context, q querier, digest flow.Digest) (flow.Plan, error) {
-	found, err := collect(ctx, q, func(row scanner) (p flow.Plan, err error) {
-		var body string
-		if err := row.Scan(&body); err != nil {
-			return p, err
-		}
-		return p, decode(body, &p)
-	}, "SELECT body FROM plans WHERE digest = ?", digest)
-	if err != nil {
-		return flow.Plan{}, err
-	}
-	if len(found) == 0 {
-		return flow.Plan{}, fmt.Errorf("plan %s: %w", digest.Short(), flow.ErrNotFound)
-	}
-	return found[0], nil
 }
 
 // SaveVersion records a version of a pipeline with what the caller says about it. The same digest may be saved again.

@@ -134,11 +134,17 @@ func collect[T any](ctx context.Context, q querier, scan func(scanner) (T, error
 }
 
 // record appends an event; the ledger numbers it. What an attempt or step put out is in their rows, and not here again.
-func (w *writer) record(e flow.Event) error {
+func (w *writer) record(e flow.Event) error { return w.recordDetail(e, "") }
+
+// recordDetail appends an event with a detail that encode has made: a run's may be long, and is not parsed again.
+func (w *writer) recordDetail(e flow.Event, detail string) error {
 	e.Seq, e.At, e.Outputs, e.List = 0, e.At.UTC(), nil, nil
-	body, err := encode(e)
+	body, err := encode(&e)
 	if err != nil {
 		return err
+	}
+	if detail != "" {
+		body = body[:len(body)-1] + `,"detail":` + detail + "}" // the last field of an event
 	}
 	_, err = w.exec("INSERT INTO events (at, tenant, pipeline, run, body) VALUES (?, ?, ?, ?, ?)", nanos(e.At), e.Tenant, e.Pipeline, e.Run, body)
 	return err
