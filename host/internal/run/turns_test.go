@@ -32,6 +32,15 @@ func (t *Turns) crowd(ctx context.Context, n int, last time.Duration) (had *int)
 	return had
 }
 
+// sight is what there is at one moment.
+type sight struct{ had, ahead, executing, waiting int }
+
+func (t *Turns) see(had *int) sight {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return sight{*had, t.ahead, t.executing, len(t.waiting) + len(t.recorded)}
+}
+
 // While attempts take long, none has its turn without a place.
 func TestSlowAttemptsWaitForAPlaceBeforeTheirTurn(t *testing.T) {
 	t.Parallel()
@@ -39,14 +48,14 @@ func TestSlowAttemptsWaitForAPlaceBeforeTheirTurn(t *testing.T) {
 		turns := NewTurns(2)
 		had := turns.crowd(t.Context(), 6, time.Minute)
 		for want := 2; want <= 6; want += 2 {
-			if *had != want || turns.ahead != 0 {
-				t.Errorf("%d had their turn, %d of them without a place; want %d and none", *had, turns.ahead, want)
+			if got := turns.see(had); got != (sight{had: want, executing: 2, waiting: 6 - want}) {
+				t.Errorf("got %+v, want %d who had their turn, and none ahead", got, want)
 			}
 			time.Sleep(time.Minute)
 			synctest.Wait()
 		}
-		if turns.executing != 0 || len(turns.waiting) != 0 {
-			t.Errorf("%d execute, %d wait", turns.executing, len(turns.waiting))
+		if got := turns.see(had); got != (sight{had: 6}) {
+			t.Errorf("left behind: %+v", got)
 		}
 	})
 }
@@ -59,17 +68,18 @@ func TestQuickAttemptsLetOthersGoAhead(t *testing.T) {
 		turns.crowd(t.Context(), 10, time.Millisecond)
 		time.Sleep(time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
-		if had := turns.crowd(ctx, 8, time.Hour); *had != 8 || turns.ahead != 6 || turns.executing != 2 {
-			t.Errorf("%d had their turn, %d ahead, %d execute", *had, turns.ahead, turns.executing)
+		if got := turns.see(turns.crowd(ctx, 8, time.Hour)); got != (sight{had: 8, ahead: 6, executing: 2, waiting: 6}) {
+			t.Errorf("after quick ones: got %+v", got)
 		}
 		time.Sleep(time.Second)
-		if had := turns.crowd(ctx, 3, time.Hour); *had != 0 {
-			t.Errorf("%d had their turn though no place moved", *had)
+		late := turns.crowd(ctx, 3, time.Hour)
+		if got := turns.see(late); got != (sight{ahead: 6, executing: 2, waiting: 9}) {
+			t.Errorf("though no place moved: got %+v", got)
 		}
 		cancel()
 		synctest.Wait()
-		if turns.executing != 0 || turns.ahead != 0 || len(turns.waiting)+len(turns.recorded) != 0 {
-			t.Errorf("left behind: %+v", turns)
+		if got := turns.see(late); got != (sight{}) {
+			t.Errorf("left behind: %+v", got)
 		}
 	})
 }
