@@ -15,7 +15,6 @@ func TestFreeMemoryIsWhatABurstHasLeft(t *testing.T) { //nolint:paralleltest // 
 	runtime.GC()
 	during := freeMemory()
 	runtime.KeepAlive(used)
-	used = nil
 	runtime.GC()
 	if after := freeMemory(); during > burst/2 || after < during+burst/2 {
 		t.Errorf("%d MB are free during a burst of %d MB, %d MB after it", during>>20, burst>>20, after>>20)
