@@ -236,6 +236,7 @@ func nameVerbs(t *testing.T, names ...string) []verb {
 			verb{fmt.Sprintf("show %.20q", name), func(c flow.Control) (any, error) { return c.Run(ctx, name) }},
 			verb{fmt.Sprintf("pipeline %.20q", name), func(c flow.Control) (any, error) { return c.Pipeline(ctx, name) }},
 			verb{fmt.Sprintf("next %.20q", name), func(c flow.Control) (any, error) { return c.Next(ctx, name, day(1), 1) }},
+			verb{fmt.Sprintf("try alert %.20q", name), func(c flow.Control) (any, error) { return c.TestAlert(ctx, name) }},
 			verb{fmt.Sprintf("why %.20q", name), func(c flow.Control) (any, error) { return c.Why(ctx, name, day(1)) }},
 		)
 	}

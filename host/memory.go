@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	memoryLook  = time.Second
-	muchMemory  = 12 << 20 // that is free and held all the same
+	memoryLook  = 2 * time.Second
+	muchMemory  = 24 << 20 // that is free and held all the same, beyond what the collector leaves as a rule
 	fewLiveRuns = 100
 )
 
@@ -19,21 +19,23 @@ func (h *Host) giveBack(ctx context.Context) {
 	ticker := time.NewTicker(memoryLook)
 	defer ticker.Stop()
 	for {
+		if h.runner.Live() < fewLiveRuns && freeMemory() > muchMemory {
+			debug.FreeOSMemory()
+		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
-		if h.runner.Live() < fewLiveRuns && freeMemory() > muchMemory {
-			debug.FreeOSMemory()
-		}
 	}
 }
 
-// freeMemory is what the heap holds and has no use for, garbage included.
+// freeMemory is what the heap holds and has no use for, garbage included, beyond as much again as is in use: so much comes
+// and goes between two collections.
 func freeMemory() uint64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
 	free, objects, live := sample[0].Value.Uint64(), sample[1].Value.Uint64(), sample[2].Value.Uint64()
-	return free + objects - min(objects, live)
+	unused := free + objects - min(objects, live)
+	return unused - min(unused, live)
 }

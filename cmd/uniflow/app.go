@@ -74,6 +74,7 @@ func (a *app) root() *cobra.Command {
 		a.backupCommand(), a.restoreCommand(), a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	a.words(root, "color", "auto", "always", "never")
+	root.SetHelpCommand(helpCommand(root))
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil {
 		a.group(c)
@@ -134,6 +135,34 @@ func (a *app) group(c *cobra.Command) *cobra.Command {
 		return &flow.Error{Code: flow.CodeUsage, Message: fmt.Sprintf("%s has no verb %q", c.CommandPath(), args[0]), Hint: hint}
 	}
 	return c
+}
+
+// helpCommand shows the help of a command by its words; words that are none are a mistake like any other.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [VERB]...", Short: "Help about a verb",
+		RunE: func(_ *cobra.Command, words []string) error {
+			c, rest, err := root.Find(words)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return usage(c, "%s has no verb %.80q", c.CommandPath(), rest[0])
+			}
+			return c.Help()
+		},
+		ValidArgsFunction: func(_ *cobra.Command, words []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var verbs []cobra.Completion
+			if c, rest, err := root.Find(words); err == nil && len(rest) == 0 {
+				for _, verb := range c.Commands() {
+					if verb.IsAvailableCommand() {
+						verbs = append(verbs, cobra.CompletionWithDesc(verb.Name(), verb.Short))
+					}
+				}
+			}
+			return verbs, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }
 
 // usage is a mistake in the command line of a command.

@@ -86,3 +86,11 @@ func runNames(ctx context.Context, l *tool.Link) (all []cobra.Completion, err er
 	}
 	return all, err
 }
+
+func alertNames(ctx context.Context, l *tool.Link) (all []cobra.Completion, err error) {
+	infos, err := l.Alerts(ctx)
+	for i := range infos {
+		all = append(all, infos[i].Name)
+	}
+	return all, err
+}

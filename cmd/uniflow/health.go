@@ -68,7 +68,7 @@ func (a *app) health(h *flow.HostHealth) {
 
 func (a *app) alertsCommand() *cobra.Command {
 	c := a.group(&cobra.Command{Use: "alerts", Short: "List the targets of messages, and try them"})
-	c.AddCommand(a.alertsList(), a.alertsTest())
+	c.AddCommand(a.alertsList(), a.completes(a.alertsTest(), alertNames))
 	return c
 }
 

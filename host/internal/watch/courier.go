@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"sync"
 	"time"
@@ -100,12 +101,15 @@ func (c *courier) run(ctx context.Context) {
 // busy has the courier look again once it is not.
 func (c *courier) carry(ctx context.Context) (time.Time, error) {
 	now := time.Now()
+	c.mu.Lock()
+	busy := maps.Clone(c.busy) // what is read of their messages may be old by then
+	c.mu.Unlock()
 	due, err := c.config.Ledger.DueDeliveries(ctx, now)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("find due messages: %w", err)
 	}
 	for i := range due {
-		if d := due[i]; c.begin(d.Target) {
+		if d := due[i]; !busy[d.Target] && c.begin(d.Target) {
 			c.work.Go(func() {
 				defer c.end(d.Target)
 				defer survive(c.config.Logger)
