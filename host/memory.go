@@ -9,7 +9,7 @@ import (
 
 const (
 	memoryLook  = 2 * time.Second
-	muchMemory  = 24 << 20 // that is free and held all the same, beyond what the collector leaves as a rule
+	muchMemory  = 24 << 20 // that is free and held all the same
 	fewLiveRuns = 100
 )
 
@@ -30,12 +30,10 @@ func (h *Host) giveBack(ctx context.Context) {
 	}
 }
 
-// freeMemory is what the heap holds and has no use for, garbage included, beyond as much again as is in use: so much comes
-// and goes between two collections.
+// freeMemory is what the heap holds and has no use for, garbage included.
 func freeMemory() uint64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
 	free, objects, live := sample[0].Value.Uint64(), sample[1].Value.Uint64(), sample[2].Value.Uint64()
-	unused := free + objects - min(objects, live)
-	return unused - min(unused, live)
+	return free + objects - min(objects, live)
 }
