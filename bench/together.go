@@ -11,7 +11,7 @@ import (
 // together measures schedules that are due at one time, and beside them gocron
 // alone with as many empty jobs.
 func (l *lineup) together(ctx context.Context) (part, error) {
-	thousand, tenThousand := crowd{Schedules: 1000, Every: 2 * time.Second, Times: 6}, crowd{Schedules: 10_000, Every: 5 * time.Second, Times: 3}
+	thousand, tenThousand := crowd{Schedules: 1000, Every: 2 * time.Second, Times: 6}, crowd{Schedules: 10_000, Every: 10 * time.Second, Times: 3}
 	if l.each < time.Second { // somebody wants to see that it works
 		thousand.Schedules, thousand.Times, tenThousand.Schedules, tenThousand.Times = 10, 2, 20, 2
 	}

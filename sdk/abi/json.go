@@ -12,10 +12,10 @@ import (
 // crosses the border of a sandbox goes through it.
 func CheckJSON(value []byte) Errno {
 	r := jsonReader{rest: value}
-	if !r.value(0) || !utf8.Valid(value) {
+	if !r.value(0) {
 		return Invalid
 	}
-	if r.space(); len(r.rest) > 0 {
+	if r.space(); len(r.rest) > 0 || r.foreign && !utf8.Valid(value) {
 		return Invalid
 	}
 	return OK
@@ -23,7 +23,10 @@ func CheckJSON(value []byte) Errno {
 
 // jsonReader reads JSON off the front of its bytes. Its methods report whether
 // they found what they read.
-type jsonReader struct{ rest []byte }
+type jsonReader struct {
+	rest    []byte
+	foreign bool // a text holds bytes that are not ASCII; outside of texts there are none
+}
 
 // space skips white space and returns the byte after it, 0 at the end.
 func (r *jsonReader) space() byte {
@@ -95,7 +98,8 @@ func (r *jsonReader) word(word string) bool {
 // text reads a string after its opening quote.
 func (r *jsonReader) text() bool {
 	for {
-		r.rest = r.rest[plain(r.rest):]
+		n, ascii := plain(r.rest)
+		r.rest, r.foreign = r.rest[n:], r.foreign || !ascii
 		switch {
 		case len(r.rest) == 0 || r.rest[0] < ' ':
 			return false
@@ -109,36 +113,45 @@ func (r *jsonReader) text() bool {
 }
 
 // plain returns how many bytes at the front of b are neither a quote nor a
-// backslash nor a control character.
-func plain(b []byte) int {
-	n := 0
+// backslash nor a control character, and whether all it has seen are ASCII.
+func plain(b []byte) (n int, ascii bool) {
+	seen := uint64(0)
 	for ; len(b)-n >= 32; n += 32 {
 		c := b[n : n+32]
-		if special(c)|special(c[8:])|special(c[16:])|special(c[24:]) != 0 {
+		w0, w1, w2, w3 := word(c), word(c[8:]), word(c[16:]), word(c[24:])
+		if special(w0)|special(w1)|special(w2)|special(w3) != 0 {
 			break
 		}
+		seen |= w0 | w1 | w2 | w3
 	}
 	for ; len(b)-n >= 8; n += 8 {
-		if found := special(b[n:]); found != 0 {
-			return n + bits.TrailingZeros64(found)/8
+		w := word(b[n:])
+		seen |= w
+		if found := special(w); found != 0 {
+			return n + bits.TrailingZeros64(found)/8, seen&highest == 0
 		}
 	}
 	for n < len(b) && b[n] >= ' ' && b[n] != '"' && b[n] != '\\' {
+		seen |= uint64(b[n])
 		n++
 	}
-	return n
+	return n, seen&highest == 0
 }
+
+// highest are the highest bits of eight bytes.
+const highest = 0x8080808080808080
+
+func word(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
 // special looks at eight bytes at once. The lowest bit of its answer is the
 // highest of the first of them that is a quote, a backslash or a control
 // character. With the second bit flipped, the quote comes right after the
 // control characters; a byte below 0x80 that is less than a bound borrows its
 // highest bit when the bound is subtracted.
-func special(b []byte) uint64 {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
-	w := binary.LittleEndian.Uint64(b)
+func special(w uint64) uint64 {
+	const ones = 0x0101010101010101
 	control, escape := (w^0x02*ones)-0x21*ones, (w^'\\'*ones)-ones
-	return (control | escape) &^ w & high
+	return (control | escape) &^ w & highest
 }
 
 // escape reads a backslash and what it escapes.

@@ -28,7 +28,7 @@ func (w *writer) wait() (op *operation, in lane) {
 			}
 		}
 		var idle <-chan time.Time
-		if w.behind >= muchBehind {
+		if w.behind >= muchBehind || w.filled {
 			idle = time.After(idleTime)
 		}
 		var open bool
@@ -40,7 +40,7 @@ func (w *writer) wait() (op *operation, in lane) {
 		case op, open = <-w.queues[rest]:
 			in = rest
 		case <-idle:
-			w.checkpoint()
+			w.rest()
 			continue
 		}
 		if open {

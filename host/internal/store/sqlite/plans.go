@@ -33,6 +33,7 @@ func (s *Store) SavePlans(ctx context.Context, plans []flow.Plan) error {
 				return err
 			}
 		}
+		w.filled = w.filled || len(plans) >= muchBehind
 		return nil
 	})
 	if err == nil {

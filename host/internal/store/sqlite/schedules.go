@@ -163,6 +163,7 @@ func (s *Store) PutSchedules(ctx context.Context, records []flow.ScheduleRecord)
 			}
 			failpoint.Here(failpoint.Reload)
 		}
+		w.filled = w.filled || len(records) >= muchBehind
 		return nil
 	})
 }

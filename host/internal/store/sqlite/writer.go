@@ -43,6 +43,8 @@ type writer struct {
 	most int
 	// behind counts the calls since the last checkpoint of ours.
 	behind int
+	// filled says that a large manifest or a burst of runs has filled the cache.
+	filled bool
 	// facts of recorded plans, and live runs, as far as they are known: nobody else changes them. What is rolled back is
 	// forgotten, and read again.
 	facts map[flow.Digest]planFacts
@@ -131,6 +133,8 @@ const (
 	// database, which SQLite else does in the middle of a commit.
 	muchBehind = 500
 	idleTime   = 100 * time.Millisecond
+	// burst is how many calls touch so many pages that keeping those in memory is no longer worth it.
+	burst = 10_000
 )
 
 // checkpoint takes the log over into the database as far as readers allow. What fails here fails again, and is told, when
@@ -140,6 +144,25 @@ func (w *writer) checkpoint() {
 	var busy, log, done int
 	if _, err := w.one("PRAGMA wal_checkpoint(PASSIVE)", nil, &busy, &log, &done); err != nil {
 		w.store.log.Debug("log not taken over", slog.Any("err", fault(err)))
+	}
+}
+
+// rest does what an idle moment is good for.
+func (w *writer) rest() {
+	if w.behind >= muchBehind {
+		w.filled = w.filled || w.behind >= burst
+		w.checkpoint()
+	}
+	if w.filled {
+		w.shrink()
+	}
+}
+
+// shrink gives the memory of the cache back.
+func (w *writer) shrink() {
+	w.filled = false
+	if _, err := w.exec("PRAGMA shrink_memory"); err != nil {
+		w.store.log.Debug("cache not given back", slog.Any("err", fault(err)))
 	}
 }
 
