@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,7 +39,21 @@ type year struct {
 	runner *dispatch.Dispatcher
 	clock  *Scheduler
 	forms  map[string][]form
-	faults map[string]int
+
+	mu     sync.Mutex
+	faults map[string]int // how often each has happened
+}
+
+func (y *year) happened(kind string) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.faults[kind]++
+}
+
+func (y *year) count(kind string) int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.faults[kind]
 }
 
 // allRules are schedules with every combination of the rules of slots, two of each pipeline.
@@ -96,7 +111,7 @@ type flaky struct {
 
 func (f flaky) Offer(ctx context.Context, o flow.Offer) (flow.Offered, error) {
 	if rand.N(20) == 0 {
-		f.y.faults["refused offer"]++
+		f.y.happened("refused offer")
 		return flow.Offered{}, errors.New("the ledger takes nothing now")
 	}
 	return f.Dispatcher.Offer(ctx, o)
@@ -196,7 +211,7 @@ func (y *year) happen(all []flow.PlanSchedule) {
 	s := &all[y.random.IntN(len(all))]
 	kinds := []string{"restart", "crash", "disabled by hand", "enabled by hand", "switched in the manifest", "edit", "clock jump", "manual run", "cancelled run", "overlap changed"}
 	kind := kinds[y.random.IntN(len(kinds))]
-	y.faults[kind]++
+	y.happened(kind)
 	switch kind {
 	case "restart", "crash":
 		y.close(kind == "crash")
@@ -263,8 +278,8 @@ func TestAYearOfFaults(t *testing.T) {
 		y.check(all)
 		y.close(false)
 		for _, kind := range []string{"restart", "crash", "disabled by hand", "enabled by hand", "switched in the manifest", "edit", "clock jump", "refused offer"} {
-			if y.faults[kind] < 10 {
-				t.Errorf("%d of %s: the year was too quiet", y.faults[kind], kind)
+			if n := y.count(kind); n < 10 {
+				t.Errorf("%d of %s: the year was too quiet", n, kind)
 			}
 		}
 	})
