@@ -32,7 +32,7 @@ func (r *rig) attempts() []flow.Event {
 func TestAMessageIsTriedUntilItIsTaken(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
-		r.alerts["ops"] = flow.Alert{URL: flow.SecretText{Secret: "URL"}}
+		r.anew(func() { r.alerts["ops"] = flow.Alert{URL: flow.SecretText{Secret: "URL"}} })
 		r.sink.set(func(_ context.Context, t Target, _ *Message) error { return errors.New("cannot reach " + t.URL) })
 		r.schedule("p", "every 24h")
 		r.ran("p", 0, failed())
@@ -126,8 +126,10 @@ func TestATargetThatAsksForTimeGetsIt(t *testing.T) {
 func TestATargetThatHangsOrPanicsDisturbsNothing(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
-		r.plans[0].Alerts = []string{"hangs", "panics", "ops"}
-		r.alerts["hangs"], r.alerts["panics"] = flow.Alert{}, flow.Alert{}
+		r.anew(func() {
+			r.plans[0].Alerts = []string{"hangs", "panics", "ops"}
+			r.alerts["hangs"], r.alerts["panics"] = flow.Alert{}, flow.Alert{}
+		})
 		var hung atomic.Int64
 		r.sink.set(func(_ context.Context, t Target, _ *Message) error {
 			switch t.Name {

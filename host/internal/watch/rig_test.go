@@ -22,13 +22,15 @@ type rig struct {
 	dir    string
 	boots  int
 	every  time.Duration // between looks, where many would take long
-	plans  []*flow.Plan
 	alerts map[string]flow.Alert
-	broken map[string]error
 	sink   *sink
 	faulty *faulty // stands before the ledger, where it is set
 	cancel context.CancelFunc
 	done   chan struct{}
+
+	mu     sync.Mutex // the watcher asks for these as it goes
+	plans  []*flow.Plan
+	broken map[string]error
 }
 
 // sink is a target: it notes what it is told, and does with it what a test says.
@@ -75,12 +77,45 @@ func inBubble(t *testing.T, test func(*rig)) {
 	})
 }
 
+// change changes what the watcher asks for as it goes.
+func (r *rig) change(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}
+
+// anew begins another life with something changed that the watcher is given once.
+func (r *rig) anew(f func()) {
+	r.Helper()
+	r.stop()
+	f()
+	r.start()
+}
+
+func (r *rig) copies() []*flow.Plan {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []*flow.Plan
+	for _, p := range r.plans {
+		if p != nil {
+			own := *p
+			p = &own
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+func (r *rig) brokenOf(s *flow.ScheduleRecord) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.broken[s.Name]
+}
+
 // slowly has the watcher look less often.
 func (r *rig) slowly(every time.Duration) {
 	r.Helper()
-	r.stop()
-	r.every = every
-	r.start()
+	r.anew(func() { r.every = every })
 }
 
 // start begins a life of the host.
@@ -99,8 +134,8 @@ func (r *rig) start() {
 	}
 	w := New(Config{
 		Ledger: ledger, Alerts: r.alerts, Send: r.sink, Every: r.every, Logger: slog.New(slog.DiscardHandler),
-		Plans:  func() []*flow.Plan { return r.plans },
-		Broken: func(s *flow.ScheduleRecord) error { return r.broken[s.Name] },
+		Plans:  r.copies,
+		Broken: r.brokenOf,
 		Secret: func(name string) (string, error) { return "secret of " + name, nil },
 	})
 	r.must(w.Begin(r.Context()))

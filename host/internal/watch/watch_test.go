@@ -67,7 +67,7 @@ func TestAFailureBetweenTwoLooksIsTold(t *testing.T) {
 func TestSeveralFailuresMayBeAllowed(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
-		r.plans[0].Expect.Failures = 3
+		r.change(func() { r.plans[0].Expect.Failures = 3 })
 		r.schedule("p", "every 1h")
 		r.schedule("q", "every 1h")
 		for _, schedule := range []string{"p", "q", "p", "q"} {
@@ -183,7 +183,7 @@ func TestASlotThatIsNotMeantToRunIsNotMissed(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
 		r.slowly(10 * time.Minute)
-		r.plans[0].Expect = flow.PlanExpect{Expect: flow.Expect{By: "06:00"}, Timezone: "UTC"}
+		r.change(func() { r.plans[0].Expect = flow.PlanExpect{Expect: flow.Expect{By: "06:00"}, Timezone: "UTC"} })
 		r.schedule("p", "daily 02:00")
 		for day := range 4 {
 			at := time.Date(2000, 1, 1+day, 2, 0, 0, 0, time.UTC)
@@ -198,7 +198,9 @@ func TestExpectIsWatched(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
 		r.slowly(5 * time.Minute)
-		r.plans[0].Expect = flow.PlanExpect{Expect: flow.Expect{Every: flow.Duration(26 * time.Hour), By: "06:00"}, Timezone: "Asia/Tokyo"} // 21:00 UTC
+		r.change(func() {
+			r.plans[0].Expect = flow.PlanExpect{Expect: flow.Expect{Every: flow.Duration(26 * time.Hour), By: "06:00"}, Timezone: "Asia/Tokyo"}
+		}) // 21:00 UTC
 		r.schedule("p", "daily 17:00")
 		time.Sleep(17 * time.Hour)
 		r.ran("p", time.Minute, succeeded())
@@ -219,7 +221,9 @@ func TestExpectIsWatched(t *testing.T) {
 func TestAPipelineThatNothingFiresForIsWatched(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
-		r.plans[0].Expect = flow.PlanExpect{Expect: flow.Expect{Every: flow.Duration(time.Hour)}, Timezone: "UTC"}
+		r.change(func() {
+			r.plans[0].Expect = flow.PlanExpect{Expect: flow.Expect{Every: flow.Duration(time.Hour)}, Timezone: "UTC"}
+		})
 		r.must(r.SavePlan(r.Context(), flow.Plan{Tenant: "default", Pipeline: "p", Digest: flow.DigestOf(nil)}))
 		r.wants(59 * time.Minute)
 		r.wants(2*time.Minute, "ops p: silent")
@@ -270,7 +274,7 @@ func TestDriftingIsAMedianOverTheInterval(t *testing.T) {
 func TestBrokenIsTold(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
-		r.broken["p"] = errors.New("its context holds 2013")
+		r.change(func() { r.broken["p"] = errors.New("its context holds 2013") })
 		r.schedule("p", "every 1h")
 		r.wants(time.Minute, "ops p: broken")
 		incidents, err := r.OpenIncidents(r.Context())
@@ -278,7 +282,7 @@ func TestBrokenIsTold(t *testing.T) {
 		if len(incidents) != 1 || strings.Contains(incidents[0].Detail, "2013") {
 			r.Errorf("incidents %+v", incidents)
 		}
-		delete(r.broken, "p")
+		r.change(func() { delete(r.broken, "p") })
 		r.ran("p", time.Second, succeeded()) // something changes
 		r.wants(time.Minute, "ops p: broken, over")
 	})
@@ -288,7 +292,9 @@ func TestBrokenIsTold(t *testing.T) {
 func TestAHostThatIsBehindIsToldOnce(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
-		r.alerts["all"] = flow.Alert{URL: flow.SecretText{Text: "https://x"}, On: []string{"behind", "late"}}
+		r.anew(func() {
+			r.alerts["all"] = flow.Alert{URL: flow.SecretText{Text: "https://x"}, On: []string{"behind", "late"}}
+		})
 		names := []string{"p", "q", "s", "t"}
 		for _, name := range names {
 			r.schedule(name, "every 10m")
@@ -336,10 +342,12 @@ func TestWhatIsGoneIsClosed(t *testing.T) {
 func TestAnAlertHearsWhatItLists(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
-		r.plans[0].Alerts = []string{"fails", "late", "ends", "none"}
-		r.alerts["fails"] = flow.Alert{On: []string{"failed"}}
-		r.alerts["late"] = flow.Alert{On: []string{"late", "recovered"}}
-		r.alerts["ends"] = flow.Alert{On: []string{"failed", "recovered"}}
+		r.anew(func() {
+			r.plans[0].Alerts = []string{"fails", "late", "ends", "none"}
+			r.alerts["fails"] = flow.Alert{On: []string{"failed"}}
+			r.alerts["late"] = flow.Alert{On: []string{"late", "recovered"}}
+			r.alerts["ends"] = flow.Alert{On: []string{"failed", "recovered"}}
+		})
 		r.schedule("p", "every 1h")
 		r.ran("p", 0, failed())
 		time.Sleep(5 * time.Second)
@@ -373,10 +381,10 @@ func TestAPanicOfTheWatcherIsSurvived(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
 		r.schedule("p", "every 24h")
-		r.plans = append(r.plans, nil)
+		r.change(func() { r.plans = append(r.plans, nil) })
 		r.ran("p", 0, failed())
 		r.wants(time.Minute)
-		r.plans = r.plans[:1]
+		r.change(func() { r.plans = r.plans[:1] })
 		r.wants(time.Minute, "ops p: failed")
 	})
 }
