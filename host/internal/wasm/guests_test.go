@@ -133,6 +133,9 @@ func modules(t *testing.T) []string {
 	}
 	root := filepath.Join("..", "..", "..")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && d.Name() == "data" { // of a host: it keeps what was rewritten
+			return fs.SkipDir
+		}
 		if err == nil && filepath.Ext(path) == ".wasm" && !d.IsDir() {
 			paths = append(paths, path)
 		}
