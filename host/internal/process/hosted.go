@@ -103,12 +103,11 @@ func (m *hosted) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	if fault != nil {
 		return flow.Result{}, fault
 	}
-	select {
-	case m.runtime.slots <- struct{}{}:
-		defer func() { <-m.runtime.slots }()
-	case <-ctx.Done():
-		return flow.Result{}, flow.EndFault(ctx)
+	leave, fault := m.runtime.enter(ctx)
+	if fault != nil {
+		return flow.Result{}, fault
 	}
+	defer leave()
 	w, fault := m.worker(ctx, cmp.Or(call.Context.Tenant, flow.DefaultTenant))
 	if fault != nil {
 		return flow.Result{}, fault
@@ -128,14 +127,17 @@ func (m *hosted) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 
 // Warm implements flow.Warmer.
 func (m *hosted) Warm(ctx context.Context, call flow.Call) error {
-	return m.runtime.inSlot(ctx, func() error {
-		w, fault := m.worker(ctx, cmp.Or(call.Context.Tenant, flow.DefaultTenant))
-		if fault != nil {
-			return fault
-		}
-		m.runtime.workers.put(w)
-		return nil
-	})
+	leave, fault := m.runtime.enter(ctx)
+	if fault != nil {
+		return fault
+	}
+	defer leave()
+	w, fault := m.worker(ctx, cmp.Or(call.Context.Tenant, flow.DefaultTenant))
+	if fault != nil {
+		return fault
+	}
+	m.runtime.workers.put(w)
+	return nil
 }
 
 // worker returns a worker of the tenant that has loaded the module: one that waits, or a new one.

@@ -28,12 +28,11 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	if fault != nil {
 		return flow.Result{}, fault
 	}
-	select {
-	case m.runtime.slots <- struct{}{}:
-		defer func() { <-m.runtime.slots }()
-	case <-ctx.Done():
-		return flow.Result{}, flow.EndFault(ctx)
+	leave, fault := m.runtime.enter(ctx)
+	if fault != nil {
+		return flow.Result{}, fault
 	}
+	defer leave()
 	w, err := m.take(ctx, cmp.Or(call.Context.Tenant, flow.DefaultTenant))
 	if err != nil {
 		return flow.Result{}, m.startFault(ctx, err)
@@ -50,24 +49,26 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 
 // Warm implements flow.Warmer.
 func (m *module) Warm(ctx context.Context, call flow.Call) error {
-	return m.runtime.inSlot(ctx, func() error {
-		w, err := m.take(ctx, cmp.Or(call.Context.Tenant, flow.DefaultTenant))
-		if err != nil {
-			return m.startFault(ctx, err)
-		}
-		m.pool.put(w)
-		return nil
-	})
+	leave, fault := m.runtime.enter(ctx)
+	if fault != nil {
+		return fault
+	}
+	defer leave()
+	w, err := m.take(ctx, cmp.Or(call.Context.Tenant, flow.DefaultTenant))
+	if err != nil {
+		return m.startFault(ctx, err)
+	}
+	m.pool.put(w)
+	return nil
 }
 
-// inSlot calls f as one of the attempts that may be live together.
-func (r *Runtime) inSlot(ctx context.Context, f func() error) error {
+// enter waits for a place among the attempts that may be live together; leave gives it up.
+func (r *Runtime) enter(ctx context.Context) (leave func(), fault *flow.Fault) {
 	select {
 	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-		return f()
+		return func() { <-r.slots }, nil
 	case <-ctx.Done():
-		return flow.EndFault(ctx)
+		return nil, flow.EndFault(ctx)
 	}
 }
 
