@@ -12,16 +12,9 @@ import (
 // Durations reads a TOML text of durations by name, such as weather = "5m", within the bounds of a manifest. Mistakes are
 // returned as flow.Problems, all at once and each at its place; name is what they call the file.
 func Durations(name string, src []byte) (map[string]time.Duration, error) {
-	src = trimByteOrderMark(src)
-	doc := &Document{Name: name, text: newText(src)}
-	if p := checkText(src); p != nil {
-		return nil, doc.finish([]finding{*p}, 0)
-	}
-	var repeated []repeat
-	doc.root, repeated = buildIndex(src)
-	tree, findings := decode(src, repeated)
-	if findings != nil {
-		return nil, doc.finish(findings, 0)
+	doc, tree, problems := parse(name, src)
+	if doc == nil {
+		return nil, problems
 	}
 	b := &binder{doc: doc}
 	all := map[string]time.Duration{}

@@ -65,20 +65,29 @@ func load(path string, limit int64) (*Document, error) {
 // A text that is no TOML, or beyond the bounds, gives no Document. A text with mistakes of form gives both: the
 // Document then holds what could be read, so that a caller can look for further mistakes.
 func Parse(name string, src []byte) (*Document, flow.Problems) {
+	doc, tree, problems := parse(name, src)
+	if doc == nil {
+		return nil, problems
+	}
+	b := &binder{doc: doc, rules: rules()}
+	b.manifest(&doc.Manifest, tree)
+	return doc, doc.finish(b.findings, b.dropped)
+}
+
+// parse reads TOML with the places of all in it. A text that is none gives no Document.
+func parse(name string, src []byte) (*Document, map[string]any, flow.Problems) {
 	src = trimByteOrderMark(src)
 	doc := &Document{Name: name, text: newText(src)}
 	if p := checkText(src); p != nil {
-		return nil, doc.finish([]finding{*p}, 0)
+		return nil, nil, doc.finish([]finding{*p}, 0)
 	}
 	var repeated []repeat
 	doc.root, repeated = buildIndex(src)
 	tree, findings := decode(src, repeated)
 	if findings != nil {
-		return nil, doc.finish(findings, 0)
+		return nil, nil, doc.finish(findings, 0)
 	}
-	b := &binder{doc: doc, rules: rules()}
-	b.manifest(&doc.Manifest, tree)
-	return doc, doc.finish(b.findings, b.dropped)
+	return doc, tree, nil
 }
 
 // Locate returns the problems with File, Line, Column, EndColumn and Source filled in, sorted by place. A problem is
