@@ -176,7 +176,7 @@ func TestWordRuleFindsMachinesAndRegistries(t *testing.T) {
 		"see " + slash + "work/main", `open("` + slash + `tmp/x")`, slash + "root/go", "cd " + slash + "home/ann/src", slash + "Users/ann/x",
 		"from proxy" + ".golang.org", "registry" + ".npmjs.org", "GOPROXY" + "=off",
 	}
-	good := []string{"docs/work/plan.md", "https://example.com/tmp/x", "/data", "/tmpl", "the root / of it", "host/work/x"}
+	good := []string{"docs" + slash + "work/plan.md", "https://example.com/tmp/x", "/data", "/tmpl", "the root / of it", "host" + slash + "work/x"}
 	for _, line := range bad {
 		t.Run(line, example{check: CheckWords, files: one("a.md", "fine\n"+line+"\n"), want: []string{"a.md:2: says"}}.run)
 	}
