@@ -139,6 +139,8 @@ type PlanPlugin struct {
 	Digest Digest `json:"digest,omitempty"`
 	// Grant is the effective grant; host paths in it are absolute.
 	Grant Grant `json:"grant,omitzero"`
+	// Secrets are the places to which secrets are bound, by their names; their values are in no plan.
+	Secrets map[string]SecretBinding `json:"secrets,omitempty"`
 	// Fresh is true when no instance of a module serves two attempts, not even after a reset.
 	Fresh bool `json:"fresh,omitempty"`
 	// Isolation is where a module runs; empty is IsolationInline. It is not part of the version: what a step does is the

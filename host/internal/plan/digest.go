@@ -29,6 +29,8 @@ type versionStep struct {
 	Func   string          `json:"func"`
 	Fresh  bool            `json:"fresh,omitempty"`
 	Grants flow.Grant      `json:"grants"`
+
+	Secrets map[string]flow.SecretBinding `json:"secrets,omitempty"`
 }
 
 // digest returns the version of a plan, or "" while the bytes of a plugin are not known.
@@ -44,7 +46,7 @@ func digest(p *flow.Plan) flow.Digest {
 		if plugin.Digest == "" && plugin.Kind != flow.KindFunc {
 			return ""
 		}
-		s.Kind, s.Bytes, s.Grants, s.Fresh = plugin.Kind, plugin.Digest, plugin.Grant, plugin.Fresh
+		s.Kind, s.Bytes, s.Grants, s.Fresh, s.Secrets = plugin.Kind, plugin.Digest, plugin.Grant, plugin.Fresh, plugin.Secrets
 		if plugin.Kind == flow.KindFunc {
 			s.Func = plugin.Path
 		}
