@@ -52,8 +52,14 @@ func (p Pattern) Covers(o Origin) bool {
 	return p.Origin.Host == o.Host
 }
 
-// Line is the line of grant.http that would allow a request.
-func Line(method string, u URL) string { return method + " " + u.Place() }
+// Line is a line of grant.http that would allow a request, and little more.
+func Line(method string, u URL) string {
+	path, _, cut := strings.Cut(u.Path, "*")
+	if cut { // a star cannot be written
+		path += "*"
+	}
+	return method + " " + u.Origin.String() + path
+}
 
 // ParsePattern reads "METHOD https://host[:port]/path*"; no method is GET. The error is a *Mistake.
 func ParsePattern(text string) (Pattern, error) {

@@ -91,6 +91,7 @@ func (b *builder) binding(at key, name string, s flow.SecretBinding, grants []st
 		return
 	case origin.Scheme == "http" && !origin.Local():
 		b.fail(flow.CodeSecretPlace, at.to("to"), `write to = "https://`+origin.Host+`"`, "secret %q would be sent in plain text to %s", name, origin)
+		return
 	}
 	if s.Header == "" {
 		b.fail(flow.CodeSecretPlace, at, `write header = "Authorization: Bearer {}"`, "secret %q has an origin and no header", name).OnKey = true
