@@ -12,10 +12,10 @@ import (
 func TestURLsHaveOneForm(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"https://api.example.com":                   "https://api.example.com/",
-		"HTTPS://API.Example.COM:443/a":             "https://api.example.com/a",
-		"http://api.example.com:80/":                "http://api.example.com/",
-		"https://api.example.com:8443/%7ea%2a%c3%a": "",
+		"https://api.example.com":                                     "https://api.example.com/",
+		"HTTPS://API.Example.COM:443/a":                               "https://api.example.com/a",
+		"http://api.example.com:80/":                                  "http://api.example.com/",
+		"https://api.example.com:8443/%7ea%2a%c3%a":                   "",
 		"https://api.example.com:8443/%7ea%2a%c3%a4?q=%2e%2F..&r=[1]": "https://api.example.com:8443/~a%2A%C3%A4?q=%2e%2F..&r=[1]",
 		"https://api.example.com?x=1":                                 "https://api.example.com/?x=1",
 		"https://api.example.com/?":                                   "https://api.example.com/",

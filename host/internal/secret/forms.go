@@ -54,12 +54,16 @@ func escaped(value string) []string {
 	enc.SetEscapeHTML(false)
 	if enc.Encode(value) == nil {
 		inner := strings.TrimSuffix(quoted.String()[1:], "\"\n")
-		forms = append(forms, inner, strings.ReplaceAll(inner, "/", `\/`), ascii(inner))
-	}
-	if doc, err := json.Marshal(value); err == nil {
-		forms = append(forms, string(doc[1:len(doc)-1]))
+		for _, text := range []string{inner, forHTML(inner)} {
+			forms = append(forms, text, ascii(text), strings.ReplaceAll(text, "/", `\/`), strings.ReplaceAll(ascii(text), "/", `\/`))
+		}
 	}
 	return forms
+}
+
+// forHTML escapes what JSON in a page must not hold.
+func forHTML(quoted string) string {
+	return strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(quoted)
 }
 
 // lowerEscapes writes the digits of escapes in lower case.
