@@ -18,14 +18,35 @@ const LeastLength = 6
 //
 // It is a net for accidents: who knows a secret and wants to tell it can always write it in a form of their own.
 type Veil struct {
-	mu      sync.RWMutex
-	known   map[string]bool
-	forms   []form // the longest first
-	longest int
+	mu    sync.RWMutex
+	known map[string]bool
+	now   *forms
 }
 
 // form is one way of writing a secret.
 type form struct{ text, mask string }
+
+// forms are all of them, for a search in one pass. They do not change.
+type forms struct {
+	all     []form
+	longest int
+	// begun has a bit for every pair of bytes that a form begins with, and by finds those forms, the longest first.
+	begun [1 << 16 / 64]uint64
+	by    map[uint16][]form
+}
+
+func newForms(all []form) *forms {
+	slices.SortStableFunc(all, func(a, b form) int { return cmp.Compare(len(b.text), len(a.text)) })
+	f := &forms{all: all, longest: len(all[0].text), by: map[uint16][]form{}}
+	for _, form := range all {
+		pair := pairAt(form.text, 0)
+		f.begun[pair/64] |= 1 << (pair % 64)
+		f.by[pair] = append(f.by[pair], form)
+	}
+	return f
+}
+
+func pairAt(text string, i int) uint16 { return uint16(text[i]) | uint16(text[i+1])<<8 }
 
 // Add makes the veil know a value of a secret. What it knew before stays, so that a secret that changes is masked in both
 // values.
@@ -42,38 +63,38 @@ func (v *Veil) Add(name, value string) {
 		v.known = map[string]bool{}
 	}
 	v.known[value] = true
-	forms := slices.Clone(v.forms) // others may be reading it
-	for _, text := range formsOf(value) {
-		forms = append(forms, form{text, fmt.Sprintf("[secret %s]", name)})
-		v.longest = max(v.longest, len(text))
+	var all []form
+	if v.now != nil {
+		all = slices.Clone(v.now.all) // others may be reading it
 	}
-	slices.SortStableFunc(forms, func(a, b form) int { return cmp.Compare(len(b.text), len(a.text)) })
-	v.forms = forms
+	for _, text := range formsOf(value) {
+		all = append(all, form{text, fmt.Sprintf("[secret %s]", name)})
+	}
+	v.now = newForms(all)
 }
 
-func (v *Veil) load() ([]form, int) {
+// load returns nil where no secret is known.
+func (v *Veil) load() *forms {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return v.forms, v.longest
+	return v.now
 }
 
 // Empty reports whether the veil knows no secret.
 func (v *Veil) Empty() bool {
-	forms, _ := v.load()
-	return len(forms) == 0
+	return v.load() == nil
 }
 
 // Text returns a text without secrets.
 func (v *Veil) Text(text string) string {
-	forms, _ := v.load()
-	return masked(text, find(text, forms))
+	return masked(text, v.load().find(text))
 }
 
 // Hides reports whether a name holds a secret, whatever its case: headers lose theirs on the way.
 func (v *Veil) Hides(name string) bool {
-	forms, _ := v.load()
+	f := v.load()
 	name = strings.ToLower(name)
-	return slices.ContainsFunc(forms, func(f form) bool { return strings.Contains(name, strings.ToLower(f.text)) })
+	return f != nil && slices.ContainsFunc(f.all, func(f form) bool { return strings.Contains(name, strings.ToLower(f.text)) })
 }
 
 // span is a part of a text that a mask takes the place of.
@@ -83,37 +104,45 @@ type span struct {
 }
 
 // find returns where secrets stand in a text, in order and apart from one another.
-func find(text string, forms []form) []span {
-	if len(forms) == 0 {
+func (f *forms) find(text string) []span {
+	if f == nil {
 		return nil
 	}
-	spans := search(text, forms, func(at int) int { return at })
-	if joined, cuts := unbroken(text); len(cuts) > 0 {
-		spans = append(spans, search(joined, forms, cuts.original)...)
+	spans := f.search(nil, text, func(at int) int { return at })
+	joined, cuts := unbroken(text)
+	if len(cuts) == 0 {
+		return spans
 	}
+	spans = f.search(spans, joined, cuts.original)
 	slices.SortStableFunc(spans, func(a, b span) int { return cmp.Compare(a.start, b.start) })
-	apart := spans[:0]
+	var apart []span
 	for _, s := range spans {
-		if n := len(apart); n > 0 && s.start < apart[n-1].end {
-			apart[n-1].end = max(apart[n-1].end, s.end)
-			continue
-		}
-		apart = append(apart, s)
+		apart = with(apart, s)
 	}
 	return apart
 }
 
-// search finds every form; original translates places of the text.
-func search(text string, forms []form, original func(int) int) []span {
-	var spans []span
-	for _, f := range forms {
-		for at := 0; ; {
-			i := strings.Index(text[at:], f.text)
-			if i < 0 {
+// with adds a span to others that do not begin after it, and joins it to the last one where they overlap.
+func with(spans []span, s span) []span {
+	if n := len(spans); n > 0 && s.start >= spans[n-1].start && s.start < spans[n-1].end {
+		spans[n-1].end = max(spans[n-1].end, s.end)
+		return spans
+	}
+	return append(spans, s)
+}
+
+// search adds what it finds; original translates places of the text.
+func (f *forms) search(spans []span, text string, original func(int) int) []span {
+	for i := 0; i+1 < len(text); i++ {
+		pair := pairAt(text, i)
+		if f.begun[pair/64]&(1<<(pair%64)) == 0 {
+			continue
+		}
+		for _, form := range f.by[pair] {
+			if strings.HasPrefix(text[i:], form.text) {
+				spans = with(spans, span{original(i), original(i+len(form.text)-1) + 1, form.mask})
 				break
 			}
-			at += i + len(f.text)
-			spans = append(spans, span{original(at - len(f.text)), original(at-1) + 1, f.mask})
 		}
 	}
 	return spans
@@ -148,7 +177,14 @@ func unbroken(text string) (string, cuts) {
 	var all cuts
 	taken := 0
 	for i := 0; i < len(text); {
-		n := breakAt(text[i:])
+		next := strings.IndexAny(text[i:], "\r\n\\")
+		if next < 0 {
+			b.WriteString(text[i:])
+			break
+		}
+		n := breakAt(text[i+next:])
+		b.WriteString(text[i : i+next])
+		i += next
 		if n == 0 {
 			b.WriteByte(text[i])
 			i++
@@ -200,8 +236,7 @@ func masked(text string, spans []span) string {
 
 // Lines masks consecutive lines, and finds what is broken over several of them.
 func (v *Veil) Lines(lines []string) []string {
-	forms, _ := v.load()
-	spans := find(strings.Join(lines, "\n"), forms)
+	spans := v.load().find(strings.Join(lines, "\n"))
 	if len(spans) == 0 {
 		return lines
 	}
@@ -226,13 +261,13 @@ const leastBegun = 4
 
 // Begun reports whether a secret may go on after the end of consecutive lines.
 func (v *Veil) Begun(lines []string) bool {
-	forms, longest := v.load()
-	if len(forms) == 0 {
+	known := v.load()
+	if known == nil {
 		return false
 	}
 	text := strings.Join(lines, "\n")
-	text, _ = unbroken(text[max(0, len(text)-slack*longest):])
-	for _, f := range forms {
+	text, _ = unbroken(text[max(0, len(text)-slack*known.longest):])
+	for _, f := range known.all {
 		for at := max(0, len(text)-len(f.text)+1); at <= len(text)-leastBegun; at++ {
 			i := strings.Index(text[at:], f.text[:leastBegun])
 			if i < 0 {
@@ -279,7 +314,10 @@ func (r *veiled) Read(p []byte) (int, error) {
 
 // fill reads a chunk and masks all of it but an end in which a secret may have begun.
 func (r *veiled) fill() {
-	forms, longest := r.veil.load()
+	known, longest := r.veil.load(), 0
+	if known != nil {
+		longest = known.longest
+	}
 	start, size := len(r.pending), max(chunk, slack*longest)
 	r.pending = slices.Grow(r.pending, size)[:start+size]
 	n, err := io.ReadFull(r.from, r.pending[start:])
@@ -290,7 +328,7 @@ func (r *veiled) fill() {
 	} else if err == io.ErrUnexpectedEOF { //nolint:errorlint // of ReadFull itself
 		r.err = io.EOF
 	}
-	spans := find(string(r.pending), forms)
+	spans := known.find(string(r.pending))
 	kept := spans[:0]
 	for _, s := range spans {
 		if s.start < end {

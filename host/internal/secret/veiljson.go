@@ -8,8 +8,8 @@ import (
 // JSON returns a JSON document without secrets in its texts, names and numbers, however they are escaped. What holds none
 // stays as it is, byte by byte; a number that is a secret becomes a text.
 func (v *Veil) JSON(doc json.RawMessage) json.RawMessage {
-	forms, _ := v.load()
-	if len(forms) == 0 {
+	forms := v.load()
+	if forms == nil {
 		return doc
 	}
 	var b bytes.Buffer
@@ -45,20 +45,20 @@ func textEnd(doc []byte) int {
 	return len(doc)
 }
 
-func maskedText(quoted []byte, forms []form) []byte {
+func maskedText(quoted []byte, forms *forms) []byte {
 	var text string
 	if json.Unmarshal(quoted, &text) != nil {
 		return quoted // no JSON, which others refuse
 	}
-	spans := find(text, forms)
+	spans := forms.find(text)
 	if len(spans) == 0 {
 		return quoted
 	}
 	return quote(masked(text, spans))
 }
 
-func maskedNumber(digits []byte, forms []form) []byte {
-	if spans := find(string(digits), forms); len(spans) > 0 {
+func maskedNumber(digits []byte, forms *forms) []byte {
+	if spans := forms.find(string(digits)); len(spans) > 0 {
 		return quote(masked(string(digits), spans))
 	}
 	return digits
