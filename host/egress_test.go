@@ -69,7 +69,9 @@ isolation = "%[1]s"
 [plugins.spill]
 %[2]s
 [plugins.spill.grant]
-http = ["* %[3]s/*"]
+http  = ["* %[3]s/*"]
+state = true
+event = true
 [plugins.spill.secrets.TOKEN]
 to     = "%[3]s"
 header = "Authorization: Bearer {}"
@@ -161,7 +163,7 @@ func (k kindOfPlugin) open(t *testing.T, dir, base string, log *slog.Logger) *ho
 // defineSpill is the plugin as a Go function.
 func defineSpill(t *testing.T, h *host.Host, base string) {
 	t.Helper()
-	h.Allow("spill", flow.Grant{HTTP: []string{"* " + base + "/*"}}, map[string]flow.SecretBinding{
+	h.Allow("spill", flow.Grant{HTTP: []string{"* " + base + "/*"}, State: true, Event: true}, map[string]flow.SecretBinding{
 		"TOKEN": {To: base, Header: "Authorization: Bearer {}"}, "OPEN": {Expose: true},
 	})
 	err := h.Register("spill", func(ctx context.Context, c *host.Call) error {
@@ -301,6 +303,9 @@ func answersHoldNoSecret(t *testing.T, h *host.Host, veil *secret.Veil) {
 			t.Errorf("%s has told nothing: %s", r.Pipeline, logs)
 		}
 		get("/v1/pipelines/" + r.Pipeline)
+		if logs := get("/v1/runs/" + string(r.ID) + "/logs"); r.Pipeline == "exposed" && !strings.Contains(string(logs), "<nil> <nil>") {
+			t.Errorf("neither state nor event was taken: %s", logs)
+		}
 	}
 }
 
