@@ -11,6 +11,9 @@
  *         return uf_output("greeting", &out);
  *     }
  *
+ * An entry returns UF_OK or an ending: uf_skip, uf_retry, uf_permanent, uf_end
+ * with everything, or uf_let_through after a service said no.
+ *
  * It needs clang and wasm-ld, no libc and no WASI:
  *
  *     clang --target=wasm32 -std=c11 -Oz -ffreestanding -nostdlib \
@@ -106,9 +109,8 @@ static inline int uf_equal(uf_str a, uf_str b) {
 
 /* ---- memory ---- */
 
-static uintptr_t uf_arena_next;
-
 #ifdef __wasm__
+static uintptr_t uf_arena_next;
 extern unsigned char __heap_base;
 
 /* uf_alloc returns n bytes, or NULL when the memory limit is reached. */
@@ -564,20 +566,23 @@ static inline int32_t uf_output_bool(const char *name, int yes) {
 /* uf_put_number puts a number with up to 15 significant digits, so that whole
  * ones and decimals of that size are what they were; null when it is not finite. */
 static inline void uf_put_number(uf_buf *b, double v) {
-    double size = v < 0 ? -v : v, scaled = size, power = 1;
+    static const double powers[] = {1e256, 1e128, 1e64, 1e32, 1e16, 1e8, 1e4, 1e2, 1e1};
+    double scaled = v < 0 ? -v : v;
     int exp = 0;
-    if (!(size <= 1.7976931348623157e308)) {
+    if (!(scaled <= 1.7976931348623157e308)) {
         uf_put(b, "null");
         return;
     }
-    if (size == 0 || (size < 9e15 && (double)(int64_t)v == v)) {
+    if (scaled == 0 || (scaled < 9e15 && (double)(int64_t)v == v)) {
         uf_put_int(b, (int64_t)v);
         return;
     }
-    while (scaled >= 1e15) scaled /= 10, exp++;
-    for (; scaled < 1e14 && exp > -340; exp--) scaled = power < 1e300 ? size * (power *= 10) : scaled * 10;
+    for (int i = 0; i < 9; i++) {
+        if (scaled / powers[i] >= 1e14) scaled /= powers[i], exp += 256 >> i;
+        if (scaled * powers[i] < 1e15) scaled *= powers[i], exp -= 256 >> i;
+    }
     uint64_t digits = (uint64_t)(scaled + 0.5);
-    while (digits % 10 == 0 && exp < 0) digits /= 10, exp++;
+    while (digits % 10 == 0) digits /= 10, exp++;
     if (v < 0) uf_put(b, "-");
     if (exp < 0 && exp > -18) { /* as 12.5 */
         uint64_t unit = 1;
