@@ -28,6 +28,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#ifdef __wasi__
+#include <stdlib.h>
+#endif
 
 /* How a step ends; the numbers of the contract. */
 enum { UF_OK = 0, UF_FAILED = 1, UF_SKIP = 2, UF_RETRY = 3, UF_PERMANENT = 4 };
@@ -79,7 +82,7 @@ UF_EXPORT(uniflow_abi_v1) void uniflow_abi_v1(void) {}
 #define UF_ENTRY(name)                              \
     static int32_t uf_entry_##name(void);           \
     UF_C UF_EXPORT(name) int32_t name(void) {       \
-        uf_arena_next = 0;                          \
+        uf_arena_empty();                           \
         return uf_entry_##name();                   \
     }                                               \
     static int32_t uf_entry_##name(void)
@@ -109,8 +112,9 @@ static inline int uf_equal(uf_str a, uf_str b) {
 
 /* ---- memory ---- */
 
-#ifdef __wasm__
+#if defined(__wasm__) && !defined(__wasi__)
 static uintptr_t uf_arena_next;
+static inline void uf_arena_empty(void) { uf_arena_next = 0; }
 extern unsigned char __heap_base;
 
 /* uf_alloc returns n bytes, or NULL when the memory limit is reached. */
@@ -124,7 +128,26 @@ static inline void *uf_alloc(uint32_t n) {
     uf_arena_next = (uintptr_t)end;
     return start;
 }
+
+/* What compilers call for copies of larger structures; dropped where unused. */
+#define UF_WEAK __attribute__((weak))
+UF_WEAK void *memmove(void *dst, const void *src, size_t n) {
+    char *d = (char *)dst;
+    const char *s = (const char *)src;
+    if (d < s) for (size_t i = 0; i < n; i++) d[i] = s[i];
+    else while (n--) d[n] = s[n];
+    return dst;
+}
+UF_WEAK void *memcpy(void *dst, const void *src, size_t n) { return memmove(dst, src, n); }
+UF_WEAK void *memset(void *dst, int c, size_t n) {
+    for (size_t i = 0; i < n; i++) ((char *)dst)[i] = (char)c;
+    return dst;
+}
+#elif defined(__wasi__) /* a libc has the heap */
+static inline void uf_arena_empty(void) {}
+static inline void *uf_alloc(uint32_t n) { return malloc(n ? n : 1); }
 #else
+static inline void uf_arena_empty(void) {}
 void *uf_alloc(uint32_t n);
 #endif
 
@@ -458,28 +481,29 @@ static inline int64_t uf_int_or(uf_json v, int64_t other) {
     return uf_int(v, &n) ? n : other;
 }
 
+/* The members of a run context that are kept as texts, and as JSON. */
+typedef struct { const char *name; uint32_t at; int is_text; } uf_run_member;
+
+#define UF_TEXT(name) {#name, offsetof(uf_run, name), 1}
+#define UF_JSON(name) {#name, offsetof(uf_run, name), 0}
+
 /* uf_read_run stores what the step knows and returns UF_OK, or fails it. */
 static inline int32_t uf_read_run(uf_run *r) {
-    const char *texts[] = {"tenant", "project", "pipeline", "version", "label", "run_id", "step", "function",
-        "idempotency_key", "trigger", "schedule", "scheduled_at", "interval_start", "interval_end", "started_at",
-        "deadline", "last_success_at"};
-    uf_str *const text[] = {&r->tenant, &r->project, &r->pipeline, &r->version, &r->label, &r->run_id, &r->step, &r->function,
-        &r->idempotency_key, &r->trigger, &r->schedule, &r->scheduled_at, &r->interval_start, &r->interval_end,
-        &r->started_at, &r->deadline, &r->last_success_at};
-    const char *values[] = {"context", "with", "item", "features"};
-    uf_json *const value[] = {&r->context, &r->with, &r->item, &r->features};
+    static const uf_run_member members[] = {UF_TEXT(tenant), UF_TEXT(project), UF_TEXT(pipeline), UF_TEXT(version),
+        UF_TEXT(label), UF_TEXT(run_id), UF_TEXT(step), UF_TEXT(function), UF_TEXT(idempotency_key), UF_TEXT(trigger),
+        UF_TEXT(schedule), UF_TEXT(scheduled_at), UF_TEXT(interval_start), UF_TEXT(interval_end), UF_TEXT(started_at),
+        UF_TEXT(deadline), UF_TEXT(last_success_at), UF_JSON(context), UF_JSON(with), UF_JSON(item), UF_JSON(features)};
     uf_json name, v;
-    for (uint32_t i = 0; i < sizeof texts / sizeof *texts; i++) *text[i] = uf_missing();
-    for (uint32_t i = 0; i < sizeof values / sizeof *values; i++) *value[i] = uf_missing();
+    for (uint32_t i = 0; i < sizeof members / sizeof *members; i++)
+        *(uf_str *)((char *)r + members[i].at) = uf_missing();
     r->attempt = r->max_attempts = 1, r->item_index = -1;
     r->doc = uf_context();
     if (!uf_is(r->doc, '{')) return uf_fail(UF_FAILED, "cannot read the run context");
     for (uf_iter it = uf_each(r->doc); uf_next_member(&it, &name, &v);) {
         uf_str key = uf_text(name);
-        for (uint32_t i = 0; i < sizeof texts / sizeof *texts; i++)
-            if (uf_equals(key, texts[i])) *text[i] = uf_text(v);
-        for (uint32_t i = 0; i < sizeof values / sizeof *values; i++)
-            if (uf_equals(key, values[i])) *value[i] = v;
+        for (uint32_t i = 0; i < sizeof members / sizeof *members; i++)
+            if (key.len && *key.at == *members[i].name && uf_equals(key, members[i].name))
+                *(uf_str *)((char *)r + members[i].at) = members[i].is_text ? uf_text(v) : v;
         if (uf_equals(key, "attempt")) r->attempt = uf_int_or(v, 1);
         if (uf_equals(key, "max_attempts")) r->max_attempts = uf_int_or(v, 1);
         if (uf_equals(key, "item_index")) r->item_index = uf_int_or(v, -1);
