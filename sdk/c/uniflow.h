@@ -44,7 +44,7 @@ enum {
     UF_E_CANCELLED = 6, UF_E_QUOTA = 7, UF_E_UNKNOWN_OP = 8, UF_E_FAULT = 9
 };
 
-#define UF_DEPTH 64 /* nesting of JSON that is read */
+#define UF_DEPTH 66 /* nesting of JSON that is read: 64 of a value, and 2 of the run context around it */
 
 #ifdef __wasm__
 #define UF_IMPORT(name) __attribute__((import_module("uniflow"), import_name(#name)))

@@ -75,8 +75,8 @@ int main(void) {
     char deep[200];
     memset(deep, '[', sizeof deep);
     want(uf_parse((uf_str){deep, sizeof deep}).len == 0, "200 brackets are no value");
-    memset(deep + 64, ']', 64);
-    want(uf_parse((uf_str){deep, 128}).len == 128, "64 levels are read");
+    memset(deep + UF_DEPTH, ']', UF_DEPTH);
+    want(uf_parse((uf_str){deep, 2 * UF_DEPTH}).len == 2 * UF_DEPTH, "values of 64 levels in a run context are read");
 
     int64_t n;
     want(uf_int(uf_s("-9223372036854775808"), &n) && n == INT64_MIN, "the smallest number of 64 bits");
