@@ -64,37 +64,6 @@ type Event = abi.Event
 // ArtifactRef stands in JSON for bytes that are too large for it.
 type ArtifactRef = abi.ArtifactRef
 
-// Output sets a named output to a JSON value. The error is an abi.Errno.
-	Output(name string, value []byte) error
-	// Log keeps a line; the host may drop lines over its limit.
-	Log(level abi.Level, message string)
-	// Fail records why the step does not succeed.
-	Fail(kind abi.Kind, message []byte)
-	// Progress says how far the step is, in thousandths, and reports whether
-	// the attempt is being cancelled.
-	Progress(permille int, message string) (cancelled bool)
-	// Call calls a service. body is the part of the request that is not JSON;
-	// it may be nil. The error wraps an abi.Errno.
-	Call(op string, request, body []byte) (response []byte, err error)
-}
-
-// Context is what a step knows and how it answers. It is valid until the step
-// returns and is not for concurrent use.
-type Context struct {
-	abi.RunContext
-	abi.Services
-	host Host
-}
-
-// HTTPRequest, HTTPResponse, Event and ArtifactRef are what the methods of
-// Services take and give.
-type (
-	HTTPRequest  = abi.HTTPRequest
-	HTTPResponse = abi.HTTPResponse
-	Event        = abi.Event
-	ArtifactRef  = abi.ArtifactRef
-)
-
 // Output sets a named output to v as JSON; the last one of a name wins. The
 // error wraps abi.TooLarge over the step's output limit and abi.Invalid for a
 // name or a value that is no text or no JSON.
