@@ -1,5 +1,6 @@
 //! Reading JSON: a view of a document that was checked once, bounded in depth.
 
+use crate::{number, ToJson};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -100,12 +101,20 @@ impl<'a> Json<'a> {
 
     /// Is it an object?
     pub fn object(self, want: &'static str) -> Result<(), Mismatch> {
-        if self.0.starts_with('{') { Ok(()) } else { mismatch(want) }
+        if self.0.starts_with('{') {
+            Ok(())
+        } else {
+            mismatch(want)
+        }
     }
 
     /// What stands between the brackets of a value.
     fn inside(self, open: char) -> &'a str {
-        if self.0.starts_with(open) { &self.0[1..self.0.len() - 1] } else { "" }
+        if self.0.starts_with(open) {
+            &self.0[1..self.0.len() - 1]
+        } else {
+            ""
+        }
     }
 
     fn is_number(self) -> bool {
@@ -215,7 +224,11 @@ fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
 fn number_end(bytes: &[u8], at: usize) -> Option<usize> {
     let digits = |at: usize| {
         let n = bytes[at..].iter().take_while(|c| c.is_ascii_digit()).count();
-        if n > 0 { Some(at + n) } else { None }
+        if n > 0 {
+            Some(at + n)
+        } else {
+            None
+        }
     };
     let at = at + usize::from(bytes[at] == b'-');
     let mut end = if bytes.get(at)? == &b'0' { at + 1 } else { digits(at)? };
@@ -300,20 +313,26 @@ impl FromJson for bool {
     }
 }
 
-macro_rules! numbers {
+impl FromJson for f64 {
+    const WHAT: &'static str = "a number";
+    fn from_json(json: Json) -> Result<Self, Mismatch> {
+        let number = if json.is_number() { number::parse(json.raw()) } else { None };
+        number.map_or_else(|| mismatch(Self::WHAT), Ok)
+    }
+}
+
+macro_rules! whole_numbers {
     ($($kind:ty: $what:literal),+ $(,)?) => { $(
         impl FromJson for $kind {
             const WHAT: &'static str = $what;
             fn from_json(json: Json) -> Result<Self, Mismatch> {
-                let number = if json.is_number() { json.raw().parse().ok() } else { None };
-                number.map_or_else(|| mismatch(Self::WHAT), Ok)
+                json.raw().parse().or_else(|_| mismatch(Self::WHAT))
             }
         }
     )+ };
 }
 
-numbers! {
-    f32: "a number", f64: "a number",
+whole_numbers! {
     i32: "a whole number of 32 bits", i64: "a whole number of 64 bits",
     u32: "a whole number of 32 bits from 0", u64: "a whole number of 64 bits from 0",
     usize: "a whole number from 0",
@@ -322,7 +341,11 @@ numbers! {
 impl<T: FromJson> FromJson for Option<T> {
     const WHAT: &'static str = T::WHAT;
     fn from_json(json: Json) -> Result<Self, Mismatch> {
-        if json.is_null() { Ok(None) } else { T::from_json(json).map(Some) }
+        if json.is_null() {
+            Ok(None)
+        } else {
+            T::from_json(json).map(Some)
+        }
     }
 }
 
@@ -332,7 +355,7 @@ impl<T: FromJson> FromJson for Vec<T> {
         if !json.raw().starts_with('[') {
             return mismatch(Self::WHAT);
         }
-        let one = |(i, e): (usize, Json)| e.read().map_err(|m: Mismatch| m.under(&["[", &i.to_string(), "]"].concat()));
+        let one = |(i, e): (usize, Json)| e.read().map_err(|m: Mismatch| m.under(&["[", &i.to_json(), "]"].concat()));
         json.elements().enumerate().map(one).collect()
     }
 }
@@ -352,9 +375,30 @@ mod tests {
     #[test]
     fn every_beginning_of_a_document_is_read() {
         let docs = [
-            r#"{"a":[1,2.5e-3,{"b":"x\ud83d\ude00\u00e9\n"}],"a":null,"c":true}"#, r#"{"a\"#, r#""\u12"#, r#""\ud800\u"#,
-            r#""\ud800\udc"#, "[}", "{]", r#"{"a"}"#, "{:}", "[,]", "[1,]", "-", "1e", "1e+", "--1", r#""\x""#, "[1 2]",
-            r#"{"a" 1}"#, "nul", "01", "1.", "+1", "\"\u{1}\"", "\"grüße",
+            r#"{"a":[1,2.5e-3,{"b":"x\ud83d\ude00\u00e9\n"}],"a":null,"c":true}"#,
+            r#"{"a\"#,
+            r#""\u12"#,
+            r#""\ud800\u"#,
+            r#""\ud800\udc"#,
+            "[}",
+            "{]",
+            r#"{"a"}"#,
+            "{:}",
+            "[,]",
+            "[1,]",
+            "-",
+            "1e",
+            "1e+",
+            "--1",
+            r#""\x""#,
+            "[1 2]",
+            r#"{"a" 1}"#,
+            "nul",
+            "01",
+            "1.",
+            "+1",
+            "\"\u{1}\"",
+            "\"grüße",
         ];
         for doc in docs {
             for (end, _) in doc.char_indices() {

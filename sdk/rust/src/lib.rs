@@ -22,6 +22,7 @@
 
 mod ending;
 mod json;
+mod number;
 pub mod raw;
 mod service;
 mod step;

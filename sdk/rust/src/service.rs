@@ -4,7 +4,6 @@ use crate::json::{FromJson, Json, Mismatch};
 use crate::raw;
 use crate::write::{Object, ToJson};
 use crate::{Errno, Refusal, Step};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A request that the host makes, where a grant covers its method and URL, at
@@ -27,14 +26,19 @@ pub struct HttpRequest<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct HttpResponse {
     pub status: u32,
-    /// By names in lower case; several values are joined by ", ".
-    pub headers: BTreeMap<String, String>,
+    /// Names in lower case with values; several of a name are joined by ", ".
+    pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     /// Where the request asked for one.
     pub artifact: Option<Artifact>,
 }
 
 impl HttpResponse {
+    /// The header of a name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
     /// The body as text; none when it is no UTF-8.
     pub fn text(&self) -> Option<&str> {
         std::str::from_utf8(&self.body).ok()
@@ -98,7 +102,7 @@ pub struct HostInfo {
     pub abi: String,
     pub ops: Vec<String>,
     /// Limits in force, in bytes, by name.
-    pub limits: BTreeMap<String, f64>,
+    pub limits: Vec<(String, u64)>,
 }
 
 impl Step<'_> {
@@ -107,7 +111,13 @@ impl Step<'_> {
         raw::call(op, request, body).map_err(|(errno, said)| Refusal::explained(op, errno, &said))
     }
 
-    fn ask<T>(&self, op: &str, request: &Object, body: &[u8], read: impl FnOnce(Json) -> Result<T, Mismatch>) -> Result<T, Refusal> {
+    fn ask<T>(
+        &self,
+        op: &str,
+        request: &Object,
+        body: &[u8],
+        read: impl FnOnce(Json) -> Result<T, Mismatch>,
+    ) -> Result<T, Refusal> {
         let answer = self.call(op, &request.to_json(), body)?;
         let doc = std::str::from_utf8(&answer).ok().and_then(Json::parse).unwrap_or(Json::NULL);
         read(doc).map_err(|m| Refusal::new(op, Errno::Unavailable, &["response: ", &m.to_string()].concat()))
@@ -137,7 +147,7 @@ impl Step<'_> {
             };
             Ok(HttpResponse {
                 status: answer.member("status")?,
-                headers: answer.member::<Option<_>>("headers")?.unwrap_or_default(),
+                headers: named(answer.get("headers")),
                 body,
                 artifact: answer.member("artifact")?,
             })
@@ -210,10 +220,15 @@ impl Step<'_> {
                 version: answer.member("version")?,
                 abi: answer.member("abi")?,
                 ops: answer.member("ops")?,
-                limits: answer.get("limits").members().filter_map(|(name, v)| Some((name.into_owned(), v.read().ok()?))).collect(),
+                limits: named(answer.get("limits")),
             })
         })
     }
+}
+
+/// The members of an object that can be read.
+fn named<T: FromJson>(object: Json) -> Vec<(String, T)> {
+    object.members().filter_map(|(name, value)| Some((name.into_owned(), value.read().ok()?))).collect()
 }
 
 fn base64(text: &str) -> Option<Vec<u8>> {

@@ -131,7 +131,7 @@ impl<'a> Step<'a> {
     pub fn output<T: ToJson + ?Sized>(&self, name: &str, value: &T) -> Result<(), Ending> {
         let doc = value.to_json();
         raw::output(name, &doc).map_err(|errno| {
-            let why = ["output ", name, " of ", &doc.len().to_string(), " bytes: ", errno.name()].concat();
+            let why = ["output ", name, " of ", &doc.len().to_json(), " bytes: ", errno.name()].concat();
             match errno {
                 Errno::TooLarge | Errno::Invalid => Ending::permanent(why),
                 _ => Ending::failed(why),

@@ -1,9 +1,8 @@
 //! Writing JSON.
 
-use crate::Json;
+use crate::{number, Json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 /// What can be written as JSON.
 pub trait ToJson {
@@ -79,28 +78,21 @@ impl ToJson for bool {
 }
 
 macro_rules! whole_numbers {
-    ($($kind:ty),+) => { $(
+    ($($kind:ty: $write:ident as $wide:ty),+ $(,)?) => { $(
         impl ToJson for $kind {
             fn write(&self, out: &mut String) {
-                let _ = write!(out, "{}", self);
+                number::$write(*self as $wide, out);
             }
         }
     )+ };
 }
 
-whole_numbers!(i32, i64, u32, u64, usize);
+whole_numbers!(i32: signed as i64, i64: signed as i64, u32: whole as u64, u64: whole as u64, usize: whole as u64);
 
 impl ToJson for f64 {
     /// The shortest text that reads as the same number; null where it is not finite.
     fn write(&self, out: &mut String) {
-        let size = self.abs();
-        let _ = if !self.is_finite() {
-            out.write_str("null")
-        } else if size != 0.0 && !(1e-7..1e21).contains(&size) {
-            write!(out, "{:e}", self)
-        } else {
-            write!(out, "{}", self)
-        };
+        number::write(*self, out);
     }
 }
 

@@ -94,7 +94,7 @@ fn http(step: &mut Step) -> Ended {
         ..HttpRequest::default()
     })?;
     step.output("status", &got.status)?;
-    step.output("type", &got.headers.get("content-type"))?;
+    step.output("type", &got.header("content-type"))?;
     step.output("body", &String::from_utf8_lossy(&got.body))
 }
 
