@@ -562,7 +562,7 @@ pub const Step = struct {
     pub fn progress(_: *Step, part: f64, message: []const u8) bool {
         const text = clip(message, max_message);
         const permille: i32 = if (part > 0) @intFromFloat(@min(part, 1) * 1000) else 0;
-        return host.progress(permille, text.ptr, @intCast(text.len)) == 1;
+        return host.progress(permille, address(text), @intCast(text.len)) == 1;
     }
 
     /// Ends the step: `return step.end(.{ .kind = .failed, .message = "..." })`.
@@ -589,8 +589,8 @@ pub const Step = struct {
 
     /// Asks any service; body is the part of the request that is not JSON.
     pub fn call(self: *Step, op: []const u8, request: []const u8, body: []const u8) Error![]const u8 {
-        var n: i32 = if (body.len > 0) host.call_write(body.ptr, @intCast(body.len)) else 0;
-        if (n >= 0) n = host.call(op.ptr, @intCast(op.len), request.ptr, @intCast(request.len));
+        var n: i32 = if (body.len > 0) host.call_write(address(body), @intCast(body.len)) else 0;
+        if (n >= 0) n = host.call(address(op), @intCast(op.len), address(request), @intCast(request.len));
         if (n < 0) return self.explain(op, n);
         const answer = try self.allocator.alloc(u8, @intCast(n));
         var done: usize = 0;
@@ -728,17 +728,22 @@ pub const Step = struct {
 
 /// Sets an output to JSON as it stands.
 pub fn rawOutput(name: []const u8, value: []const u8) Errno {
-    return Errno.of(host.output(name.ptr, @intCast(name.len), value.ptr, @intCast(value.len)));
+    return Errno.of(host.output(address(name), @intCast(name.len), address(value), @intCast(value.len)));
 }
 
 /// Records an ending of any kind as it stands.
 pub fn rawFail(kind: i32, message: []const u8) Errno {
-    return Errno.of(host.fail(kind, message.ptr, @intCast(message.len)));
+    return Errno.of(host.fail(kind, address(message), @intCast(message.len)));
+}
+
+/// Where bytes start; no bytes may start anywhere, but the host looks.
+fn address(bytes: []const u8) [*]const u8 {
+    return if (bytes.len > 0) bytes.ptr else "";
 }
 
 fn log(level: i32, message: []const u8) void {
     const text = clip(message, max_message);
-    host.log(level, text.ptr, @intCast(text.len));
+    host.log(level, address(text), @intCast(text.len));
 }
 
 /// Shortens a text to so many bytes without cutting a character.
@@ -821,11 +826,11 @@ test "every beginning of a document is read" {
     var arena = std.heap.ArenaAllocator.init(std.testing.allocator);
     defer arena.deinit();
     const docs = [_][]const u8{
-        "{\"a\":[1,2.5e-3,{\"b\":\"x\\ud83d\\ude00\\u00e9\\n\"}],\"a\":null,\"c\":true}", "{\"a\\",      "\"\\u12\"", "\"\\ud800\\u\"",
-        "\"\\ud800\\udc\"",                                                              "[}",         "{]",        "{\"a\"}",
-        "{:}",                                                                           "[,]",        "-",         "1e",
-        "0x10",                                                                          "{1:2,3:4}",  "\"\\\"",    "\"\\\xff\"",
-        "[1 2]",                                                                         "{\"a\" 1}",  "nul",       "\"",
+        "{\"a\":[1,2.5e-3,{\"b\":\"x\\ud83d\\ude00\\u00e9\\n\"}],\"a\":null,\"c\":true}", "{\"a\\",    "\"\\u12\"", "\"\\ud800\\u\"",
+        "\"\\ud800\\udc\"",                                                               "[}",        "{]",        "{\"a\"}",
+        "{:}",                                                                            "[,]",       "-",         "1e",
+        "0x10",                                                                           "{1:2,3:4}", "\"\\\"",    "\"\\\xff\"",
+        "[1 2]",                                                                          "{\"a\" 1}", "nul",       "\"",
     };
     for (docs) |doc| {
         for (0..doc.len + 1) |end| walk(Json.parse(doc[0..end]), arena.allocator());
