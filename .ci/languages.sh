@@ -87,6 +87,10 @@ build_zig() {
 		--dep uniflow -Mroot=sdk/zig/conformance/conformance.zig -Muniflow=sdk/zig/uniflow.zig -femit-bin="$out/zig.wasm"
 }
 
+build_nim() {
+	nim c --nimcache:"$scratch/nim" -o:"$out/nim.wasm" sdk/nim/conformance/conformance.nim
+}
+
 # An engine is built by its own script; the file beside it names the conformance program.
 build_python() {
 	plugins/python/build.sh "$out/python.wasm"
@@ -104,6 +108,7 @@ prepare() {
 	c) install clang lld gcc libc6-dev ;;
 	cpp) install clang lld wasi-libc libclang-rt-14-dev-wasm32 libc++-14-dev-wasm32 libc++abi-14-dev-wasm32 ;;
 	rust) install rustc cargo libstd-rust-dev-wasm32 ;;
+	nim) install nim clang lld wasi-libc libclang-rt-14-dev-wasm32 ;;
 	zig) pip_install "$tools/zig" "ziglang==$zig_version" ;;
 	assemblyscript)
 		node_tools
@@ -117,7 +122,7 @@ prepare() {
 
 languages=("$@")
 if [ "${#languages[@]}" -eq 0 ]; then
-	languages=(c cpp rust assemblyscript zig)
+	languages=(c cpp rust assemblyscript zig nim)
 	for engine in python javascript; do
 		if [ -x "plugins/$engine/build.sh" ]; then languages+=("$engine"); fi
 	done

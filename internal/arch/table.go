@@ -222,6 +222,7 @@ func Table() []Row {
 		{Folder: "sdk/assemblyscript", Why: kitFiles},
 		{Folder: "sdk/c", Why: kitFiles},
 		{Folder: "sdk/cpp", Why: kitFiles},
+		{Folder: "sdk/nim", Why: kitFiles},
 		{Folder: "sdk/rust", Why: kitFiles},
 		{Folder: "sdk/zig", Why: kitFiles},
 		{
