@@ -183,8 +183,12 @@ type Resolved struct {
 	// Path is absolute.
 	Path   string `json:"path"`
 	Digest Digest `json:"digest"`
+	// Profile is how host and module work together: command, reactor or extism; empty of anything but a module.
+	Profile string `json:"profile,omitempty"`
 	// Functions are the entries that the bytes offer, where they can be known without running them; nil otherwise.
 	Functions []string `json:"functions,omitempty"`
+	// Default is the one of them that is called where a step names none; empty where a step must.
+	Default string `json:"default,omitempty"`
 	// Outputs are the JSON Schemas of a function's outputs from the module's own descriptor, by function, by output.
 	Outputs map[string]map[string]json.RawMessage `json:"outputs,omitempty"`
 }

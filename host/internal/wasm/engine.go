@@ -96,6 +96,15 @@ func (e *engine) imports(ctx context.Context) error {
 			return fmt.Errorf("instantiate the host ABI: %w", err)
 		}
 	}
+	if e.info.usesExtism {
+		builder := e.runtime.NewHostModuleBuilder(extismModule)
+		for _, f := range extismFunctions() {
+			builder.NewFunctionBuilder().WithGoModuleFunction(f.call, valueTypes[api.ValueType](f.params), valueTypes[api.ValueType](f.results)).Export(f.name)
+		}
+		if _, err := builder.Instantiate(ctx); err != nil {
+			return fmt.Errorf("instantiate the functions of Extism: %w", err)
+		}
+	}
 	if e.info.WASI {
 		builder := e.runtime.NewHostModuleBuilder(wasiModule)
 		wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(builder)

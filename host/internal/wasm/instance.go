@@ -63,14 +63,14 @@ func (in *instance) left(a *attempt) {
 	a.fuel.stop()
 }
 
-// call calls an exported function that takes nothing, and returns its result, if it has one.
+// call calls an exported function and returns its result, if it has one. Parameters, which only hs_init has, are zero.
 func (in *instance) call(guest context.Context, name string) (int32, error) {
 	f := in.functions[name]
 	if f == nil {
 		f = in.module.ExportedFunction(name)
 		in.functions[name] = f
 	}
-	var stack [1]uint64
+	var stack [2]uint64
 	err := f.CallWithStack(guest, stack[:])
 	return api.DecodeI32(stack[0]), err
 }

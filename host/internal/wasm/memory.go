@@ -29,7 +29,7 @@ func (m *memory) Allocate(_, _ uint64) experimental.LinearMemory { return m }
 // Reallocate implements experimental.LinearMemory. Capacity doubles, so that growing page by page does not copy each time.
 // A guest that has been stopped does not get more, and does not come to see that: its next look at the fuel ends it.
 func (m *memory) Reallocate(size uint64) []byte {
-	if size > m.limit {
+	if size+m.blocks() > m.limit {
 		m.refused = true
 		return nil
 	}
@@ -49,6 +49,14 @@ func (m *memory) Reallocate(size uint64) []byte {
 	m.bytes = m.bytes[:size]
 	m.peak = max(m.peak, size)
 	return m.bytes
+}
+
+// blocks is what the attempt has beside the memory, of the same limit.
+func (m *memory) blocks() uint64 {
+	if m.attempt == nil || m.attempt.extism == nil {
+		return 0
+	}
+	return m.attempt.extism.taken()
 }
 
 func (m *memory) stopped() bool { return m.attempt != nil && m.attempt.ended() }

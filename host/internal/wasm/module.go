@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,9 @@ type session struct {
 	plugin *flow.PlanPlugin
 	pool   *pool // nil when the instance is for this attempt alone
 	log    *slog.Logger
-	after  func() // what is left to do when the result is known
+	// program is true when the entry is _start, which initialises the module itself.
+	program bool
+	after   func() // what is left to do when the result is known
 }
 
 func (m *session) call(ctx context.Context, call flow.Call, host flow.HostCalls) (flow.Result, error) {
@@ -116,6 +119,12 @@ func (m *session) call(ctx context.Context, call flow.Call, host flow.HostCalls)
 		return flow.Result{}, err
 	}
 	defer a.close()
+	if a.extism != nil {
+		if fault := a.extismInput(m.engine.info.MemoryMin); fault != nil {
+			fault.Usage = a.usage()
+			return flow.Result{}, fault
+		}
+	}
 	guest, stop := guestContext(ctx, call.Grace.Std())
 	defer stop(nil)
 	a.guest, a.stop = guest, stop
@@ -137,7 +146,10 @@ func (m *session) entry(call flow.Call) (string, error) {
 		return entryStart, nil
 	}
 	if name == "" {
-		name = abi.DefaultEntry
+		name = cmp.Or(m.engine.info.Default, m.engine.info.usual())
+	}
+	if name == entryStart && m.engine.info.Profile == ProfileExtism {
+		m.pool, m.program = nil, true
 	}
 	if slices.Contains(m.engine.info.Functions, name) {
 		return name, nil
@@ -212,13 +224,15 @@ func (m *session) take(guest context.Context, a *attempt) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.engine.info.Profile != ProfileReactor || m.engine.info.export(entryInitialize) == nil {
-		return in, nil
-	}
-	if _, err := in.call(guest, entryInitialize); err != nil {
-		in.left(a)
-		in.close()
-		return nil, err
+	for _, name := range m.engine.info.initialisers() {
+		if m.program {
+			break
+		}
+		if _, err := in.call(guest, name); err != nil {
+			in.left(a)
+			in.close()
+			return nil, err
+		}
 	}
 	return in, nil
 }
@@ -235,19 +249,13 @@ func (m *session) settle(ctx context.Context, a *attempt, ret int32, err error) 
 		return flow.Result{}, fault
 	}
 	code, exited := exitCode(err)
-	if err != nil && !exited {
+	if err != nil && !exited && (a.extism == nil || !a.extism.gaveUp) {
 		return flow.Result{}, m.broken(a, err)
 	}
 	if code != 0 && a.refused {
 		return flow.Result{}, a.outOfMemory()
 	}
-	var verdict abi.Verdict
-	full := a.outFull()
-	if exited || m.engine.info.Profile == ProfileCommand {
-		verdict = a.outputs.SettleExit(code, a.stderr.reason())
-	} else {
-		verdict = a.outputs.Settle(ret)
-	}
+	full, verdict := a.outFull(), m.verdict(a, ret, code, exited)
 	if verdict.Kind == abi.KindFailed && full != nil {
 		if verdict.Message != "" {
 			full.Message += "; the guest said: " + verdict.Message
@@ -274,6 +282,17 @@ func (m *session) settle(ctx context.Context, a *attempt, ret int32, err error) 
 	}
 	result.Usage = a.usage()
 	return result, nil
+}
+
+// verdict is the guest's own word.
+func (m *session) verdict(a *attempt, ret int32, code uint32, exited bool) abi.Verdict {
+	switch {
+	case a.extism != nil && code == 0:
+		return a.extismVerdict(ret)
+	case exited || m.engine.info.Profile == ProfileCommand:
+		return a.outputs.SettleExit(code, a.stderr.reason())
+	}
+	return a.outputs.Settle(ret)
 }
 
 // exitCode returns the code of a guest that ended by proc_exit.

@@ -40,8 +40,8 @@ func grantDigest(g flow.Grant) flow.Digest {
 	return flow.DigestOf(b)
 }
 
-// pool keeps instances of one plugin that are as new: their memory and globals are those of its image. Only reactors
-// whose state is nothing else have one.
+// pool keeps instances of one plugin that are as new: their memory and globals are those of its image. Only reactors,
+// those of Extism among them, whose state is nothing else have one.
 type pool struct {
 	engine *engine
 
@@ -194,10 +194,11 @@ func (p *pool) bake(guest context.Context, a *attempt) (*instance, *image, error
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, name := range []string{entryInitialize, abi.WarmExport} {
-		if p.engine.info.export(name) == nil {
-			continue
-		}
+	steps := p.engine.info.initialisers()
+	if p.engine.info.export(abi.WarmExport) != nil {
+		steps = append(steps, abi.WarmExport)
+	}
+	for _, name := range steps {
 		if _, err := in.call(guest, name); err != nil {
 			in.left(a)
 			in.close()
