@@ -6,6 +6,7 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,12 +113,20 @@ type Input struct {
 	At time.Time
 	// Timeout ends the call. Defaults to one minute.
 	Timeout time.Duration
+	// Pipeline and Step are what the run context says. Both default to "test".
+	Pipeline, Step string
+	// Item is the element of a fan-out, at ItemIndex; nil outside of one.
+	Item      json.RawMessage
+	ItemIndex *int
+	// Answer, where it is set, answers all calls of services in place of the host's own; a *flow.ServiceError refuses.
+	Answer func(op string, request, body []byte) ([]byte, error)
 }
 
 // Output is what came of a call.
 type Output struct {
 	flow.Result
-	Logs []flow.LogLine
+	Logs     []flow.LogLine
+	Progress []int // in thousandths; of several in a second, the last one
 }
 
 // Call runs the module once, in a fresh sandbox. The error is a *flow.Fault when the sandbox broke.
@@ -140,8 +149,15 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 			defer mu.Unlock()
 			out.Logs = append(out.Logs, l)
 		},
-		Progress: func(int, string) {},
+		Progress: func(permille int, _ string) {
+			mu.Lock()
+			defer mu.Unlock()
+			out.Progress = append(out.Progress, permille)
+		},
 	})
+	if in.Answer != nil {
+		calls = answered{calls, in.Answer}
+	}
 	out.Result, err = m.module.Call(ctx, call, calls)
 	done()
 	return out, err
@@ -156,18 +172,19 @@ func (m *Module) newCall(in Input) (flow.Call, error) {
 	if err != nil {
 		return flow.Call{}, err
 	}
+	pipeline, step := cmp.Or(in.Pipeline, "test"), cmp.Or(in.Step, "test")
 	now := time.Now().UTC()
 	id := flow.NewRunID(now)
 	if !in.At.IsZero() {
 		now = in.At.UTC()
-		id = flow.SlotRunID(flow.DefaultTenant, "test", "", now)
+		id = flow.SlotRunID(flow.DefaultTenant, pipeline, "", now)
 	}
 	return flow.Call{
 		Args: in.Args, Stdin: in.Stdin, Limits: m.config.Limits,
 		Context: flow.RunContext{
-			ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: "test", RunID: id, Step: "test", Function: in.Function,
+			ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: pipeline, RunID: id, Step: step, Function: in.Function,
 			Attempt: 1, MaxAttempts: 1, Trigger: flow.TriggerManual, ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout),
-			Context: values, With: with, Features: []string{},
+			Context: values, With: with, Item: in.Item, ItemIndex: in.ItemIndex, Features: []string{},
 		},
 	}, nil
 }

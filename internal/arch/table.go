@@ -37,7 +37,7 @@ func Table() []Row {
 			Why:   "verbs of the command line without a stability promise, built from what host has",
 		},
 		{
-			Folder: "host/hosttest", May: []string{"host", "host/flow", "host/internal/process", "host/internal/service", "host/internal/wasm"},
+			Folder: "host/hosttest", May: []string{"host", "host/flow", "host/internal/process", "host/internal/service", "host/internal/wasm", "sdk/abi"},
 			Why: "authors test one module under the real engine and the real services, without a ledger",
 		},
 		{
