@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/hosttest"
+	"github.com/uniflow-dev/uniflow/sdk/abi"
 )
 
 // sdkPlugins returns the folder of the plugins that the Extism Go SDK has as its test data.
@@ -37,7 +39,8 @@ func sdkPlugins(t *testing.T) string {
 type sdkCase struct {
 	file, function, input string
 	config                map[string]string
-	mount                 bool // the SDK's folder of test data, at /mnt
+	mount                 bool // the SDK's folder of test data, at /mnt, to read; fs and fs_std open it to write, and are refused
+	online                bool // requests are answered
 	prints                bool // on standard output, which the SDK drops and we log
 }
 
@@ -60,6 +63,9 @@ func sdkCases() []sdkCase {
 		{file: "hello", function: "run_test"},
 		{file: "hello_haskell", function: "testing", config: map[string]string{"greeting": "Howdy"}, input: "John"},
 		{file: "http", function: "run_test"}, // which nobody allows
+		{file: "http", function: "run_test", online: true},
+		{file: "http_headers", function: "http_get", input: `{"url":"https://example.com/page"}`, online: true},
+		{file: "http_headers", function: "http_get", input: `{"url":"https://example.com/page"}`},
 		{file: "input_offset", function: "input_offset_length", input: "hello world"},
 		{file: "log", function: "run_test"},
 		{file: "println", function: "run_test", input: "line", prints: true},
@@ -99,7 +105,8 @@ type ended struct {
 func TestExtismPluginsBehaveTheSame(t *testing.T) {
 	t.Parallel()
 	extism.SetLogLevel(extism.LogLevelTrace)
-	log.SetOutput(io.Discard) // the SDK's own lines
+	log.SetOutput(io.Discard)         // the SDK's own lines
+	http.DefaultTransport = echoing{} // which the SDK uses
 	dir := sdkPlugins(t)
 	files, err := filepath.Glob(filepath.Join(dir, "*.wasm"))
 	if err != nil || len(files) == 0 {
@@ -161,7 +168,7 @@ func underUniflow(t *testing.T, m *hosttest.Module, c sdkCase) ended {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := m.Call(t.Context(), hosttest.Input{Function: c.function, With: with, Stdin: input})
+	out, err := m.Call(t.Context(), hosttest.Input{Function: c.function, With: with, Stdin: input, Answer: c.answer})
 	e := ended{failed: err != nil || out.Verdict != flow.VerdictOK, message: out.Message}
 	if err != nil {
 		e.message = err.Error()
@@ -181,6 +188,9 @@ func underUniflow(t *testing.T, m *hosttest.Module, c sdkCase) ended {
 func underSDK(t *testing.T, file string, c sdkCase, mounts map[string]string) ended {
 	t.Helper()
 	m := extism.Manifest{Wasm: []extism.Wasm{extism.WasmFile{Path: file}}, Config: c.config, AllowedPaths: map[string]string{}}
+	if c.online {
+		m.AllowedHosts = []string{"*"}
+	}
 	for at, folder := range mounts {
 		m.AllowedPaths["ro:"+folder] = at
 	}
@@ -207,6 +217,34 @@ func underSDK(t *testing.T, file string, c sdkCase, mounts map[string]string) en
 		e.failed = true
 	}
 	return e
+}
+
+// echoing answers each request with what it was.
+type echoing struct{}
+
+func (echoing) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/plain"}, "X-Method": {r.Method}}, Request: r,
+		Body: io.NopCloser(strings.NewReader(r.Method + " " + r.URL.String() + " " + r.Header.Get("some-name"))),
+	}, nil
+}
+
+// answer does the same as a service of Uniflow.
+func (c sdkCase) answer(op string, request, _ []byte) ([]byte, error) {
+	if op != abi.OpHTTPRequest || !c.online {
+		return nil, &flow.ServiceError{Errno: int(abi.Denied), Code: abi.Denied.Name(), Message: "no grant covers it"}
+	}
+	var asked struct {
+		Method, URL string
+		Headers     map[string]string
+	}
+	if err := json.Unmarshal(request, &asked); err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{
+		"status": http.StatusOK, "headers": map[string]string{"content-type": "text/plain", "x-method": asked.Method},
+		"body": asked.Method + " " + asked.URL + " " + asked.Headers["some-name"],
+	})
 }
 
 // ofSDK reports whether a line is the SDK's own.

@@ -165,8 +165,8 @@ func unserved(errno abi.Errno, message string) *flow.ServiceError {
 	return &flow.ServiceError{Errno: int(errno), Code: errno.Name(), Message: message}
 }
 
-// giveUp ends a guest whose request was refused: its functions have no way to say so. A missing grant is a fault; for all
-// else the retry policy decides.
+// giveUp ends a guest whose request was refused: its functions have no way to say so. A missing grant is a fault; for what
+// may be another time, the retry policy decides.
 func (a *attempt) giveUp(err error) {
 	if a.ctx.Err() != nil {
 		a.stop(nil) // the end of ctx says why
@@ -181,8 +181,8 @@ func (a *attempt) giveUp(err error) {
 		a.give(&flow.Fault{Reason: flow.ReasonDenied, Message: "http_request: " + refused.Message, Hint: refused.Hint, Err: err})
 	}
 	kind := abi.KindFailed
-	if refused.Errno == int(abi.Unavailable) {
-		kind = abi.KindRetry
+	if refused.Errno == int(abi.Invalid) || refused.Errno == int(abi.UnknownOp) { // asking again changes nothing
+		kind = abi.KindPermanent
 	}
 	reason, err := json.Marshal(abi.CallError{Code: refused.Code, Message: "http_request: " + refused.Message})
 	if err != nil || a.outputs.Fail(kind, reason) != abi.OK {

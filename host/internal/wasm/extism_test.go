@@ -462,8 +462,8 @@ func TestExtismHTTP(t *testing.T) {
 		reason  flow.Reason
 	}{
 		"denied":      {&flow.ServiceError{Errno: int(abi.Denied), Code: "denied", Message: "no grant covers it"}, 0, flow.ReasonDenied},
-		"unavailable": {&flow.ServiceError{Errno: int(abi.Unavailable), Code: "unavailable", Message: "no answer"}, flow.VerdictRetry, ""},
-		"invalid":     {&flow.ServiceError{Errno: int(abi.Invalid), Code: "invalid", Message: "no URL"}, flow.VerdictFailed, ""},
+		"unavailable": {&flow.ServiceError{Errno: int(abi.Unavailable), Code: "unavailable", Message: "no answer"}, flow.VerdictFailed, ""},
+		"invalid":     {&flow.ServiceError{Errno: int(abi.Invalid), Code: "invalid", Message: "no URL"}, flow.VerdictPermanent, ""},
 	} {
 		r, _, err := callExtism(t, m, written(ask), nil, func() ([]byte, error) { return nil, c.err })
 		switch {
@@ -476,7 +476,7 @@ func TestExtismHTTP(t *testing.T) {
 		}
 	}
 	r, _, err := callExtism(t, m, written(func(p *program) { p.do("http_request", p.text("GET /"), 0) }), nil, says("{}"))
-	if err != nil || r.Verdict != flow.VerdictFailed || r.Code != "invalid" {
+	if err != nil || r.Verdict != flow.VerdictPermanent || r.Code != "invalid" {
 		t.Errorf("no request: %+v, %v", r, err)
 	}
 }
