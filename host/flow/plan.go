@@ -113,6 +113,7 @@ type PlanStep struct {
 	SetBy  map[string]string `json:"set_by,omitempty"`
 	Args   []string          `json:"args,omitempty"`
 	Stdin  string            `json:"stdin,omitempty"`
+	Input  string            `json:"input,omitempty"`
 	Stdout string            `json:"stdout,omitempty"`
 	// Outputs are the types of outputs, in the words of Param.Type, as far as the plugin's own description says them.
 	Outputs map[string]string `json:"outputs,omitempty"`
