@@ -3,7 +3,9 @@ package wasm_test
 import (
 	"context"
 	"encoding/json"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -268,4 +270,64 @@ func TestExtismFuelIsRepeatable(t *testing.T) {
 	if used[0] != used[1] || used[1] != used[2] || used[0] < 100_000 {
 		t.Errorf("fuel %v", used)
 	}
+}
+
+// What a plugin asks for, in whatever order and with whatever numbers, is never a fault of the host.
+func TestExtismSurvivesAnything(t *testing.T) {
+	t.Parallel()
+	m := load(t, extismPlugin(t))
+	var names []string
+	for name := range extismOps {
+		if name != "spin" && name != "trap" && name != "return" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	answer := func() ([]byte, error) { return []byte(`{"status":200,"headers":{},"body":"x"}`), nil }
+	reasons := map[flow.Reason]int{}
+	for seed := range uint64(1500) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		p := &program{}
+		for p.n < 60 && len(p.bytes) < 3000 {
+			anything(r, p, names[r.IntN(len(names))])
+		}
+		_, _, err := callExtism(t, m, p.bytes, func(call *flow.Call) {
+			call.Limits.Memory, call.Limits.Fuel = flow.MiB, 20_000_000
+		}, answer)
+		if err == nil {
+			reasons[""]++
+			continue
+		}
+		fault := faultOf(t, err)
+		if reasons[fault.Reason]++; fault.Reason == flow.ReasonInternal {
+			t.Fatalf("seed %d: %+v: %v", seed, fault, fault.Err)
+		}
+	}
+	if reasons[""] == 0 || reasons[flow.ReasonTrap] == 0 {
+		t.Errorf("endings %v: want calls that go through and calls that do not", reasons)
+	}
+	t.Logf("endings %v", reasons)
+}
+
+// anything appends an instruction with arguments that are often good.
+func anything(r *rand.Rand, p *program, name string) {
+	if name == "text" {
+		p.text(strings.Repeat("k", r.IntN(60)))
+		return
+	}
+	number := func() any {
+		switch r.IntN(12) {
+		case 0:
+			return r.Uint64()
+		case 1:
+			return uint64(1)<<r.IntN(64) - uint64(r.IntN(2))
+		case 2, 3:
+			return r.IntN(3000)
+		}
+		if p.n == 0 {
+			return 8
+		}
+		return result{of: r.IntN(p.n), plus: uint64(r.IntN(3))}
+	}
+	p.do(name, number(), number())
 }
