@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -24,6 +25,7 @@ type engine struct {
 	compiled wazero.CompiledModule
 	globals  []string // the exported names of all mutable globals
 	kept     *allowance
+	grown    atomic.Uint64 // bytes that the memory of an instance had at its end
 
 	mu    sync.Mutex
 	pools map[poolKey]*pool

@@ -138,6 +138,14 @@ func (a *attempt) payBlocks(m api.Module) {
 	a.extism.price = 0
 }
 
+// blocks is how many bytes the blocks of the attempt take.
+func (a *attempt) blocks() uint64 {
+	if a.extism == nil {
+		return 0
+	}
+	return a.extism.taken()
+}
+
 // room is how many bytes blocks may take: what limits.memory leaves beside the guest's own memory.
 func (a *attempt) room() uint64 {
 	return a.limit - min(a.limit, uint64(len(a.instance.memory.bytes)))

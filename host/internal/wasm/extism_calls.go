@@ -76,7 +76,7 @@ func (a *attempt) extismVarSet(s []uint64) {
 	if s[1] == 0 {
 		return
 	}
-	value := bytes.Clone(a.extismText(s[1]))
+	value := a.extismText(s[1])
 	if x.varBytes += varCost + len(name) + len(value); x.varBytes > maxVars {
 		a.give(&flow.Fault{
 			Reason: flow.ReasonMemory, Message: fmt.Sprintf("the guest's variables exceed %s", flow.Size(maxVars)),
@@ -86,7 +86,7 @@ func (a *attempt) extismVarSet(s []uint64) {
 	if x.vars == nil {
 		x.vars = map[string][]byte{}
 	}
-	x.vars[name] = value
+	x.vars[name] = bytes.Clone(value)
 	x.release(s[1])
 }
 

@@ -128,7 +128,11 @@ func TestExtismInitialisesForEachAttemptThatItLooksAt(t *testing.T) {
 	b.Export("_initialize", b.Func(b.Type(nil, nil), 0, bt.Const(0), bt.Call(f["input_length"]), bt.Asm("i32.wrap_i64 i32.store 0")))
 	b.Export("run", b.Func(b.Type(nil, letters("i")), 0, digit(f), bt.Const(0)))
 	m := load(t, pluginOf(t, b.Bytes()))
-	if err := m.(flow.Warmer).Warm(t.Context(), flow.Call{}); err != nil {
+	warmer, ok := m.(flow.Warmer)
+	if !ok {
+		t.Fatal("it cannot be warmed")
+	}
+	if err := warmer.Warm(t.Context(), flow.Call{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range []int{0, 1, 3, 2} {

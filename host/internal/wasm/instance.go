@@ -30,9 +30,12 @@ type instance struct {
 	touched bool
 }
 
+// maxLikely bounds the memory that an instance is given room for before it asks.
+const maxLikely = 16 << 20
+
 // instantiate makes an instance for the attempt; a start function of the module is executed.
 func (e *engine) instantiate(guest context.Context, a *attempt) (*instance, error) {
-	in := &instance{attempt: a, memory: memory{limit: a.limit, attempt: a}, functions: map[string]api.Function{}}
+	in := &instance{attempt: a, memory: memory{limit: a.limit, likely: min(e.grown.Load(), maxLikely), attempt: a}, functions: map[string]api.Function{}}
 	a.instance = in
 	config, err := in.config(e.info)
 	if err != nil {

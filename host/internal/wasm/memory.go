@@ -9,6 +9,7 @@ import (
 // it was refused tells an exhausted guest from any other that ends badly.
 type memory struct {
 	limit   uint64 // bytes
+	likely  uint64 // bytes to which it will grow, by what others did
 	bytes   []byte
 	peak    uint64
 	refused bool
@@ -37,7 +38,7 @@ func (m *memory) Reallocate(size uint64) []byte {
 		if m.stopped() {
 			return nil
 		}
-		grown := make([]byte, size, max(size, min(2*uint64(cap(m.bytes)), m.limit)))
+		grown := make([]byte, size, max(size, min(max(2*uint64(cap(m.bytes)), m.likely), m.limit)))
 		for done := 0; done < len(m.bytes); done += copiedAtOnce {
 			if done > 0 && m.stopped() {
 				return nil
@@ -53,10 +54,10 @@ func (m *memory) Reallocate(size uint64) []byte {
 
 // blocks is what the attempt has beside the memory, of the same limit.
 func (m *memory) blocks() uint64 {
-	if m.attempt == nil || m.attempt.extism == nil {
+	if m.attempt == nil {
 		return 0
 	}
-	return m.attempt.extism.taken()
+	return m.attempt.blocks()
 }
 
 func (m *memory) stopped() bool { return m.attempt != nil && m.attempt.ended() }

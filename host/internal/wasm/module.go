@@ -206,6 +206,7 @@ func (m *session) run(guest context.Context, a *attempt, entry string) (int32, e
 	a.fuel.restart(a.call.Limits.Fuel)
 	ret, err := in.call(guest, entry)
 	in.left(a)
+	m.engine.grown.Store(uint64(len(in.memory.bytes)))
 	if err == nil && m.pool != nil {
 		m.after = m.pool.give(in)
 	} else {

@@ -145,11 +145,11 @@ func (p *pool) fits(a *attempt) bool {
 // take returns an instance in the state of the image, for the attempt.
 func (p *pool) take(guest context.Context, a *attempt) (*instance, error) {
 	in, image := p.pop()
-	if image != nil && uint64(image.size()) > a.limit {
+	if image != nil && uint64(image.size())+a.blocks() > a.limit {
 		if in != nil {
 			p.push(in)
 		}
-		return nil, a.tooLarge(flow.Size(image.size()))
+		return nil, a.tooLarge(flow.Size(uint64(image.size()) + a.blocks()))
 	}
 	var err error
 	switch {
