@@ -39,18 +39,18 @@ type extismFunction struct {
 
 func extismFunctions() []extismFunction {
 	log := func(name string, level flow.LogLevel) extismFunction {
-		return extismFunction{name, "I", "", extismCall(func(a *attempt, s []uint64) { a.extismLog(level, s[0]) })}
+		return extismFunction{name, "I", "", extismCall(name, func(a *attempt, s []uint64) { a.extismLog(level, s[0]) })}
 	}
 	return append(blockFunctions(),
-		extismFunction{"config_get", "I", "I", extismCall((*attempt).extismConfig)},
-		extismFunction{"var_get", "I", "I", extismCall((*attempt).extismVarGet)},
-		extismFunction{"var_set", "II", "", extismCall((*attempt).extismVarSet)},
-		extismFunction{"http_request", "II", "I", extismCall((*attempt).extismHTTP)},
-		extismFunction{"http_status_code", "", "i", extismCall(func(a *attempt, s []uint64) { s[0] = api.EncodeI32(a.extism.status) })},
-		extismFunction{"http_headers", "", "I", extismCall(func(a *attempt, s []uint64) { s[0] = a.extismPut(a.extism.headers) })},
+		extismFunction{"config_get", "I", "I", extismCall("config_get", (*attempt).extismConfig)},
+		extismFunction{"var_get", "I", "I", extismCall("var_get", (*attempt).extismVarGet)},
+		extismFunction{"var_set", "II", "", extismCall("var_set", (*attempt).extismVarSet)},
+		extismFunction{"http_request", "II", "I", extismCall("http_request", (*attempt).extismHTTP)},
+		extismFunction{"http_status_code", "", "i", extismCall("http_status_code", func(a *attempt, s []uint64) { s[0] = api.EncodeI32(a.extism.status) })},
+		extismFunction{"http_headers", "", "I", extismCall("http_headers", func(a *attempt, s []uint64) { s[0] = a.extismPut(a.extism.headers) })},
 		log("log_trace", flow.LogTrace), log("log_debug", flow.LogDebug), log("log_info", flow.LogInfo),
 		log("log_warn", flow.LogWarn), log("log_error", flow.LogError),
-		extismFunction{"get_log_level", "", "i", extismCall(func(_ *attempt, s []uint64) { s[0] = uint64(flow.LogTrace) })}, // all is kept
+		extismFunction{"get_log_level", "", "i", extismCall("get_log_level", func(_ *attempt, s []uint64) { s[0] = uint64(flow.LogTrace) })}, // all is kept
 	)
 }
 
@@ -100,11 +100,12 @@ func onBlocks(name string, f func(x *extism, s []uint64) bool) api.GoModuleFunc 
 }
 
 // extismCall wraps a function that asks the host for more.
-func extismCall(f func(a *attempt, s []uint64)) api.GoModuleFunc {
+func extismCall(name string, f func(a *attempt, s []uint64)) api.GoModuleFunc {
 	return func(ctx context.Context, m api.Module, stack []uint64) {
 		look(ctx)
 		a := attemptOf(ctx)
 		a.calls++
+		a.trail.add(name)
 		a.noteUse()
 		a.extism.price += callFuel
 		f(a, stack)

@@ -305,6 +305,10 @@ func TestExtismWildPointers(t *testing.T) {
 			}
 		}
 	}
+	_, _, err := callExtism(t, m, written(func(p *program) { p.do("config_get", p.text("a")); p.do("trap") }), nil, nil)
+	if fault := faultOf(t, err); !strings.Contains(fault.Message, "its last calls of the host: config_get") {
+		t.Errorf("a trap: %+v", fault)
+	}
 	for _, size := range []uint64{1 << 20, 1 << 32, 1 << 63, 1<<64 - 1, 1<<64 - 64} {
 		for _, op := range []string{"input_set", "output_set"} {
 			_, _, err := callExtism(t, m, written(func(p *program) { p.do(op, p.do("alloc", 8), size) }), nil, nil)
