@@ -8,7 +8,6 @@ import _uniflow
 
 # What the sandbox has not, and what to use instead.
 ABSENT = {
-    "socket": "scripts have no sockets; use uniflow.http",
     "ssl": "scripts have no sockets; use uniflow.http",
     "_socket": "scripts have no sockets; use uniflow.http",
     "asyncio": "scripts have no event loop; calls of uniflow wait for their answer",
@@ -171,7 +170,7 @@ def warm():
     try:
         load()
     except BaseException:
-        forget()
+        forget()  # the attempt imports it again, and says what is wrong
     uniflow._warm()
     gc.collect()
     gc.freeze()

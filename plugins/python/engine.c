@@ -200,7 +200,7 @@ static PyStatus configure(PyConfig *config) {
     if (set(config, &config->program_name, L"python") || set(config, &config->executable, L"") ||
         set(config, &config->base_executable, L"") || set(config, &config->prefix, L"") ||
         set(config, &config->base_prefix, L"") || set(config, &config->exec_prefix, L"") ||
-        set(config, &config->base_exec_prefix, L"") || set(config, &config->stdio_encoding, L"utf-8") ||
+        set(config, &config->base_exec_prefix, L"") || set(config, &config->platlibdir, L"lib") || set(config, &config->stdio_encoding, L"utf-8") ||
         set(config, &config->stdio_errors, L"backslashreplace"))
         return PyStatus_NoMemory();
     return Py_InitializeFromConfig(config);

@@ -36,6 +36,10 @@ raw_unicode_escape rot_13 undefined unicode_escape utf_16 utf_16_be utf_16_le ut
 utf_32_be utf_32_le utf_7 utf_8 utf_8_sig uu_codec zlib_codec""".split())
 
 
+# Modules that stand for what the sandbox has not.
+ABSENT = pathlib.Path(__file__).with_name("absent")
+
+
 def wanted(path):
     parts = path.with_suffix("").parts
     if parts[0] in LEFT_OUT or "test" in parts or "tests" in parts or "__pycache__" in parts:
@@ -57,10 +61,10 @@ def compiled(path, name):
 def sources(lib, kit):
     """Yields name, whether it is a package, and path of all modules, sorted."""
     found = {}
-    for folder, pattern in ((lib, "**/*.py"), (kit, "uniflow.py")):
+    for folder, pattern in ((lib, "**/*.py"), (kit, "uniflow.py"), (ABSENT, "*.py")):
         for path in folder.glob(pattern):
             relative = path.relative_to(folder)
-            if wanted(relative):
+            if folder != lib or wanted(relative):
                 name, package = module_of(relative)
                 found[name] = (package, path)
     return [(name, *found[name]) for name in sorted(found, key=str.encode)]
