@@ -28,6 +28,8 @@ import (
 type Config struct {
 	// Grant is what the module may reach. Defaults to nothing.
 	Grant flow.Grant
+	// Secrets are what the module may read by secret.get. Defaults to none.
+	Secrets map[string]string
 	// Limits of one attempt. Zero fields default to those of a manifest.
 	Limits flow.Limits
 	// CacheDir keeps compiled modules between test runs. Defaults to none.
@@ -40,6 +42,7 @@ type Config struct {
 // Module is a loaded module. It is safe for concurrent use.
 type Module struct {
 	runtime  flow.Runtime
+	plugin   flow.PlanPlugin
 	module   flow.Module
 	services *service.Services
 	config   Config
@@ -59,13 +62,25 @@ func Load(ctx context.Context, path string, c Config) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	loaded, err := runtime.Load(ctx, flow.PlanPlugin{Name: filepath.Base(path), Kind: flow.KindWasm, Path: abs, Digest: flow.DigestOf(b), Grant: c.Grant})
+	plugin := flow.PlanPlugin{Name: filepath.Base(path), Kind: flow.KindWasm, Path: abs, Digest: flow.DigestOf(b), Grant: c.Grant, Secrets: c.bindings()}
+	loaded, err := runtime.Load(ctx, plugin)
 	if err != nil {
 		return nil, errors.Join(err, runtime.Close(ctx))
 	}
 	c.Limits = withDefaults(c.Limits)
-	return &Module{runtime, loaded, service.New(service.Config{Blobs: noBlobs{}, Version: "hosttest"}), c}, nil
+	return &Module{runtime, plugin, service.Guard(loaded), service.New(service.Config{Blobs: noBlobs{}, Version: "hosttest", Secrets: c.secret}), c}, nil
 }
+
+// bindings expose the secrets.
+func (c *Config) bindings() map[string]flow.SecretBinding {
+	exposed := map[string]flow.SecretBinding{}
+	for name := range c.Secrets {
+		exposed[name] = flow.SecretBinding{Expose: true}
+	}
+	return exposed
+}
+
+func (c *Config) secret(name string) (string, error) { return c.Secrets[name], nil }
 
 // newRuntime returns what runs modules where the Config says.
 func newRuntime(ctx context.Context, c Config) (flow.Runtime, error) {
@@ -141,7 +156,8 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 	var out Output
 	var mu sync.Mutex
 	calls, done := m.services.Open(ctx, service.Attempt{
-		Call: call,
+		Call:   call,
+		Plugin: m.plugin,
 		Log: func(l flow.LogLine) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -182,7 +198,7 @@ func (m *Module) newCall(in Input) (flow.Call, error) {
 		Context: flow.RunContext{
 			ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: pipeline, RunID: id, Step: step, Function: in.Function,
 			Attempt: 1, MaxAttempts: 1, Trigger: flow.TriggerManual, ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout),
-			Context: values, With: with, Item: in.Item, ItemIndex: in.ItemIndex, Features: []string{},
+			Context: values, With: with, Item: in.Item, ItemIndex: in.ItemIndex, Features: m.services.Features(),
 		},
 	}, nil
 }

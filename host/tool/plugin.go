@@ -145,7 +145,7 @@ func RunPlugin(ctx context.Context, c PluginCall) (flow.PluginRun, error) {
 	if err != nil {
 		return flow.PluginRun{}, err
 	}
-	return c.call(ctx, module, scratch)
+	return c.call(ctx, plugin, module, scratch)
 }
 
 func runtimeOf(ctx context.Context, kind flow.PluginKind, scratch string) (flow.Runtime, error) {
@@ -178,7 +178,7 @@ const (
 )
 
 // call makes the one attempt.
-func (c *PluginCall) call(ctx context.Context, module flow.Module, scratch string) (flow.PluginRun, error) {
+func (c *PluginCall) call(ctx context.Context, plugin flow.PlanPlugin, module flow.Module, scratch string) (flow.PluginRun, error) {
 	timeout := c.Timeout
 	if timeout <= 0 {
 		timeout = defaultCallTime
@@ -203,7 +203,8 @@ func (c *PluginCall) call(ctx context.Context, module flow.Module, scratch strin
 	services := service.New(service.Config{Blobs: blobs, Version: host.Version})
 	call.Context.Features = services.Features()
 	hostCalls, done := services.Open(limited, service.Attempt{
-		Call: call,
+		Call:   call,
+		Plugin: plugin,
 		Log: func(l flow.LogLine) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -27,8 +27,12 @@ type versionStep struct {
 	Kind   flow.PluginKind `json:"kind"`
 	Bytes  flow.Digest     `json:"bytes"`
 	Func   string          `json:"func"`
+	Script flow.Digest     `json:"script,omitempty"`
+	Entry  string          `json:"entry,omitempty"`
 	Fresh  bool            `json:"fresh,omitempty"`
 	Grants flow.Grant      `json:"grants"`
+
+	Secrets map[string]flow.SecretBinding `json:"secrets,omitempty"`
 }
 
 // digest returns the version of a plan, or "" while the bytes of a plugin are not known.
@@ -44,7 +48,10 @@ func digest(p *flow.Plan) flow.Digest {
 		if plugin.Digest == "" && plugin.Kind != flow.KindFunc {
 			return ""
 		}
-		s.Kind, s.Bytes, s.Grants, s.Fresh = plugin.Kind, plugin.Digest, plugin.Grant, plugin.Fresh
+		s.Kind, s.Bytes, s.Grants, s.Fresh, s.Secrets = plugin.Kind, plugin.Digest, plugin.Grant, plugin.Fresh, plugin.Secrets
+		if plugin.Script != nil {
+			s.Script, s.Entry = plugin.Script.Digest, plugin.Script.Entry
+		}
 		if plugin.Kind == flow.KindFunc {
 			s.Func = plugin.Path
 		}
