@@ -6,14 +6,15 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,10 @@ type Config struct {
 	// Isolation is where the module runs: in this process, or in a worker, which is this program once more, confined; its
 	// main function, or TestMain, then begins with host.WorkerMain(). Defaults to flow.IsolationInline.
 	Isolation flow.Isolation
+	// Kind of the plugin. Defaults to flow.KindWasm.
+	Kind flow.PluginKind
+	// Network lets http.request reach real servers, as far as Grant covers them. Defaults to Input.HTTP alone.
+	Network bool
 }
 
 // Module is a loaded module. It is safe for concurrent use.
@@ -41,7 +46,10 @@ type Module struct {
 	runtime  flow.Runtime
 	module   flow.Module
 	services *service.Services
+	blobs    *blobs
 	config   Config
+	plugin   flow.PlanPlugin
+	scratch  string // a folder of its own, or empty
 }
 
 // Load reads and compiles the module at path. The caller closes it.
@@ -54,21 +62,39 @@ func Load(ctx context.Context, path string, c Config) (*Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the module: %w", err)
 	}
-	runtime, err := newRuntime(ctx, c)
-	if err != nil {
-		return nil, err
+	c.Kind = cmp.Or(c.Kind, flow.KindWasm)
+	m := &Module{blobs: newBlobs()}
+	if c.Kind == flow.KindProcess && c.CacheDir == "" {
+		if m.scratch, err = os.MkdirTemp("", "uniflow-*"); err != nil {
+			return nil, fmt.Errorf("make a folder for the process: %w", err)
+		}
+		c.CacheDir = m.scratch
 	}
-	loaded, err := runtime.Load(ctx, flow.PlanPlugin{Name: filepath.Base(path), Kind: flow.KindWasm, Path: abs, Digest: flow.DigestOf(b), Grant: c.Grant})
-	if err != nil {
-		return nil, errors.Join(err, runtime.Close(ctx))
+	if m.runtime, err = newRuntime(ctx, c); err != nil {
+		return nil, errors.Join(err, m.clean())
+	}
+	m.plugin = flow.PlanPlugin{Name: filepath.Base(path), Kind: c.Kind, Path: abs, Digest: flow.DigestOf(b), Grant: c.Grant}
+	if m.module, err = m.runtime.Load(ctx, m.plugin); err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
 	c.Limits = withDefaults(c.Limits)
-	return &Module{runtime, loaded, service.New(service.Config{Blobs: noBlobs{}, Version: "hosttest"}), c}, nil
+	m.config, m.services = c, service.New(service.Config{Blobs: m.blobs, Version: "hosttest"})
+	return m, nil
+}
+
+func (m *Module) clean() error {
+	if m.scratch == "" {
+		return nil
+	}
+	return os.RemoveAll(m.scratch)
 }
 
 // newRuntime returns what runs modules where the Config says.
 func newRuntime(ctx context.Context, c Config) (flow.Runtime, error) {
 	log := slog.New(slog.DiscardHandler)
+	if c.Kind == flow.KindProcess {
+		return process.New(process.Config{Dir: c.CacheDir, Logger: log})
+	}
 	switch c.Isolation {
 	case flow.IsolationWorker:
 		return process.New(process.Config{Dir: c.CacheDir, Logger: log})
@@ -93,7 +119,7 @@ func withDefaults(l flow.Limits) flow.Limits {
 
 // Close releases the module.
 func (m *Module) Close() error {
-	return m.runtime.Close(context.Background())
+	return errors.Join(m.runtime.Close(context.Background()), m.clean())
 }
 
 // Input is what one call is given.
@@ -101,38 +127,79 @@ type Input struct {
 	// Function is the export of a reactor. Defaults to uniflow_run.
 	Function string
 	// Context and With are values that encoding/json can marshal. A json.RawMessage is handed on as it is, as in
-	// production: it must be valid JSON.
+	// production: it must be valid JSON. An Artifact becomes a reference to its bytes.
 	Context, With map[string]any
+	// Item is the element of a fan-out, ItemIndex its place. Defaults to none; the index to 0 where there is an item.
+	Item      any
+	ItemIndex int
 	// Args are argv[1:] of a command.
 	Args []string
+	// Stdin, if not nil, replaces the run context on standard input of a command, and Stdout is the reading of its
+	// standard output: json, text or log.
+	Stdin  json.RawMessage
+	Stdout string
 	// At is when the run is scheduled and starts, which also makes its id. Set it where a test needs the same run context,
-	// and the same fuel, each time. Defaults to the time of the call.
+	// and the same fuel, each time. Without the grant of a clock it is also the time that the module sees. Defaults to the
+	// time of the call.
 	At time.Time
+	// Seed makes the run's id, and so the randomness of a module without the grant of its own: the same seed gives the
+	// same bytes. Defaults to At.
+	Seed uint64
+	// Attempt counts from 1, up to MaxAttempts. Both default to 1.
+	Attempt, MaxAttempts int
 	// Timeout ends the call. Defaults to one minute.
 	Timeout time.Duration
+	// Grace is how long the module may go on after the call was ended. Defaults to none.
+	Grace time.Duration
+	// Grant and Limits replace those of the Config for this call.
+	Grant  *flow.Grant
+	Limits *flow.Limits
+
+	// HTTP answers http.request in place of real servers. Requests must be granted all the same. Of several replies to a
+	// request each serves once, in order, and the last one goes on.
+	HTTP []Reply
+	// Secrets are those that are exposed to the plugin.
+	Secrets map[string]string
+	// State is what the pipeline keeps, as JSON by key, before the call.
+	State map[string]any
 }
 
 // Output is what came of a call.
 type Output struct {
 	flow.Result
 	Logs []flow.LogLine
+	// Requests are those that were granted, in order.
+	Requests []Request
+	// State is what the attempt leaves; a host keeps it when the run succeeds.
+	State  map[string]json.RawMessage
+	Events []Event
+
+	blobs *blobs
 }
 
 // Call runs the module once, in a fresh sandbox. The error is a *flow.Fault when the sandbox broke.
 func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
-	call, err := m.newCall(in)
-	if err != nil {
-		return Output{}, err
-	}
 	if in.Timeout == 0 {
 		in.Timeout = time.Minute
 	}
+	call, known, err := m.newCall(in)
+	if err != nil {
+		return Output{}, err
+	}
+	module, grant, err := m.granted(ctx, in.Grant)
+	if err != nil {
+		return Output{}, err
+	}
+	state, _, err := m.values(in.State)
+	if err != nil {
+		return Output{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, in.Timeout)
 	defer cancel()
-	var out Output
+	out := Output{blobs: m.blobs}
 	var mu sync.Mutex
 	calls, done := m.services.Open(ctx, service.Attempt{
-		Call: call,
+		Call: call, Known: known,
 		Log: func(l flow.LogLine) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -140,68 +207,99 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 		},
 		Progress: func(int, string) {},
 	})
-	out.Result, err = m.module.Call(ctx, call, calls)
+	f := &fakes{
+		HostCalls: calls, grant: grant, network: m.config.Network, secrets: in.Secrets,
+		replies: in.HTTP, served: make([]bool, len(in.HTTP)), state: state,
+	}
+	out.Result, err = module.Call(ctx, call, f)
 	done()
+	out.Requests, out.State, out.Events = f.requests, f.state, f.events
 	return out, err
 }
 
-func (m *Module) newCall(in Input) (flow.Call, error) {
-	values, err := marshal(in.Context)
-	if err != nil {
-		return flow.Call{}, err
+// granted returns the module with a grant for one call, or its own.
+func (m *Module) granted(ctx context.Context, grant *flow.Grant) (flow.Module, flow.Grant, error) {
+	if grant == nil {
+		return m.module, m.config.Grant, nil
 	}
-	with, err := marshal(in.With)
-	if err != nil {
-		return flow.Call{}, err
-	}
-	now := time.Now().UTC()
-	id := flow.NewRunID(now)
-	if !in.At.IsZero() {
-		now = in.At.UTC()
-		id = flow.SlotRunID(flow.DefaultTenant, "test", "", now)
-	}
-	return flow.Call{
-		Args: in.Args, Limits: m.config.Limits,
-		Context: flow.RunContext{
-			ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: "test", RunID: id, Step: "test", Function: in.Function,
-			Attempt: 1, MaxAttempts: 1, Trigger: flow.TriggerManual, ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout),
-			Context: values, With: with, Features: []string{},
-		},
-	}, nil
+	plugin := m.plugin
+	plugin.Grant = *grant
+	module, err := m.runtime.Load(ctx, plugin)
+	return module, *grant, err
 }
 
-func marshal(values map[string]any) (map[string]json.RawMessage, error) {
+// newCall makes the call of a step, and returns the artifacts that it may read.
+func (m *Module) newCall(in Input) (flow.Call, []flow.Digest, error) {
+	values, known, err := m.values(in.Context)
+	if err != nil {
+		return flow.Call{}, nil, err
+	}
+	with, more, err := m.values(in.With)
+	if err != nil {
+		return flow.Call{}, nil, err
+	}
+	now, id := in.instant()
+	c := flow.RunContext{
+		ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: "test", RunID: id, Step: "test", Function: in.Function,
+		Attempt: max(in.Attempt, 1), IdempotencyKey: string(id) + "/test", Trigger: flow.TriggerManual,
+		ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout), Context: values, With: with,
+		Features: m.features(),
+	}
+	c.MaxAttempts = max(in.MaxAttempts, c.Attempt)
+	if in.Item != nil {
+		item, also, err := m.values(map[string]any{"item": in.Item})
+		if err != nil {
+			return flow.Call{}, nil, err
+		}
+		c.Item, c.ItemIndex, more = item["item"], &in.ItemIndex, append(more, also...)
+	}
+	limits := m.config.Limits
+	if in.Limits != nil {
+		limits = withDefaults(*in.Limits)
+	}
+	return flow.Call{Args: in.Args, Stdin: in.Stdin, Stdout: in.Stdout, Limits: limits, Grace: flow.Duration(in.Grace), Context: c}, append(known, more...), nil
+}
+
+// instant is when the run begins, and its id.
+func (in *Input) instant() (time.Time, flow.RunID) {
+	now := in.At.UTC()
+	if in.At.IsZero() {
+		now = time.Now().UTC()
+	}
+	switch {
+	case in.Seed != 0:
+		return now, flow.SlotRunID(flow.DefaultTenant, "test", fmt.Sprintf("seed %d", in.Seed), time.UnixMilli(0))
+	case in.At.IsZero():
+		return now, flow.NewRunID(now)
+	}
+	return now, flow.SlotRunID(flow.DefaultTenant, "test", "", now)
+}
+
+// features are the services that a module finds here.
+func (m *Module) features() []string {
+	all := append([]string{"event", "http", "secret", "state"}, m.services.Features()...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// values returns values as JSON, and the artifacts among them.
+func (m *Module) values(values map[string]any) (map[string]json.RawMessage, []flow.Digest, error) {
 	out := make(map[string]json.RawMessage, len(values))
+	var known []flow.Digest
 	for k, v := range values {
-		if raw, ok := v.(json.RawMessage); ok {
-			out[k] = raw
+		switch x := v.(type) {
+		case json.RawMessage:
+			out[k] = x
 			continue
+		case Artifact:
+			ref := m.blobs.give(x)
+			v, known = ref, append(known, ref.Digest)
 		}
 		raw, err := json.Marshal(v)
 		if err != nil {
-			return nil, fmt.Errorf("value %q: %w", k, err)
+			return nil, nil, fmt.Errorf("value %q: %w", k, err)
 		}
 		out[k] = raw
 	}
-	return out, nil
-}
-
-// noBlobs keeps the digest of what a module puts, not the bytes.
-type noBlobs struct{}
-
-// Put implements flow.Blobs.
-func (noBlobs) Put(_ context.Context, _ string, r io.Reader, limit int64) (flow.Digest, int64, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	switch {
-	case err != nil:
-		return "", 0, fmt.Errorf("read the artifact: %w", err)
-	case int64(len(b)) > limit:
-		return "", 0, flow.ErrTooLarge
-	}
-	return flow.DigestOf(b), int64(len(b)), nil
-}
-
-// Get implements flow.Blobs.
-func (noBlobs) Get(context.Context, string, flow.Digest) (io.ReadCloser, error) {
-	return nil, flow.ErrNotFound
+	return out, known, nil
 }
