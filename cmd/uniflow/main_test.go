@@ -40,6 +40,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("UNIFLOW_SERVER", "")
 			e.Setenv("UNIFLOW_TOKEN", "")
 			e.Setenv("TZ", "UTC")
+			e.Setenv("GOCACHE", goCache()) // plugins in Go are built, offline
+			e.Setenv("GOTOOLCHAIN", "local")
+			e.Setenv("GOPROXY", "off")
 			e.Values[hooked{}] = make(chan string, 100)
 			return writeGuests(filepath.Join(e.WorkDir, "guests"))
 		},
@@ -54,6 +57,18 @@ func TestScripts(t *testing.T) {
 			"told":       told,
 		},
 	})
+}
+
+// goCache is where the Go command that runs the test keeps what it builds.
+func goCache() string {
+	if dir := os.Getenv("GOCACHE"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "go-build")
 }
 
 // exits runs a command and compares its exit code: exits CODE PROGRAM ARG...

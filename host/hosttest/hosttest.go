@@ -167,6 +167,8 @@ type Input struct {
 // Output is what came of a call.
 type Output struct {
 	flow.Result
+	// Run is the id that the module saw.
+	Run  flow.RunID
 	Logs []flow.LogLine
 	// Requests are those that were granted, in order.
 	Requests []Request
@@ -196,7 +198,7 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, in.Timeout)
 	defer cancel()
-	out := Output{blobs: m.blobs}
+	out := Output{Run: call.Context.RunID, blobs: m.blobs}
 	var mu sync.Mutex
 	calls, done := m.services.Open(ctx, service.Attempt{
 		Call: call, Known: known,

@@ -221,6 +221,8 @@ func (d *doctor) compiler(ctx context.Context, c compiler, wanted bool) {
 	switch {
 	case err == nil:
 		d.add(c.program, statusOK, first, "")
+	case !errors.Is(err, exec.ErrNotFound):
+		d.add(c.program, statusOK, "does not work here: "+err.Error()+"; it is only needed for "+c.makes, c.get)
 	case wanted: // and was missed already
 	default:
 		d.add(c.program, statusOK, "not found; it is only needed for "+c.makes, c.get)

@@ -261,7 +261,7 @@ func pluginRan(out hosttest.Output, err error) (flow.PluginRun, error) {
 	report := flow.PluginRun{Logs: out.Logs}
 	for i := range report.Logs {
 		l := &report.Logs[i]
-		l.Seq, l.Tenant, l.Step, l.Attempt = int64(i)+1, flow.DefaultTenant, "test", 1
+		l.Seq, l.Tenant, l.Run, l.Step, l.Attempt = int64(i)+1, flow.DefaultTenant, out.Run, "test", 1
 	}
 	return ended(report, out.Result, err)
 }

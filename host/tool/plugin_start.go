@@ -191,17 +191,17 @@ func (l *language) places(name string) *strings.Replacer {
 // plugin are the tables of the manifest for the plugin.
 func (l *language) plugin() string {
 	if l.engine != "" {
-		return fmt.Sprintf("[plugins.%s]\nscript = %q\nengine = %q\n\n[plugins.%s]\nwasm = %q", placeName, l.script, l.engine, l.engine, l.engine+".wasm")
+		return fmt.Sprintf("[plugins.%s]\nscript  = %q\nengine  = %q\n\n[plugins.%s]\nwasm    = %q", placeName, l.script, l.engine, l.engine, l.engine+".wasm")
 	}
 	output := l.output
 	if output == "" {
 		output = placeName + ".wasm"
 	}
-	kind := "wasm "
+	kind := "wasm"
 	if !strings.HasSuffix(output, ".wasm") {
-		kind = "process "
+		kind = "process"
 	}
-	return fmt.Sprintf("[plugins.%s]\n%s= %q\nbuild = %s", placeName, kind, output, quotedList(l.build))
+	return fmt.Sprintf("[plugins.%s]\n%-7s = %q\nbuild   = %s", placeName, kind, output, quotedList(l.build))
 }
 
 // kitFiles adds the files of a kit, without its tests.
