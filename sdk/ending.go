@@ -22,10 +22,18 @@ func Retry(err error, after time.Duration) error { return abi.Retry(err, after) 
 // Permanent ends the step with a failure that trying again cannot heal.
 func Permanent(err error) error { return abi.Permanent(err) }
 
+// Fail ends the step with a failure that carries a machine code of the
+// plugin's own.
+func Fail(code string, err error) error { return abi.Fail(code, err) }
+
+// Refusal is the answer of a service that said no; errors.AsType finds it in
+// the error of a method of Services.
+type Refusal = abi.Refusal
+
 // Execute runs a step against a host, tells the host why a failed step failed,
 // and returns how it ended. Main, Handle and sdktest are built on it.
 func Execute(host Host, run abi.RunContext, step func(*Context) error) abi.Kind {
-	return report(host, step(&Context{RunContext: run, host: host}))
+	return report(host, step(&Context{RunContext: run, Services: abi.NewServices(host.Call), host: host}))
 }
 
 // report records how a step ended.

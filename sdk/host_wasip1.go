@@ -1,7 +1,6 @@
 package uniflow
 
 import (
-	"encoding/json"
 	"fmt"
 	"unsafe"
 
@@ -97,22 +96,18 @@ func (sandbox) Call(op string, request, body []byte) ([]byte, error) {
 	}
 	size := importCall(start(op), uint32(len(op)), address(request), uint32(len(request)))
 	if err := check(size); err != nil {
-		return nil, explain(err)
+		return nil, explain(op, abi.Errno(-size))
 	}
 	return read(importCallRead, int(size))
 }
 
-// explain adds what the host says about a failed call, where it says anything.
-func explain(err error) error {
-	doc, readErr := read(importCallRead, abi.MaxMessage)
-	var said abi.CallError
-	if readErr != nil || json.Unmarshal(doc, &said) != nil || said.Message == "" {
-		return err
+// explain asks the host what it says about a failed call.
+func explain(op string, errno abi.Errno) error {
+	doc, err := read(importCallRead, 3*abi.MaxMessage) // code, message and hint
+	if err != nil {
+		doc = nil
 	}
-	if said.Hint != "" {
-		return fmt.Errorf("%s (%s): %w", said.Message, said.Hint, err)
-	}
-	return fmt.Errorf("%s: %w", said.Message, err)
+	return abi.ErrorText(op, errno, doc)
 }
 
 // finish returns the exit code; the host has heard everything else.

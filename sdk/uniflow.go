@@ -22,7 +22,6 @@
 package uniflow
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/uniflow-dev/uniflow/sdk/abi"
@@ -49,8 +48,21 @@ type Host interface {
 // returns and is not for concurrent use.
 type Context struct {
 	abi.RunContext
+	abi.Services
 	host Host
 }
+
+// HTTPRequest is a request that the host makes for the step.
+type HTTPRequest = abi.HTTPRequest
+
+// HTTPResponse is the answer to one.
+type HTTPResponse = abi.HTTPResponse
+
+// Event is something that happened, for whoever reads the ledger.
+type Event = abi.Event
+
+// ArtifactRef stands in JSON for bytes that are too large for it.
+type ArtifactRef = abi.ArtifactRef
 
 // Output sets a named output to v as JSON; the last one of a name wins. The
 // error wraps abi.TooLarge over the step's output limit and abi.Invalid for a
@@ -92,33 +104,4 @@ func (c *Context) Progress(done float64, message string) (cancelled bool) {
 		permille = int(min(done, 1) * 1000)
 	}
 	return c.host.Progress(permille, abi.ClipMessage(message))
-}
-
-// Call calls a service of the host with request as JSON and stores the
-// response in the value that response points to; a nil response is dropped.
-// The error wraps an abi.Errno: abi.Denied without a grant, abi.UnknownOp on a
-// host that does not offer the service.
-func (c *Context) Call(op string, request, response any) error {
-	doc, err := abi.Marshal(request)
-	if err != nil {
-		return fmt.Errorf("%s: %w", op, err)
-	}
-	answer, err := c.CallBytes(op, doc, nil)
-	if err != nil || response == nil {
-		return err
-	}
-	if err := json.Unmarshal(answer, response); err != nil {
-		return fmt.Errorf("%s: response does not have the expected shape: %w", op, err)
-	}
-	return nil
-}
-
-// CallBytes calls a service whose request has a body beside its JSON, or whose
-// response is not JSON. The error wraps an abi.Errno.
-func (c *Context) CallBytes(op string, request, body []byte) ([]byte, error) {
-	answer, err := c.host.Call(op, request, body)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op, err)
-	}
-	return answer, nil
 }

@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TZ", "UTC")
 			e.Setenv("GOCACHE", goCache()) // plugins in Go are built, offline
 			e.Setenv("GOTOOLCHAIN", "local")
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
 			e.Setenv("GOPROXY", "off")
 			e.Values[hooked{}] = make(chan string, 100)
 			return writeGuests(filepath.Join(e.WorkDir, "guests"))
@@ -55,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"until":      until,
 			"hook":       hook,
 			"told":       told,
+			"alone":      alone,
 		},
 	})
 }
@@ -213,6 +215,15 @@ func told(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("after %s, nobody was told of %q", startTime, args[0])
 		}
 	}
+}
+
+// alone leaves nothing on PATH but the programs of the test itself: alone.
+func alone(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: alone")
+	}
+	own, _, _ := strings.Cut(ts.Getenv("PATH"), string(filepath.ListSeparator)) // testscript.Main puts them first
+	ts.Setenv("PATH", own)
 }
 
 // writeGuests writes small modules, each with one habit.

@@ -12,7 +12,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-// Artifact is a value of Context, With or Item that the module finds as an artifact: a file in /in, or by its reference.
+// Artifact is a value of Context or With that the module finds as an artifact: a file in /in, or by its reference.
 type Artifact struct {
 	// Type is the media type. Defaults to application/octet-stream.
 	Type    string

@@ -129,9 +129,6 @@ type Input struct {
 	// Context and With are values that encoding/json can marshal. A json.RawMessage is handed on as it is, as in
 	// production: it must be valid JSON. An Artifact becomes a reference to its bytes.
 	Context, With map[string]any
-	// Item is the element of a fan-out, ItemIndex its place. Defaults to none; the index to 0 where there is an item.
-	Item      any
-	ItemIndex int
 	// Args are argv[1:] of a command.
 	Args []string
 	// Stdin, if not nil, replaces the run context on standard input of a command, and Stdout is the reading of its
@@ -154,6 +151,11 @@ type Input struct {
 	// Grant and Limits replace those of the Config for this call.
 	Grant  *flow.Grant
 	Limits *flow.Limits
+	// Pipeline and Step are what the run context says. Both default to "test".
+	Pipeline, Step string
+	// Item is the element of a fan-out, at ItemIndex; nil outside of one. The index defaults to 0 where there is an item.
+	Item      json.RawMessage
+	ItemIndex *int
 
 	// HTTP answers http.request in place of real servers. Requests must be granted all the same. Of several replies to a
 	// request each serves once, in order, and the last one goes on.
@@ -162,6 +164,8 @@ type Input struct {
 	Secrets map[string]string
 	// State is what the pipeline keeps, as JSON by key, before the call.
 	State map[string]any
+	// Answer, where it is set, answers all calls of services in place of the host's own; a *flow.ServiceError refuses.
+	Answer func(op string, request, body []byte) ([]byte, error)
 }
 
 // Output is what came of a call.
@@ -170,6 +174,8 @@ type Output struct {
 	// Run is the id that the module saw.
 	Run  flow.RunID
 	Logs []flow.LogLine
+	// Progress is in thousandths; of several heartbeats in a second, the last one.
+	Progress []int
 	// Requests are those that were granted, in order.
 	Requests []Request
 	// State is what the attempt leaves; a host keeps it when the run succeeds.
@@ -207,13 +213,21 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 			defer mu.Unlock()
 			out.Logs = append(out.Logs, l)
 		},
-		Progress: func(int, string) {},
+		Progress: func(permille int, _ string) {
+			mu.Lock()
+			defer mu.Unlock()
+			out.Progress = append(out.Progress, permille)
+		},
 	})
 	f := &fakes{
 		HostCalls: calls, grant: grant, network: m.config.Network, secrets: in.Secrets,
 		replies: in.HTTP, served: make([]bool, len(in.HTTP)), state: state,
 	}
-	out.Result, err = module.Call(ctx, call, f)
+	calls = f
+	if in.Answer != nil {
+		calls = answered{f, in.Answer}
+	}
+	out.Result, err = module.Call(ctx, call, calls)
 	done()
 	out.Requests, out.State, out.Events = f.requests, f.state, f.events
 	return out, err
@@ -242,18 +256,14 @@ func (m *Module) newCall(in Input) (flow.Call, []flow.Digest, error) {
 	}
 	now, id := in.instant()
 	c := flow.RunContext{
-		ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: "test", RunID: id, Step: "test", Function: in.Function,
-		Attempt: max(in.Attempt, 1), IdempotencyKey: string(id) + "/test", Trigger: flow.TriggerManual,
+		ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: in.pipeline(), RunID: id, Step: cmp.Or(in.Step, "test"), Function: in.Function,
+		Attempt: max(in.Attempt, 1), IdempotencyKey: string(id) + "/" + cmp.Or(in.Step, "test"), Trigger: flow.TriggerManual,
 		ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout), Context: values, With: with,
 		Features: m.features(),
 	}
 	c.MaxAttempts = max(in.MaxAttempts, c.Attempt)
-	if in.Item != nil {
-		item, also, err := m.values(map[string]any{"item": in.Item})
-		if err != nil {
-			return flow.Call{}, nil, err
-		}
-		c.Item, c.ItemIndex, more = item["item"], &in.ItemIndex, append(more, also...)
+	if c.Item, c.ItemIndex = in.Item, in.ItemIndex; c.Item != nil && c.ItemIndex == nil {
+		c.ItemIndex = new(int)
 	}
 	limits := m.config.Limits
 	if in.Limits != nil {
@@ -270,12 +280,14 @@ func (in *Input) instant() (time.Time, flow.RunID) {
 	}
 	switch {
 	case in.Seed != 0:
-		return now, flow.SlotRunID(flow.DefaultTenant, "test", fmt.Sprintf("seed %d", in.Seed), time.UnixMilli(0))
+		return now, flow.SlotRunID(flow.DefaultTenant, in.pipeline(), fmt.Sprintf("seed %d", in.Seed), time.UnixMilli(0))
 	case in.At.IsZero():
 		return now, flow.NewRunID(now)
 	}
-	return now, flow.SlotRunID(flow.DefaultTenant, "test", "", now)
+	return now, flow.SlotRunID(flow.DefaultTenant, in.pipeline(), "", now)
 }
+
+func (in *Input) pipeline() string { return cmp.Or(in.Pipeline, "test") }
 
 // features are the services that a module finds here.
 func (m *Module) features() []string {

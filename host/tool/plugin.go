@@ -136,7 +136,15 @@ func RunPlugin(ctx context.Context, c PluginCall) (flow.PluginRun, error) {
 		return flow.PluginRun{}, err
 	}
 	b := &bench{dir: "."}
-	m, err := hosttest.Load(ctx, c.Path, hosttest.Config{Kind: info.Kind, Grant: b.absolute(c.Grant), Limits: c.Limits, Network: true})
+	config := hosttest.Config{Kind: info.Kind, Grant: b.absolute(c.Grant), Limits: c.Limits, Network: true}
+	if info.Kind == flow.KindWasm {
+		if b.cache, b.scratch, err = compiledFolder(); err != nil {
+			return flow.PluginRun{}, err
+		}
+		defer b.close()
+		config.CacheDir = b.cache
+	}
+	m, err := hosttest.Load(ctx, c.Path, config)
 	if err != nil {
 		return flow.PluginRun{}, err
 	}
@@ -158,14 +166,10 @@ func RunPlugin(ctx context.Context, c PluginCall) (flow.PluginRun, error) {
 }
 
 func (c *PluginCall) input() hosttest.Input {
-	in := hosttest.Input{
+	return hosttest.Input{
 		Function: c.Function, Context: anyValues(c.Context), With: anyValues(c.With), Args: c.Args, At: c.Clock, Seed: c.Seed,
-		Timeout: cmp.Or(c.Timeout, defaultCallTime), Grace: callGrace, Secrets: c.Secrets,
+		Timeout: cmp.Or(c.Timeout, defaultCallTime), Grace: callGrace, Secrets: c.Secrets, Item: c.Item,
 	}
-	if len(c.Item) > 0 {
-		in.Item = c.Item
-	}
-	return in
 }
 
 func anyValues(values map[string]json.RawMessage) map[string]any {

@@ -33,7 +33,7 @@ type caseFile struct {
 	Context  json.RawMessage `toml:"context"`
 	With     json.RawMessage `toml:"with"`
 	Item     json.RawMessage `toml:"item"`
-	Index    int             `toml:"item_index"`
+	Index    *int            `toml:"item_index"`
 	State    json.RawMessage `toml:"state"`
 	Grant    *flow.Grant     `toml:"grant"`
 	Limits   flow.Limits     `toml:"limits"`
@@ -162,7 +162,7 @@ func (r *caseReader) mistake(message, help string, path ...string) {
 func (r *caseReader) input(f *caseFile, in *hosttest.Input) {
 	*in = hosttest.Input{
 		Function: f.Function, At: defaultAt, Seed: uint64(f.Seed), Attempt: f.Attempt, MaxAttempts: f.Attempts, Timeout: f.Timeout.Std(),
-		Args: f.Args, Stdin: f.Stdin, Stdout: f.Stdout, ItemIndex: f.Index, Secrets: f.Secrets,
+		Args: f.Args, Stdin: f.Stdin, Stdout: f.Stdout, Item: f.Item, ItemIndex: f.Index, Secrets: f.Secrets,
 	}
 	if len(f.At) > 0 {
 		var text string
@@ -179,9 +179,6 @@ func (r *caseReader) input(f *caseFile, in *hosttest.Input) {
 	in.Context = r.values(r.object(f.Context, "context"), artifacts, "context")
 	in.With = r.values(r.object(f.With, "with"), artifacts, "with")
 	in.State = r.values(r.object(f.State, "state"), nil, "state")
-	if len(f.Item) > 0 {
-		in.Item = r.value(f.Item, artifacts, "item")
-	}
 	for _, name := range slices.Sorted(maps.Keys(f.HTTP)) {
 		in.HTTP = append(in.HTTP, r.reply(name, f.HTTP[name]))
 	}

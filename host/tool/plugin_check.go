@@ -72,7 +72,8 @@ func TestPlugin(ctx context.Context, t PluginTesting) (flow.PluginTests, error) 
 type bench struct {
 	dir      string                 // what paths of the manifest are relative to
 	plugins  map[string]flow.Plugin // by name
-	cache    string
+	cache    string                 // of compiled modules
+	scratch  bool                   // the cache goes when the bench does
 	modules  map[string]*hosttest.Module
 	fromFile string // the name of the one plugin that was given as a file
 }
@@ -97,8 +98,21 @@ func openBench(t *PluginTesting) (*bench, error) {
 		}
 	}
 	t.Cases = cmp.Or(t.Cases, filepath.Join(b.dir, casesFolder))
-	b.cache, err = os.MkdirTemp("", "uniflow-*")
+	b.cache, b.scratch, err = compiledFolder()
 	return b, err
+}
+
+// compiledFolder is where compiled modules are kept for the next call, among the caches of the user; where there is no
+// such folder, one that must go afterwards.
+func compiledFolder() (dir string, scratch bool, err error) {
+	if dir, err := os.UserCacheDir(); err == nil {
+		dir = filepath.Join(dir, "uniflow", "plugins")
+		if os.MkdirAll(dir, 0o700) == nil {
+			return dir, false, nil
+		}
+	}
+	dir, err = os.MkdirTemp("", "uniflow-*")
+	return dir, true, err
 }
 
 // read takes the plugins of a manifest.
@@ -119,7 +133,9 @@ func (b *bench) close() {
 	for _, m := range b.modules {
 		_ = m.Close()
 	}
-	_ = os.RemoveAll(b.cache)
+	if b.scratch {
+		_ = os.RemoveAll(b.cache)
+	}
 }
 
 // plugin finds the plugin that a case is about.
@@ -158,7 +174,7 @@ func (b *bench) module(ctx context.Context, name string) (*hosttest.Module, erro
 	config := hosttest.Config{Grant: b.absolute(p.Grant), Limits: p.Limits, CacheDir: b.cache}
 	file := p.Wasm
 	if p.Process != "" {
-		config.Kind, file = flow.KindProcess, p.Process
+		config.Kind, config.CacheDir, file = flow.KindProcess, "", p.Process
 	}
 	path := filepath.Join(b.dir, filepath.FromSlash(file))
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {

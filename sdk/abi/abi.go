@@ -62,6 +62,7 @@ const (
 	MaxOutputName = 128            // bytes of the name of an output
 	MaxOp         = 128            // bytes of the name of an operation
 	MaxMessage    = 16 << 10       // bytes of one log, fail or progress message
+	MaxBody       = 8 << 20        // bytes of the body of a call, and of a response
 	MaxDescriptor = 256 << 10      // bytes of a descriptor
 	MaxDepth      = 64             // nesting of any JSON value that a guest hands over
 	MaxRetryAfter = 24 * time.Hour // longest wait that a guest can ask for

@@ -42,11 +42,20 @@ func Retry(err error, after time.Duration) error {
 // Permanent ends the step with a failure that trying again cannot heal.
 func Permanent(err error) error { return &Ending{Kind: KindPermanent, Err: err} }
 
+// Fail ends the step with a failure that carries a machine code of the
+// plugin's own.
+func Fail(code string, err error) error { return &Ending{Kind: KindFailed, Code: code, Err: err} }
+
 // EndingOf returns how a step ends that returned err, which is not nil: the
-// Ending in its chain, with all of its text, or a plain failure. An error
+// Ending in its chain, with all of its text; else that of a Refusal, which is
+// permanent where asking again cannot help; else a plain failure. An error
 // never ends a step well.
 func EndingOf(err error) Ending {
 	end := Ending{Kind: KindFailed, Err: err}
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		end = refusal.ending()
+		end.Err = err
+	}
 	if found, ok := errors.AsType[*Ending](err); ok {
 		end = Ending{Kind: found.Kind, Code: found.Code, Err: err, After: found.After}
 	}

@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -136,24 +135,20 @@ func (c *Call) Progress(done float64, message string) (cancelled bool) {
 	}
 }
 
+// Services asks the services of the host, each call bounded by ctx.
+func (c *Call) Services(ctx context.Context) abi.Services {
+	return abi.NewServices(func(op string, request, body []byte) ([]byte, error) {
+		return c.CallBytes(ctx, op, request, body)
+	})
+}
+
 // Call calls a service of the host with request as JSON and stores the
 // response in the value that response points to; a nil response is dropped.
 // The error wraps an abi.Errno: abi.Denied without a grant, abi.UnknownOp on a
 // host that does not offer the service, abi.Cancelled once the attempt is
 // being stopped.
 func (c *Call) Call(ctx context.Context, op string, request, response any) error {
-	doc, err := abi.Marshal(request)
-	if err != nil {
-		return fmt.Errorf("%s: %w", op, err)
-	}
-	answer, err := c.CallBytes(ctx, op, doc, nil)
-	if err != nil || response == nil {
-		return err
-	}
-	if err := json.Unmarshal(answer, response); err != nil {
-		return fmt.Errorf("%s: response does not have the expected shape: %w", op, err)
-	}
-	return nil
+	return c.Services(ctx).Call(op, request, response)
 }
 
 // CallBytes calls a service whose request has a body beside its JSON, or whose
@@ -161,12 +156,13 @@ func (c *Call) Call(ctx context.Context, op string, request, response any) error
 func (c *Call) CallBytes(ctx context.Context, op string, request, body []byte) ([]byte, error) {
 	answer, err := c.host.Call(ctx, &proto.CallRequest{CallId: c.id, Op: op, Request: request, Body: body})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", op, errnoOf(ctx, err), status.Convert(err).Message())
+		errno := errnoOf(ctx, err)
+		return nil, &Refusal{Op: op, Errno: errno, Code: errno.Name(), Message: status.Convert(err).Message()}
 	}
 	if answer.GetErrno() != 0 {
-		return nil, fmt.Errorf("%s: %w", op, &Refusal{
-			Errno: abi.Errno(answer.GetErrno()), Code: answer.GetCode(), Message: answer.GetMessage(), Hint: answer.GetHint(),
-		})
+		return nil, &Refusal{
+			Op: op, Errno: abi.Errno(answer.GetErrno()), Code: answer.GetCode(), Message: answer.GetMessage(), Hint: answer.GetHint(),
+		}
 	}
 	return answer.GetResponse(), nil
 }

@@ -23,25 +23,7 @@ func Permanent(err error) error { return abi.Permanent(err) }
 
 // Fail ends the step with a failure that carries a machine code of the
 // plugin's own.
-func Fail(code string, err error) error {
-	return &Ending{Kind: abi.KindFailed, Code: code, Err: err}
-}
+func Fail(code string, err error) error { return abi.Fail(code, err) }
 
 // Refusal is the answer of a service that said no. It wraps its Errno.
-type Refusal struct {
-	Errno   abi.Errno
-	Code    string
-	Message string
-	Hint    string
-}
-
-// Error returns the message of the service, or the text of the Errno.
-func (r *Refusal) Error() string {
-	if r.Message == "" {
-		return r.Errno.Error()
-	}
-	return r.Message
-}
-
-// Unwrap returns the Errno.
-func (r *Refusal) Unwrap() error { return r.Errno }
+type Refusal = abi.Refusal

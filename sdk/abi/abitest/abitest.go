@@ -131,6 +131,48 @@ type ContextCase struct {
 	Encoded  json.RawMessage `json:"encoded"`
 }
 
+// KitCase is one vector of conformance.json: what the conformance program of a
+// kit is given, what it must ask the host for, and how it must end.
+type KitCase struct {
+	Name      string          `json:"name"`
+	With      json.RawMessage `json:"with"`    // an object, or Bytes that hold its text
+	Context   json.RawMessage `json:"context"` // an object
+	Item      json.RawMessage `json:"item"`
+	ItemIndex *int            `json:"item_index"`
+	Calls     []KitCall       `json:"calls"`
+	Verdict   Verdict         `json:"verdict"` // the zero Verdict stands for ok; a permanent one without message for any message
+	// Outputs are compared as JSON, Raw byte for byte; those in Ignore not at all.
+	Outputs  map[string]json.RawMessage `json:"outputs"`
+	Raw      map[string]Bytes           `json:"raw"`
+	Ignore   []string                   `json:"ignore"`
+	Logs     []KitLog                   `json:"logs"` // nil: not looked at
+	Progress []int                      `json:"progress"`
+}
+
+// KitLog is a line that a program logs.
+type KitLog struct {
+	Level   string `json:"level"`
+	Message string `json:"message"`
+}
+
+// KitCall is one request to a service and its answer: Response, Bytes or
+// Error.
+type KitCall struct {
+	Op       string          `json:"op"`
+	Request  json.RawMessage `json:"request"`
+	Body     Bytes           `json:"body"`
+	Response json.RawMessage `json:"response"`
+	Bytes    Bytes           `json:"bytes"`
+	Error    *KitError       `json:"error"`
+}
+
+// KitError is the refusal of a service; Errno is its name.
+type KitError struct {
+	Errno   string `json:"errno"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+}
+
 // Load reads the vectors of one file of the folder dir, the caller's path to
 // sdk/abi/testdata. A file without vectors fails the test.
 func Load[T any](tb testing.TB, dir, file string) []T {
