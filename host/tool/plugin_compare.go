@@ -52,7 +52,7 @@ func (c *pluginTestCase) compare(r *caseResult) []flow.Difference {
 			got += ": " + r.Message
 		}
 		d.differ("kind", kind, got)
-		return append(d.found, unanswered(r)...) // outputs and reasons are those of another ending
+		return append(append(d.found, unanswered(r)...), c.unasked(r)...) // outputs and reasons are those of another ending
 	}
 	if want.Code != nil {
 		d.text("code", *want.Code, r.output.Code)
