@@ -233,6 +233,7 @@ func writeGuests(dir string) error {
 	}
 	for name, module := range map[string][]byte{
 		"answer.wasm":    command(1, `{"answer":42}`, false),
+		"engine.wasm":    reactor([]string{"uniflow_run"}),
 		"bytes.wasm":     command(1, "\xff\xfe\x00", false),
 		"text.wasm":      command(1, "not json", false),
 		"flood.wasm":     command(1, strings.Repeat("x", 60000), true),

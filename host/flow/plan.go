@@ -1,6 +1,9 @@
 package flow
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // Plan is a checked, frozen pipeline: everything a runner needs, nothing left to look up. Its Digest is its version; it
 // covers what runs (steps, plugin bytes, bindings, conditions, limits, grants, context, params, retry, timeout) and
@@ -139,11 +142,36 @@ type PlanPlugin struct {
 	Digest Digest `json:"digest,omitempty"`
 	// Grant is the effective grant; host paths in it are absolute.
 	Grant Grant `json:"grant,omitzero"`
+	// Script is what the module, an engine, executes; nil for a module that is the plugin itself.
+	Script *PlanScript `json:"script,omitempty"`
 	// Fresh is true when no instance of a module serves two attempts, not even after a reset.
 	Fresh bool `json:"fresh,omitempty"`
 	// Isolation is where a module runs; empty is IsolationInline. It is not part of the version: what a step does is the
 	// same in both.
 	Isolation Isolation `json:"isolation,omitempty"`
+}
+
+// Key names what a runtime prepares of a plugin: two plugins with the same key are one.
+func (p *PlanPlugin) Key() string {
+	grant, err := json.Marshal(p.Grant)
+	if err != nil { // cannot be: a grant is strings, lists and maps of them
+		grant = nil
+	}
+	script := PlanScript{}
+	if p.Script != nil {
+		script = *p.Script
+	}
+	return fmt.Sprintf("%s %s %s %s %s", p.Digest, p.Name, grant, script.Digest, script.Entry)
+}
+
+// PlanScript is a script whose text is fixed.
+type PlanScript struct {
+	// Path of the file or folder, absolute; it is not part of the version.
+	Path string `json:"path"`
+	// Digest of the file, or of all files of the folder.
+	Digest Digest `json:"digest"`
+	// Entry is the file to begin with, relative to the folder.
+	Entry string `json:"entry"`
 }
 
 // PlanSchedule is a frozen schedule.
@@ -183,6 +211,8 @@ type Resolved struct {
 	// Path is absolute.
 	Path   string `json:"path"`
 	Digest Digest `json:"digest"`
+	// Entry is the file that a script begins with; empty for any other plugin.
+	Entry string `json:"entry,omitempty"`
 	// Functions are the entries that the bytes offer, where they can be known without running them; nil otherwise.
 	Functions []string `json:"functions,omitempty"`
 	// Outputs are the JSON Schemas of a function's outputs from the module's own descriptor, by function, by output.

@@ -27,6 +27,8 @@ type versionStep struct {
 	Kind   flow.PluginKind `json:"kind"`
 	Bytes  flow.Digest     `json:"bytes"`
 	Func   string          `json:"func"`
+	Script flow.Digest     `json:"script,omitempty"`
+	Entry  string          `json:"entry,omitempty"`
 	Fresh  bool            `json:"fresh,omitempty"`
 	Grants flow.Grant      `json:"grants"`
 }
@@ -45,6 +47,9 @@ func digest(p *flow.Plan) flow.Digest {
 			return ""
 		}
 		s.Kind, s.Bytes, s.Grants, s.Fresh = plugin.Kind, plugin.Digest, plugin.Grant, plugin.Fresh
+		if plugin.Script != nil {
+			s.Script, s.Entry = plugin.Script.Digest, plugin.Script.Entry
+		}
 		if plugin.Kind == flow.KindFunc {
 			s.Func = plugin.Path
 		}

@@ -141,6 +141,8 @@ type draft struct {
 	step  flow.Step
 	grant flow.Grant
 	alone bool
+	// script is the plugin of a pipeline that is one script.
+	script flow.Plugin
 }
 
 // drafts lists the steps of a pipeline, by name.
@@ -148,7 +150,7 @@ func (b *builder) drafts(at key, src *flow.Pipeline) []draft {
 	modules := count(src.Wasm, src.Process, src.Plugin, src.Script)
 	if modules > 1 || (modules == 1) == (len(src.Steps) > 0) {
 		b.fail(flow.CodePipelineSource, at, `give it wasm = "plugins/NAME.wasm", or steps: [pipelines.`+at[1]+`.steps.NAME]`,
-			"pipeline %q needs either steps or exactly one of wasm, process and plugin", at[1]).OnKey = true
+			"pipeline %q needs either steps or exactly one of wasm, process, plugin and script", at[1]).OnKey = true
 	}
 	if modules == 1 {
 		name := "main"
@@ -157,7 +159,8 @@ func (b *builder) drafts(at key, src *flow.Pipeline) []draft {
 		}
 		return []draft{{
 			name: name, at: at, grant: src.Grant, alone: true,
-			step: flow.Step{Plugin: src.Plugin, Wasm: src.Wasm, Process: src.Process, Function: src.Function, With: src.With},
+			script: flow.Plugin{Script: src.Script, Engine: src.Engine, Grant: src.Grant},
+			step:   flow.Step{Plugin: src.Plugin, Wasm: src.Wasm, Process: src.Process, Function: src.Function, With: src.With},
 		}}
 	}
 	if len(src.Steps) > maxSteps {
@@ -196,7 +199,7 @@ func (b *builder) plugins() {
 			b.fail(flow.CodeBadName, at, nameHelp, "%q is no name for a plugin", name).OnKey = true
 		}
 		if count(p.Wasm, p.Process, p.Script, p.Func) != 1 {
-			b.fail(flow.CodePluginSource, at, `give it wasm = "FILE" or process = "FILE"`, "plugin %q needs exactly one of wasm and process", name).OnKey = true
+			b.fail(flow.CodePluginSource, at, `give it wasm = "FILE" or process = "FILE"`, "plugin %q needs exactly one of wasm, process and script", name).OnKey = true
 		}
 		b.limits(at.to("limits"), p.Limits)
 		b.grant(at.to("grant"), p.Grant)

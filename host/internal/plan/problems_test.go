@@ -137,7 +137,7 @@ func mistakesOfTables() []mistake {
 		},
 		{
 			"no step", change(func(p *flow.Pipeline) { p.Steps = nil }),
-			`error UF1118 pipelines.weather: pipeline "weather" needs either steps or exactly one of wasm, process and plugin | give it wasm = "plugins/NAME.wasm", or steps: [pipelines.weather.steps.NAME]
+			`error UF1118 pipelines.weather: pipeline "weather" needs either steps or exactly one of wasm, process, plugin and script | give it wasm = "plugins/NAME.wasm", or steps: [pipelines.weather.steps.NAME]
 warning UF1216 plugins.clean: no step uses plugin "clean" | use it in a step: plugin = "clean"
 warning UF1216 plugins.stats: no step uses plugin "stats" | use it in a step: plugin = "stats"`,
 		},
@@ -180,19 +180,19 @@ error UF1213 schedules.weather_evening.context.year: "year" is 1900; it must be 
 				p.Secrets = map[string]flow.SecretBinding{"KEY": {}}
 				p.Grant.HTTP, p.Grant.State, p.Grant.Event = []string{"https://x/*"}, true, true
 			})(m, in)
-			m.Plugins["score"] = flow.Plugin{Script: "score.py", Engine: "stats"}
 		}, `error UF1214 tenants.acme: tenants: not supported by this version | remove it, or wait for a version that has it
 error UF1214 plugins.clean.secrets.KEY: secrets of plugins: not supported by this version | remove it, or wait for a version that has it
-error UF1214 plugins.score.script: script plugins: not supported by this version | remove it, or wait for a version that has it
 error UF1214 plugins.clean.grant.http: grant.http: not supported by this version | remove it, or wait for a version that has it
 error UF1214 plugins.clean.grant.state: grant.state: not supported by this version | remove it, or wait for a version that has it
-error UF1214 plugins.clean.grant.event: grant.event: not supported by this version | remove it, or wait for a version that has it
-warning UF1216 plugins.score: no step uses plugin "score" | use it in a step: plugin = "score"`},
+error UF1214 plugins.clean.grant.event: grant.event: not supported by this version | remove it, or wait for a version that has it`},
 		{
-			"script as a pipeline", func(m *flow.Manifest, _ *Inputs) {
-				m.Pipelines["hello"] = flow.Pipeline{Script: "x.py", Engine: "stats"}
+			"script as a pipeline, by an engine that is none", func(m *flow.Manifest, in *Inputs) {
+				in.Resolved["x.py"] = flow.Resolved{Path: "/p/x.py", Digest: flow.DigestOf(nil), Entry: "x.py"}
+				m.Pipelines["hello"] = flow.Pipeline{Script: "x.py", Engine: "cleen"}
+				m.Pipelines["other"] = flow.Pipeline{Script: "x.py", Engine: "clean"}
 			},
-			`error UF1214 pipelines.hello.script: script plugins: not supported by this version | remove it, or wait for a version that has it`,
+			`error UF1202 pipelines.hello.engine: there is no plugin "cleen" to execute the script | did you mean "clean"?
+error UF1116 pipelines.other.engine: plugin "clean" executes no scripts: it has no function uniflow_run | uniflow plugin inspect lists what it offers`,
 		},
 		{
 			"not built", func(_ *flow.Manifest, in *Inputs) { delete(in.Resolved, "clean.wasm") },
@@ -238,7 +238,7 @@ error UF1221 plugins.clean.grant.env.UNIFLOW_X: "UNIFLOW_X" is no name for a var
 		}, `error UF1111 pipelines.Bad: "Bad" is no name for a pipeline | ` + nameHelp + `
 error UF1111 schedules.1: "1" is no name for a schedule | ` + nameHelp + `
 error UF1111 plugins.p.q: "p.q" is no name for a plugin | ` + nameHelp + `
-error UF1115 plugins.p.q: plugin "p.q" needs exactly one of wasm and process | give it wasm = "FILE" or process = "FILE"`},
+error UF1115 plugins.p.q: plugin "p.q" needs exactly one of wasm, process and script | give it wasm = "FILE" or process = "FILE"`},
 		{"words and caps of policy", func(m *flow.Manifest, in *Inputs) {
 			change(func(p *flow.Pipeline) {
 				p.Overlap, p.Catchup, p.Keep.Runs = "never", flow.Catchup{Runs: "some", Max: -1}, -1

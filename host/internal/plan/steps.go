@@ -18,13 +18,14 @@ func (b *builder) step(p *flow.Plan, src *flow.Pipeline, d draft) flow.PlanStep 
 	}
 	d0 := b.m.Defaults
 	declared, name := b.pluginOf(p, d)
+	engine := b.m.Plugins[declared.Engine]
 	out := flow.PlanStep{
 		Name: d.name, Plugin: name, Function: s.Function, With: s.With, When: s.When, Each: s.Each,
 		On: on(s.On), Args: s.Args, Stdin: s.Stdin, Stdout: s.Stdout,
 		Retry: retries(d0.Retry, src.Retry, s.Retry),
 	}
 	bounds(&out, layer{key{"defaults"}, d0.Limits, d0.Timeout}, layer{key{"pipelines", p.Pipeline}, src.Limits, src.Timeout},
-		layer{at: key{"plugins", name}, limits: declared.Limits}, layer{d.at, s.Limits, s.Timeout})
+		layer{at: key{"plugins", declared.Engine}, limits: engine.Limits}, layer{at: key{"plugins", name}, limits: declared.Limits}, layer{d.at, s.Limits, s.Timeout})
 	if s.Each != "" {
 		out.Parallel = last(defaultParallel, s.Parallel)
 	}
@@ -66,6 +67,10 @@ func (b *builder) stepKeys(d draft) {
 // pluginOf resolves what a step runs, and records it on the plan under the name that is returned.
 func (b *builder) pluginOf(p *flow.Plan, d draft) (flow.Plugin, string) {
 	s := d.step
+	if d.script.Script != "" {
+		b.freeze(p, "./"+d.script.Script, d.script, d.at.to("script"))
+		return d.script, "./" + d.script.Script
+	}
 	if count(s.Plugin, s.Wasm, s.Process) != 1 {
 		if !d.alone {
 			b.fail(flow.CodeStepSource, d.at, `write plugin = "NAME", or wasm = "FILE"`, "step %q needs exactly one of plugin, wasm and process", d.name).OnKey = true
@@ -97,8 +102,11 @@ func (b *builder) pluginOf(p *flow.Plan, d draft) (flow.Plugin, string) {
 
 // source is the key that names a plugin's file.
 func source(p flow.Plugin) string {
-	if p.Process != "" {
+	switch {
+	case p.Process != "":
 		return "process"
+	case p.Script != "":
+		return "script"
 	}
 	return "wasm"
 }
@@ -119,14 +127,50 @@ func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key
 		}
 	}
 	if file := declared.Wasm + declared.Process; file != "" {
-		found, ok := b.in.Resolved[file]
+		found := b.resolved(file, at)
 		frozen.Path, frozen.Digest = found.Path, found.Digest
-		if id := fmt.Sprint(at); !ok && !b.waiting[id] {
-			b.waiting[id] = true
-			b.warn(flow.CodeNotBuilt, at, "uniflow build", "%s is not there yet, so that its functions are not checked and the pipeline has no version", file)
-		}
+	}
+	if declared.Script != "" {
+		b.freezeScript(&frozen, declared, at)
 	}
 	p.Plugins[name] = frozen
+}
+
+// resolved returns what is known of a file, and warns once where nothing is.
+func (b *builder) resolved(file string, at key) flow.Resolved {
+	found, ok := b.in.Resolved[file]
+	if id := fmt.Sprint(at); !ok && !b.waiting[id] {
+		b.waiting[id] = true
+		b.warn(flow.CodeNotBuilt, at, "uniflow build", "%s is not there yet, so that its functions are not checked and the pipeline has no version", file)
+	}
+	return found
+}
+
+// freezeScript records a script and the engine that executes it, which is another plugin: a module.
+func (b *builder) freezeScript(frozen *flow.PlanPlugin, declared flow.Plugin, at key) {
+	script := b.resolved(declared.Script, at)
+	frozen.Script = &flow.PlanScript{Path: script.Path, Digest: script.Digest, Entry: script.Entry}
+	engine, ok := b.m.Plugins[declared.Engine]
+	place := at[:len(at)-1].to("engine")
+	switch {
+	case !ok:
+		help := expr.DidYouMean(declared.Engine, slices.Sorted(maps.Keys(b.m.Plugins)))
+		b.fail(flow.CodeUnknownPlugin, place, first(help, fmt.Sprintf("declare it: [plugins.%s]", declared.Engine)), "there is no plugin %q to execute the script", declared.Engine)
+		return
+	case engine.Wasm == "":
+		b.fail(flow.CodeScriptEngine, place, `name a plugin with wasm = "FILE"`, "plugin %q executes no scripts: an engine is a module", declared.Engine)
+		return
+	}
+	b.used[declared.Engine] = true
+	found := b.resolved(engine.Wasm, key{"plugins", declared.Engine, "wasm"})
+	frozen.Path, frozen.Digest = found.Path, found.Digest
+	frozen.Fresh = frozen.Fresh || engine.Snapshot != nil && !*engine.Snapshot
+	if script.Digest == "" {
+		frozen.Digest = "" // no version without the text
+	}
+	if found.Functions != nil && !slices.Contains(found.Functions, defaultFunction) {
+		b.fail(flow.CodeScriptEngine, place, "uniflow plugin inspect lists what it offers", "plugin %q executes no scripts: it has no function %s", declared.Engine, defaultFunction)
+	}
 }
 
 // defaultFunction is what a module that offers functions by name is called by where a step names none.

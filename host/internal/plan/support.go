@@ -32,9 +32,6 @@ func (b *builder) refuse() {
 	for _, name := range slices.Sorted(maps.Keys(b.m.Pipelines)) {
 		p := b.m.Pipelines[name]
 		at := key{"pipelines", name}
-		if p.Script != "" || p.Engine != "" {
-			b.unsupported(at.to("script"), "script plugins")
-		}
 		b.policy(at, p.Retry, p.Timeout, p.Limits)
 		b.slots(at, p.Overlap, p.Catchup, p.OnResume)
 		b.crash(at, p.OnCrash)
@@ -43,9 +40,6 @@ func (b *builder) refuse() {
 }
 
 func (b *builder) refusePlugin(at key, p flow.Plugin) {
-	if p.Script != "" || p.Engine != "" {
-		b.unsupported(at.to("script"), "script plugins")
-	}
 	for _, name := range slices.Sorted(maps.Keys(p.Secrets)) {
 		b.unsupported(at.to("secrets", name), "secrets of plugins")
 	}

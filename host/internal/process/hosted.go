@@ -75,15 +75,11 @@ func (m *hosted) load(ctx context.Context) error {
 
 // hostedModule returns the one module for a digest and grant; it may not be loaded yet.
 func (r *Runtime) hostedModule(p flow.PlanPlugin) (*hosted, error) {
-	grant, err := json.Marshal(p.Grant)
-	if err != nil {
-		return nil, loadError(p, flow.CodeProcessHost, "", "the grant is not valid", err)
-	}
-	reads, err := json.Marshal(mounts(p.Grant))
+	reads, err := json.Marshal(readable(&p))
 	if err != nil {
 		return nil, loadError(p, flow.CodeProcessHost, "", "the mounts are not valid", err)
 	}
-	id := fmt.Sprintf("%s %s %s", p.Digest, p.Name, grant)
+	id := p.Key()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.hosted[id]

@@ -9,7 +9,6 @@ package process
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -221,11 +220,7 @@ func (r *Runtime) Describe(ctx context.Context, p flow.PlanPlugin) (abi.Descript
 }
 
 func (r *Runtime) load(ctx context.Context, p flow.PlanPlugin) (*module, error) {
-	grant, err := json.Marshal(p.Grant)
-	if err != nil {
-		return nil, loadError(p, flow.CodeProcessHost, "", "the grant is not valid", err)
-	}
-	m := r.module(fmt.Sprintf("%s %s %s", p.Digest, p.Name, grant), p)
+	m := r.module(p.Key(), p)
 	select {
 	case m.loading <- struct{}{}:
 		defer func() { <-m.loading }()

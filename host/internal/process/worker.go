@@ -38,8 +38,15 @@ type worker struct {
 	last   lastWords
 }
 
-// mounts are the paths of the host that a grant opens, sorted.
-func mounts(g flow.Grant) []string { return slices.Compact(slices.Sorted(maps.Values(g.Mount))) }
+// readable are the paths of the host that a worker of a plugin must be able to read, sorted.
+func readable(p *flow.PlanPlugin) []string {
+	paths := slices.Sorted(maps.Values(p.Grant.Mount))
+	if p.Script != nil {
+		paths = append(paths, p.Script.Path)
+		slices.Sort(paths)
+	}
+	return slices.Compact(paths)
+}
 
 // startWorker starts a worker that can read what the module is granted.
 func (r *Runtime) startWorker(ctx context.Context, m *hosted) (*proc, error) {

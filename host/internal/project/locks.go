@@ -43,7 +43,7 @@ func (p *Project) pin(l *locks, f file, d flow.Digest, o Options) error {
 		lock, name = l.built, supply.BuildLockName
 	}
 	pinned := lock.Digest(f.name)
-	if o.Build && (pinned == "" || pinned == d || len(f.build) > 0 || o.Accept) {
+	if o.Build && (pinned == "" || pinned == d || len(f.build) > 0 || f.kind == kindScript || o.Accept) {
 		changed := lock.Pin(f.name, d)
 		if len(f.build) > 0 {
 			l.builtChanged = l.builtChanged || changed

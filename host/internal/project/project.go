@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 
@@ -178,6 +179,9 @@ func (p *Project) Place(path []string) string {
 	return fmt.Sprintf("%s:%d:%d", at.File, at.Line, at.Column)
 }
 
+// kindScript is the kind of a file that an engine executes.
+const kindScript flow.PluginKind = "script"
+
 // file is a plugin file that the manifest names, and where it does.
 type file struct {
 	plugin string   // the plugin's name, for messages
@@ -202,11 +206,13 @@ func (p *Project) files() []file {
 		d := m.Plugins[name]
 		add(name, d.Wasm, flow.KindWasm, d.Build, "plugins", name, "wasm")
 		add(name, d.Process, flow.KindProcess, d.Build, "plugins", name, "process")
+		add(name, d.Script, kindScript, d.Build, "plugins", name, "script")
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Pipelines)) {
 		d := m.Pipelines[name]
 		add(d.Wasm, d.Wasm, flow.KindWasm, nil, "pipelines", name, "wasm")
 		add(d.Process, d.Process, flow.KindProcess, nil, "pipelines", name, "process")
+		add(d.Script, d.Script, kindScript, nil, "pipelines", name, "script")
 		for _, step := range slices.Sorted(maps.Keys(d.Steps)) {
 			s := d.Steps[step]
 			add(s.Wasm, s.Wasm, flow.KindWasm, nil, "pipelines", name, "steps", step, "wasm")
@@ -246,8 +252,15 @@ func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (f
 
 // look reads one file, and a module far enough to know what it needs and offers.
 func look(folder *supply.Folder, f file) (flow.Resolved, error) {
-	if f.kind != flow.KindWasm {
+	switch f.kind {
+	case flow.KindProcess:
 		return folder.Resolve(f.name)
+	case kindScript:
+		script, err := wasm.ReadScript(folder.FS(), path.Clean(filepath.ToSlash(f.name)))
+		if err != nil {
+			return flow.Resolved{}, err
+		}
+		return flow.Resolved{Path: folder.Path(f.name), Digest: script.Digest, Entry: script.Entry}, nil
 	}
 	b, resolved, err := folder.Read(f.name)
 	if err != nil {

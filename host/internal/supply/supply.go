@@ -39,6 +39,9 @@ func OpenFolder(path string) (*Folder, error) {
 // Close releases the folder.
 func (f *Folder) Close() error { return f.root.Close() }
 
+// FS is the folder as a file system.
+func (f *Folder) FS() fs.FS { return f.root.FS() }
+
 // Path returns the absolute path of a file in the folder.
 func (f *Folder) Path(name string) string {
 	abs, err := filepath.Abs(filepath.Join(f.root.Name(), filepath.FromSlash(name)))

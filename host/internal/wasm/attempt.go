@@ -31,6 +31,7 @@ type attempt struct {
 	grant   flow.Grant
 	command bool
 	plugin  string
+	script  *Script
 	log     *slog.Logger
 	stop    context.CancelCauseFunc // ends the guest at its next look at the fuel; the first cause stands
 	guest   context.Context         //nolint:containedctx // what stop ends
@@ -73,7 +74,7 @@ func attemptOf(ctx context.Context) *attempt {
 
 func newAttempt(ctx context.Context, m *session, call flow.Call, host flow.HostCalls) (*attempt, error) {
 	a := &attempt{
-		ctx: ctx, call: call, host: host, grant: m.plugin.Grant, plugin: m.plugin.Name, log: m.log,
+		ctx: ctx, call: call, host: host, grant: m.plugin.Grant, plugin: m.plugin.Name, script: m.script, log: m.log,
 		command: m.engine.info.Profile == ProfileCommand,
 		outputs: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),
 		limit:   uint64(orDefault(call.Limits.Memory, defaultMemory)),

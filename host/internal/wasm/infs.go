@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,6 +135,7 @@ func (f *inFile) Close() error {
 
 // listing is a folder of names without subfolders.
 type listing struct {
+	name  string // empty for the root
 	names []string
 	stat  func(name string) (fs.FileInfo, error)
 	next  int
@@ -141,7 +143,7 @@ type listing struct {
 
 // Stat implements fs.File.
 func (l *listing) Stat() (fs.FileInfo, error) {
-	return fileInfo{name: ".", mode: fs.ModeDir | 0o555}, nil
+	return fileInfo{name: cmp.Or(l.name, "."), mode: fs.ModeDir | 0o555}, nil
 }
 
 // Read implements fs.File.

@@ -26,7 +26,7 @@ type instance struct {
 	fuel      api.MutableGlobal
 	globals   []api.MutableGlobal
 	functions map[string]api.Function
-	// touched is true when the guest has used descriptors: the engine keeps their state, which nothing here puts back.
+	// touched is true when the guest has changed descriptors: the engine keeps their state, which nothing here puts back.
 	touched bool
 }
 
@@ -59,9 +59,13 @@ func (in *instance) enter(a *attempt) {
 // left notes what the attempt has used; the instance is another's from then on.
 func (in *instance) left(a *attempt) {
 	a.peak, a.refused = in.memory.peak, in.memory.refused
+	in.noteOpen(a)
 	in.memory.attempt = nil
 	a.fuel.stop()
 }
+
+// noteOpen marks an instance that still holds files open.
+func (in *instance) noteOpen(a *attempt) { in.touched = in.touched || a.files != nil && a.files.n > 0 }
 
 // call calls an exported function that takes nothing, and returns its result, if it has one.
 func (in *instance) call(guest context.Context, name string) (int32, error) {
@@ -89,6 +93,9 @@ func (in *instance) config(info *Info) (wazero.ModuleConfig, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.grant.Env)) {
 		c = c.WithEnv(name, a.grant.Env[name])
+	}
+	if a.script != nil {
+		c = c.WithEnv(envScript, dirScript+"/"+a.script.Entry)
 	}
 	if info.Profile == ProfileCommand {
 		stdin, err := a.stdin()

@@ -40,7 +40,7 @@ func TestKeptMemoryIsCounted(t *testing.T) {
 	}
 	for key, pool := range maps.Clone(e.pools) {
 		pool.trimIdle() // nothing is old enough
-		if other := e.pool(poolKey{tenant: "other", plugin: key.plugin, grant: key.grant}, &p); other == pool {
+		if other := e.pool(poolKey{tenant: "other", plugin: key.plugin}, &p); other == pool {
 			t.Error("two tenants share instances")
 		}
 	}

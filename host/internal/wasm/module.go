@@ -20,7 +20,8 @@ import (
 type module struct {
 	runtime *Runtime
 	plugin  flow.PlanPlugin
-	grant   flow.Digest
+	key     string
+	script  *Script // nil where the module is the plugin itself
 }
 
 // Call implements flow.Module.
@@ -37,9 +38,9 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 	if err != nil {
 		return flow.Result{}, &flow.Fault{Reason: flow.ReasonInvalid, Message: err.Error(), Err: err}
 	}
-	s := &session{engine: e, plugin: &m.plugin, log: m.runtime.config.Logger}
+	s := &session{engine: e, plugin: &m.plugin, script: m.script, log: m.runtime.config.Logger}
 	if len(call.Args) == 0 { // arguments are part of the state
-		s.pool = e.pool(poolKey{call.Context.Tenant, m.plugin.Name, m.grant}, &m.plugin)
+		s.pool = e.pool(poolKey{call.Context.Tenant, m.key}, &m.plugin)
 	}
 	result, err := s.call(ctx, call, host)
 	if s.after == nil {
@@ -62,8 +63,8 @@ func (m *module) Warm(ctx context.Context, call flow.Call) error {
 		return err
 	}
 	defer release()
-	s := &session{engine: e, plugin: &m.plugin, log: m.runtime.config.Logger}
-	s.pool = e.pool(poolKey{call.Context.Tenant, m.plugin.Name, m.grant}, &m.plugin)
+	s := &session{engine: e, plugin: &m.plugin, script: m.script, log: m.runtime.config.Logger}
+	s.pool = e.pool(poolKey{call.Context.Tenant, m.key}, &m.plugin)
 	if s.pool == nil || s.pool.isReady() {
 		return nil
 	}
@@ -101,6 +102,7 @@ func (nobody) Progress(int, string) bool { return false }
 type session struct {
 	engine *engine
 	plugin *flow.PlanPlugin
+	script *Script
 	pool   *pool // nil when the instance is for this attempt alone
 	log    *slog.Logger
 	after  func() // what is left to do when the result is known
@@ -136,7 +138,7 @@ func (m *session) entry(call flow.Call) (string, error) {
 		}
 		return entryStart, nil
 	}
-	if name == "" {
+	if name == "" || m.script != nil { // an engine finds the function in its script
 		name = abi.DefaultEntry
 	}
 	if slices.Contains(m.engine.info.Functions, name) {

@@ -43,6 +43,9 @@ func (a *attempt) mount() error {
 	for _, dir := range slices.Sorted(maps.Keys(single)) {
 		a.addReadOnly(dir, single[dir], single[dir].close)
 	}
+	if a.script != nil {
+		a.addReadOnly(dirScript, a.script, nil)
+	}
 	a.addReadOnly(dirIn, a.artifactsIn(), nil)
 	a.out = newOutFS(int64(orDefault(a.call.Limits.Artifacts, defaultArtifacts)), a.files)
 	a.mounts = append(a.mounts, mount{path: dirOut, fs: a.out})

@@ -3,7 +3,6 @@ package wasm
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -27,17 +26,7 @@ const (
 
 // poolKey tells the plugins apart that share a compiled module. No instance of one is ever another's.
 type poolKey struct {
-	tenant, plugin string
-	grant          flow.Digest
-}
-
-// grantDigest names a grant by its content.
-func grantDigest(g flow.Grant) flow.Digest {
-	b, err := json.Marshal(g)
-	if err != nil { // cannot be: a grant is strings, lists and maps of them
-		return ""
-	}
-	return flow.DigestOf(b)
+	tenant, plugin string // the key of the plugin
 }
 
 // pool keeps instances of one plugin that are as new: their memory and globals are those of its image. Only reactors
@@ -204,6 +193,7 @@ func (p *pool) bake(guest context.Context, a *attempt) (*instance, *image, error
 			return nil, nil, err
 		}
 	}
+	in.noteOpen(a)
 	img := newImage(in.memory.bytes, p.engine.globalsOf(in), a.clock.elapsed)
 	a.clock, a.random = clock, nil
 	p.mu.Lock()

@@ -40,6 +40,8 @@ func (wasiCalls) NewFunctionListener(f api.FunctionDefinition) experimental.Func
 		name:    name,
 		touches: !slices.Contains([]string{"fd_write", "poll_oneoff"}, name),
 		streams: name == "fd_fdstat_get", // of standard streams it only reads, and programs begin by it
+		opens:   name == "path_open" || name == "path_filestat_get",
+		passes:  slices.Contains([]string{"fd_read", "fd_pread", "fd_close", "fd_seek", "fd_tell", "fd_filestat_get", "fd_fdstat_get", "fd_readdir"}, name),
 		lists:   slices.Contains([]string{"fd_read", "fd_pread", "fd_write", "fd_pwrite", "poll_oneoff"}, name),
 		fills:   slices.Contains([]string{"fd_write", "fd_pwrite", "fd_allocate", "fd_filestat_set_size", "path_open"}, name),
 	}
@@ -49,6 +51,23 @@ func (wasiCalls) NewFunctionListener(f api.FunctionDefinition) experimental.Func
 type wasiCall struct {
 	name                           string
 	touches, streams, lists, fills bool
+	opens                          bool // looks below a folder, and may open a file
+	passes                         bool // of a file that is closed in the end nothing is left
+}
+
+// leaves reports whether the call may leave a trace among the descriptors, beside files that are still open at the end.
+func (w wasiCall) leaves(a *attempt, params []uint64) bool {
+	const create, truncate = 1, 8 // of oflags
+	fd := api.DecodeU32(params[0])
+	switch {
+	case !w.touches || w.streams && fd <= 2:
+		return false
+	case w.opens:
+		return w.name == "path_open" && api.DecodeU32(params[4])&(create|truncate) != 0
+	case w.passes:
+		return fd < uint32(3+len(a.mounts))
+	}
+	return true
 }
 
 // Before implements experimental.FunctionListener.
@@ -62,9 +81,7 @@ func (w wasiCall) Before(ctx context.Context, _ api.Module, _ api.FunctionDefini
 		})
 		panic(errStopped)
 	}
-	if w.touches && (!w.streams || api.DecodeU32(params[0]) > 2) {
-		a.instance.touched = true
-	}
+	a.instance.touched = a.instance.touched || w.leaves(a, params)
 	if a.out != nil {
 		a.out.refused = false
 	}

@@ -51,6 +51,7 @@ type Runtime struct {
 	clock   int64 // counts uses, for their order
 	closed  bool
 	calls   map[*context.CancelCauseFunc]struct{} // ends what runs
+	scripts map[flow.Digest]*Script
 	kept    allowance
 	work    sync.WaitGroup // compilations and calls
 }
@@ -86,7 +87,7 @@ func New(_ context.Context, c Config) (*Runtime, error) {
 			return nil, &flow.Error{Code: flow.CodeModuleCache, Op: "open the cache of compiled modules", Err: err, Hint: "see that the data folder can be written"}
 		}
 	}
-	r := &Runtime{config: c, engines: map[flow.Digest]*loading{}, calls: map[*context.CancelCauseFunc]struct{}{}}
+	r := &Runtime{config: c, engines: map[flow.Digest]*loading{}, calls: map[*context.CancelCauseFunc]struct{}{}, scripts: map[flow.Digest]*Script{}}
 	r.kept.limit = c.MaxKept
 	return r, nil
 }
@@ -101,12 +102,19 @@ func privateDir(dir string) error {
 // Load implements flow.Runtime. A digest that is loaded already is not read again; otherwise the file is read once, and
 // what was read is checked and compiled. Compilation goes on for others when ctx ends.
 func (r *Runtime) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, error) {
+	m := &module{runtime: r, plugin: p, key: p.Key()}
+	if p.Script != nil {
+		var err error
+		if m.script, err = r.openScript(p.Script); err != nil {
+			return nil, named(err, p.Name)
+		}
+	}
 	_, release, err := r.acquire(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	release()
-	return &module{runtime: r, plugin: p, grant: grantDigest(p.Grant)}, nil
+	return m, nil
 }
 
 // acquire returns the compiled module of the plugin, which stays until it is released.
