@@ -35,6 +35,8 @@ type Config struct {
 	// Isolation is where the module runs: in this process, or in a worker, which is this program once more, confined; its
 	// main function, or TestMain, then begins with host.WorkerMain(). Defaults to flow.IsolationInline.
 	Isolation flow.Isolation
+	// Script is the path of a script, a file or a folder, that the module, an engine, executes. Defaults to none.
+	Script string
 	// Kind of the plugin. Defaults to flow.KindWasm.
 	Kind flow.PluginKind
 	// Network lets http.request reach real servers, as far as Grant covers them. Defaults to Input.HTTP alone.
@@ -74,12 +76,31 @@ func Load(ctx context.Context, path string, c Config) (*Module, error) {
 		return nil, errors.Join(err, m.clean())
 	}
 	m.plugin = flow.PlanPlugin{Name: filepath.Base(path), Kind: c.Kind, Path: abs, Digest: flow.DigestOf(b), Grant: c.Grant}
+	if m.plugin.Script, err = readScript(c.Script); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
 	if m.module, err = m.runtime.Load(ctx, m.plugin); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	c.Limits = withDefaults(c.Limits)
 	m.config, m.services = c, service.New(service.Config{Blobs: m.blobs, Version: "hosttest"})
 	return m, nil
+}
+
+// readScript finds a script; nil for no path.
+func readScript(path string) (*flow.PlanScript, error) {
+	if path == "" {
+		return nil, nil
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find the script: %w", err)
+	}
+	script, err := wasm.ReadScript(os.DirFS(filepath.Dir(abs)), filepath.Base(abs))
+	if err != nil {
+		return nil, err
+	}
+	return &flow.PlanScript{Path: abs, Digest: script.Digest, Entry: script.Entry}, nil
 }
 
 func (m *Module) clean() error {

@@ -140,7 +140,7 @@ func (b *bench) close() {
 
 // plugin finds the plugin that a case is about.
 func (b *bench) plugin(c *pluginTestCase) (string, error) {
-	names := slices.Sorted(maps.Keys(b.plugins))
+	names := b.tested()
 	fail := func(message, help string) (string, error) {
 		return "", flow.Problems{{Code: flow.CodeCase, Severity: flow.SeverityError, File: c.path, Message: message, Help: help}}
 	}
@@ -165,6 +165,15 @@ func (b *bench) plugin(c *pluginTestCase) (string, error) {
 	}
 }
 
+// tested are the names of the plugins that cases can be about without saying so: engines of others are left out.
+func (b *bench) tested() []string {
+	engines := map[string]bool{}
+	for _, p := range b.plugins {
+		engines[p.Engine] = true
+	}
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(b.plugins)), func(name string) bool { return engines[name] })
+}
+
 // module loads a plugin, once.
 func (b *bench) module(ctx context.Context, name string) (*hosttest.Module, error) {
 	if m, ok := b.modules[name]; ok {
@@ -172,13 +181,17 @@ func (b *bench) module(ctx context.Context, name string) (*hosttest.Module, erro
 	}
 	p := b.plugins[name]
 	config := hosttest.Config{Grant: b.absolute(p.Grant), Limits: p.Limits, CacheDir: b.cache}
-	file := p.Wasm
-	if p.Process != "" {
+	file, hint := p.Wasm, "uniflow plugin build"
+	switch {
+	case p.Process != "":
 		config.Kind, config.CacheDir, file = flow.KindProcess, "", p.Process
+	case p.Script != "":
+		config.Script, file = filepath.Join(b.dir, filepath.FromSlash(p.Script)), b.plugins[p.Engine].Wasm
+		hint = "put the engine there: it is a plugin of its own, which executes all scripts of its language"
 	}
 	path := filepath.Join(b.dir, filepath.FromSlash(file))
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil, &flow.Error{Code: flow.CodePluginMissing, Op: fmt.Sprintf("test plugin %q", name), Message: path + " does not exist", Hint: "uniflow plugin build"}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || file == "" {
+		return nil, &flow.Error{Code: flow.CodePluginMissing, Op: fmt.Sprintf("test plugin %q", name), Message: path + " does not exist", Hint: hint}
 	}
 	m, err := hosttest.Load(ctx, path, config)
 	if err != nil {

@@ -53,9 +53,19 @@ func languages() map[string]language {
 			kit: "The kit is the one header `uniflow.h`: no libc, no WASI.",
 			build: []string{
 				"clang", "--target=wasm32", "-std=c11", "-Oz", "-ffreestanding", "-fno-builtin", "-nostdlib", "-Wall", "-Wextra",
-				"-Wl,--no-entry,--strip-all", "-o", placeName + ".wasm", placeName + ".c",
+				"-Wl,--no-entry,--strip-all,-z,stack-size=16384", "-o", placeName + ".wasm", placeName + ".c",
 			},
 			files: map[string]string{"sdk/c/uniflow.h": ""},
+		},
+		"python": {
+			title: "Python", where: " in " + placeIdent + ".py", needs: "nothing: the engine executes the source",
+			kit:    "The engine, `python.wasm`, is a plugin of its own that executes all scripts; put it beside the manifest.",
+			script: placeIdent + ".py", engine: "python", ignore: []string{"__pycache__/"},
+		},
+		"javascript": {
+			title: "JavaScript", where: " in " + placeIdent + ".js", needs: "nothing: the engine executes the source",
+			kit:    "The engine, `javascript.wasm`, is a plugin of its own that executes all scripts; put it beside the manifest.",
+			script: placeIdent + ".js", engine: "javascript",
 		},
 	}
 }
