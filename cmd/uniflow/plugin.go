@@ -228,6 +228,7 @@ func (a *app) pluginRan(r *flow.PluginRun) {
 	for _, e := range r.Events {
 		a.say("event %s", line(string(e)))
 	}
+	a.refused(r.Refused, func(text string) { a.say("%s", text) })
 	text := fmt.Sprintf("%s in %s", a.paint(outcomeStyle(r.Outcome), endingWords(r.Ending)), took(r.Duration.Std()))
 	if r.Usage.Fuel > 0 {
 		text += fmt.Sprintf(", fuel %d", r.Usage.Fuel)
@@ -243,5 +244,21 @@ func (a *app) pluginRan(r *flow.PluginRun) {
 	}
 	if len(r.Outputs) > 0 {
 		_ = a.writeJSON(r.Outputs) // outputs are JSON
+	}
+}
+
+// refused tells what services refused, each once, with what would have given it.
+func (a *app) refused(calls []flow.RefusedCall, say func(string)) {
+	told := map[string]bool{}
+	for _, c := range calls {
+		text := fmt.Sprintf("refused: %s: %s", line(c.Op), line(c.Message))
+		if told[text] {
+			continue
+		}
+		told[text] = true
+		say(text)
+		if c.Hint != "" {
+			say("   = help: " + line(c.Hint))
+		}
 	}
 }

@@ -166,6 +166,7 @@ func (a *app) differs(c *flow.PluginCase) {
 		}
 		fmt.Fprintf(a.out, "  %s\n", a.onOut(style, lines(text)))
 	}
+	a.refused(c.Refused, func(text string) { fmt.Fprintf(a.out, "  %s\n", text) })
 	for i := max(0, len(c.Logs)-lastLines); i < len(c.Logs); i++ {
 		fmt.Fprintf(a.out, "  | %s\n", line(c.Logs[i].Level.String()+": "+c.Logs[i].Message))
 	}

@@ -111,6 +111,16 @@ type PluginRun struct {
 	State map[string]json.RawMessage `json:"state,omitempty"`
 	// Events are those that the plugin emitted, as it wrote them.
 	Events []json.RawMessage `json:"events,omitempty"`
+	// Refused are calls of services that were refused, with what would have given them.
+	Refused []RefusedCall `json:"refused,omitempty"`
+}
+
+// RefusedCall is a call of a service that was refused.
+type RefusedCall struct {
+	Op      string `json:"op"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
 }
 
 // RunReport is the answer of `uniflow run`: the run with its steps, and the files of its artifacts.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -64,6 +65,14 @@ type Event struct {
 	Data    json.RawMessage `json:"data,omitempty"`
 }
 
+// Refusal is a call of a service that was refused, with what would have given it: the module decides what to make of it.
+type Refusal struct {
+	Op      string `json:"op"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
 // fakes serves what lies beyond the sandbox from memory, each behind its grant; what else there is, the real services
 // answer. It implements flow.HostCalls.
 type fakes struct {
@@ -79,7 +88,11 @@ type fakes struct {
 	state    map[string]json.RawMessage
 	requests []Request
 	events   []Event
+	refusals []Refusal
 }
+
+// maxRefusals are as many refusals as are kept.
+const maxRefusals = 100
 
 // Call implements flow.HostCalls.
 func (f *fakes) Call(ctx context.Context, op string, request, body []byte) ([]byte, error) {
@@ -88,6 +101,14 @@ func (f *fakes) Call(ctx context.Context, op string, request, body []byte) ([]by
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	answer, err := f.serve(ctx, op, request, body)
+	if e, ok := errors.AsType[*flow.ServiceError](err); ok && len(f.refusals) < maxRefusals {
+		f.refusals = append(f.refusals, Refusal{op, e.Code, e.Message, e.Hint})
+	}
+	return answer, err
+}
+
+func (f *fakes) serve(ctx context.Context, op string, request, body []byte) ([]byte, error) {
 	switch op {
 	case abi.OpHTTPRequest:
 		if !f.network {

@@ -202,6 +202,8 @@ type Output struct {
 	// State is what the attempt leaves; a host keeps it when the run succeeds.
 	State  map[string]json.RawMessage
 	Events []Event
+	// Refusals are calls of services that were refused, the first hundred.
+	Refusals []Refusal
 
 	blobs *blobs
 }
@@ -250,7 +252,7 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 	}
 	out.Result, err = module.Call(ctx, call, calls)
 	done()
-	out.Requests, out.State, out.Events = f.requests, f.state, f.events
+	out.Requests, out.State, out.Events, out.Refusals = f.requests, f.state, f.events, f.refusals
 	return out, err
 }
 

@@ -292,6 +292,9 @@ func pluginRan(out hosttest.Output, err error) (flow.PluginRun, error) {
 		l := &report.Logs[i]
 		l.Seq, l.Tenant, l.Run, l.Step, l.Attempt = int64(i)+1, flow.DefaultTenant, out.Run, "test", 1
 	}
+	for _, refusal := range out.Refusals {
+		report.Refused = append(report.Refused, flow.RefusedCall(refusal))
+	}
 	return ended(report, out.Result, err)
 }
 
