@@ -10,21 +10,13 @@ import (
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/calendar"
-	"github.com/uniflow-dev/uniflow/host/internal/secret"
 	"github.com/uniflow-dev/uniflow/host/internal/watch"
 )
 
 // openWatch makes the watcher, which looks at nothing before the host starts.
-func (h *Host) openWatch() error {
-	var source secret.Source
-	if h.project != nil {
-		var err error
-		if source, err = secret.Open(h.project.Manifest().Host.Secrets, h.project.Dir); err != nil {
-			return err
-		}
-	}
+func (h *Host) openWatch() {
 	h.watcher = watch.New(watch.Config{
-		Ledger: h.store, Alerts: h.alerts(), Secret: source.Read, Logger: h.log,
+		Ledger: h.store, Alerts: h.alerts(), Secret: h.secrets.Read, Logger: h.log,
 		Plans: func() []*flow.Plan {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -39,7 +31,6 @@ func (h *Host) openWatch() error {
 			return err
 		},
 	})
-	return nil
 }
 
 // alerts are the targets of messages that the manifest declares.

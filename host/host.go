@@ -26,6 +26,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/project"
 	"github.com/uniflow-dev/uniflow/host/internal/run"
 	"github.com/uniflow-dev/uniflow/host/internal/schedule"
+	"github.com/uniflow-dev/uniflow/host/internal/secret"
 	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/host/internal/store/sqlite"
 	"github.com/uniflow-dev/uniflow/host/internal/watch"
@@ -50,6 +51,9 @@ type Config struct {
 	// Build runs the build commands of the manifest's plugins and pins what they make, as `uniflow run` does. Defaults
 	// to no: a plugin that is not pinned is then refused.
 	Build bool
+	// Secrets names the source of secrets: env:PREFIX_, file:PATH or dir:PATH; relative paths are in the manifest's folder,
+	// without a manifest in the working directory. Defaults to what the manifest says.
+	Secrets string
 	// ReadOnly opens the ledger for reading, beside a host that may be running; what would write is refused.
 	ReadOnly bool
 	// Logger takes the host's own words. Defaults to none.
@@ -78,6 +82,7 @@ type Host struct {
 	runner  *dispatch.Dispatcher
 	clock   *schedule.Scheduler
 	watcher *watch.Watcher
+	secrets secret.Source
 	opened  time.Time
 
 	mu    sync.Mutex
@@ -86,6 +91,8 @@ type Host struct {
 	broken map[string]string
 	// registered are the names of Go functions.
 	registered []string
+	// allowed are the functions that may reach something, by name.
+	allowed map[string]flow.Plugin
 	// matching is held by who does something to all runs that match.
 	matching sync.Mutex
 	serving  bool
@@ -135,9 +142,10 @@ func (h *Host) open(ctx context.Context) error {
 	if h.blobs, err = blob.Open(filepath.Join(h.data, "artifacts")); err != nil {
 		return err
 	}
-	if err = h.openWatch(); err != nil {
+	if h.secrets, err = h.openSecrets(); err != nil {
 		return err
 	}
+	h.openWatch()
 	if !h.config.ReadOnly { // a host that runs may use the same folders
 		if err = h.wire(ctx); err != nil {
 			return err
@@ -150,7 +158,7 @@ func (h *Host) open(ctx context.Context) error {
 func (h *Host) read(ctx context.Context) error {
 	h.data = h.config.Data
 	if h.config.Manifest != "" {
-		p, err := project.Load(ctx, h.config.Manifest, project.Options{Build: h.config.Build, Pinned: !h.config.Build && !h.config.ReadOnly, Data: h.config.Data})
+		p, err := project.Load(ctx, h.config.Manifest, project.Options{Build: h.config.Build, Pinned: !h.config.Build && !h.config.ReadOnly, Data: h.config.Data, Secrets: h.config.Secrets})
 		if err != nil {
 			return err
 		}
@@ -177,11 +185,11 @@ func (h *Host) wire(ctx context.Context) error {
 	if parallel <= 0 {
 		parallel = 2 * runtime.GOMAXPROCS(0)
 	}
-	services := service.New(service.Config{Blobs: h.blobs, Version: Version})
+	services := service.New(service.Config{Blobs: h.blobs, Version: Version, Secrets: h.secrets.Read})
 	h.runner = dispatch.New(dispatch.Config{
 		Queue: h.store, Logger: h.log,
 		Runner: run.New(run.Config{
-			Load: h.loader.Load, Open: openServices(services), Ledger: h.store,
+			Load: h.loadGuarded, Open: openServices(services), Ledger: h.store,
 			Turns: run.NewTurns(parallel), Features: services.Features(), Logger: h.log,
 		}),
 	})

@@ -85,13 +85,13 @@ func (h *Host) Define(ctx context.Context, p flow.Pipeline) error {
 
 // manifestOf is the host's manifest with one pipeline instead of its own.
 func (h *Host) manifestOf(p flow.Pipeline) flow.Manifest {
-	m := flow.Manifest{Version: 1}
+	m := flow.Manifest{Version: 1, Host: flow.HostSettings{Secrets: h.config.Secrets}}
 	if h.project != nil {
 		m = h.project.Manifest()
 	}
 	plugins := map[string]flow.Plugin{}
 	for _, name := range h.functions() {
-		plugins[name] = flow.Plugin{Func: name}
+		plugins[name] = h.function(name)
 	}
 	maps.Copy(plugins, m.Plugins)
 	m.Plugins, m.Schedules = plugins, nil

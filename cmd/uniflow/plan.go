@@ -85,6 +85,7 @@ func (a *app) plannedPipeline(p *flow.Plan, fires map[string][]time.Time) {
 		}
 		fmt.Fprintf(a.out, "  plugin    %s: %s, %s\n", line(name), plugin.Kind, digest)
 		writeGrants(a.out, &plugin.Grant)
+		writeSecrets(a.out, plugin.Secrets)
 	}
 	fmt.Fprintln(a.out)
 }
@@ -179,6 +180,18 @@ func paramText(name string, p flow.Param) string {
 		text += " (" + p.About + ")"
 	}
 	return line(text)
+}
+
+// writeSecrets lists where a plugin's secrets go, and those that it sees itself.
+func writeSecrets(w io.Writer, secrets map[string]flow.SecretBinding) {
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		s := secrets[name]
+		if s.Expose {
+			fmt.Fprintf(w, "            MAY READ the secret %s\n", line(name))
+			continue
+		}
+		fmt.Fprintf(w, "            has the secret %s filled in for %s, as %s\n", line(name), line(s.To), line(s.Header))
+	}
 }
 
 // writeGrants lists what a plugin may reach.

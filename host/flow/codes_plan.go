@@ -38,6 +38,14 @@ const (
 	CodeAlertURL Code = "UF1223"
 	// CodeAlertSign: the signing secret of a webhook is not well formed.
 	CodeAlertSign Code = "UF1224"
+	// CodeHTTPGrant: a line of grant.http is not well formed.
+	CodeHTTPGrant Code = "UF1231"
+	// CodeSecretPlace: what is said of a plugin's secret is not well formed.
+	CodeSecretPlace Code = "UF1232"
+	// CodeSecretIdle: no grant leads to where a secret is bound; a warning.
+	CodeSecretIdle Code = "UF1233"
+	// CodeSecretUnset: a secret of a plugin cannot be read where the manifest is checked; a warning.
+	CodeSecretUnset Code = "UF1234"
 )
 
 // UF125x: expressions.
@@ -67,6 +75,10 @@ func planCodes() []Explanation {
 		{CodePlace, "the key means nothing here", "Some keys make sense only beside others: parallel beside each; args, stdin and stdout on steps that run a WebAssembly module; function, with and grant of a pipeline only where it is one module; order only where it has steps.\n\nRemove the key, or move it to where it belongs."},
 		{CodeAlertURL, "the URL of the alert is not one of a service", "The url of an alert is that of a webhook, https://…, or of a service of the notification library: slack://, discord://, telegram://, teams://, smtp://, ntfy://, pagerduty:// and others. docs/ALERTS.md lists them. The part before :// says which service it is.\n\nA URL holds what is needed to write to the target, so that it is best kept as a secret: url = { secret = \"SLACK_URL\" }."},
 		{CodeAlertSign, "the signing secret is not well formed", "Webhooks are signed as the Standard Webhooks specification says. Its secrets are written whsec_ and the base64 of 24 to 64 random bytes; two of them, parted by a blank, while one takes the place of the other.\n\nKeep it as a secret: sign = { secret = \"WEBHOOK_KEY\" }."},
+		{CodeHTTPGrant, "a line of grant.http is not well formed", "A line is a method and a place: \"GET https://api.example.com/v1/*\". Without a method it is GET, which covers HEAD, too; * stands for every method. The place has a scheme, a host, and a path, which may end with * for all that begins like it; a port only where it is not the usual one; \"https://*.example.com/*\" is every name below example.com. Queries are not compared.\n\nA host is a whole name in its ASCII form, localhost, or an IP address in its usual form. Names lead to the public internet only; this machine and private networks are reached by lines that name localhost or the very address."},
+		{CodeSecretPlace, "what is said of a secret is not well formed", "A secret of a plugin has a place: the host fills it in on the requests that the plugin sends there, and the plugin never sees it.\n\n  [plugins.report.secrets.API_TOKEN]\n  to     = \"https://api.example.com\"\n  header = \"Authorization: Bearer {}\"\n\n`to` is an origin without a path, on https or on this machine; `header` is a name and a value with {} once. Where the plugin itself must know it, say `expose = true` instead: it then reads it by secret.get, and what becomes of it is in the plugin's hands."},
+		{CodeSecretIdle, "no grant leads to where the secret goes", "The secret is filled in on requests to its origin, and no line of the plugin's grant.http allows one. It is never sent.\n\nAdd the line, or correct `to`."},
+		{CodeSecretUnset, "the secret is not there yet", "The source that `secrets` under [host] names does not have the secret, here and now. Steps that need it will fail until it has: on the machine and in the environment where the host runs.\n\nThe message says where it was looked for. It is read each time that it is needed, so that the host need not be started again, except for a new variable of its environment."},
 		{CodeExprSyntax, "the expression is not well formed", "Conditions and ${...} hold expressions of CEL (the Common Expression Language): context.year > 2000, size(steps.load.rows) > 0, context.name + \".csv\", steps.load.rows.filter(r, r.rain > 1.0).\n\nA condition (`when`) is an expression without ${ }. In values, every ${ needs its }, and $${ is a literal ${."},
 		{CodeExprName, "the expression uses a name that does not exist here", "An expression sees context, run, steps.NAME.OUTPUT; in a step with each also item and item_index; in a step with on = \"failure\" or \"always\" also failed, the list of steps that failed.\n\nA pipeline's own `when` is read before any step, so it sees context and run only. A step cannot use its own outputs."},
 		{CodeExprStep, "there is no such step", "steps.NAME names a step of the same pipeline. Outputs of another pipeline cannot be reached.\n\nNames are lower case, and tell apart _ from -."},
@@ -86,6 +98,6 @@ func manifestSenseCodes() []Explanation {
 		{CodeScheduleName, "two schedules have one name", "A schedule's name is unique: it is how schedules are enabled, disabled and found in history. A pipeline's own `schedule` has the name of the pipeline, so that [schedules.weather] and a schedule on [pipelines.weather] collide.\n\nRename the table under [schedules]."},
 		{CodeParam, "the param contradicts itself", "A param's type is string, integer, number, boolean, list or object. Its default and every value of enum must be of that type and lie between min and max; min and max belong to numbers; a param with a default is never missing, so `required` beside it says nothing."},
 		{CodeContext, "the context does not fit the params", "Params type the context: a value must have the param's type, lie between min and max, and be one of enum; a required param must be there. A context is complete when params' defaults, the pipeline's context, the schedule's context and --set are laid over one another, key by key.\n\nKeys without a param are passed on as they are, unless they are one or two letters away from a param's name: that is most likely a typing mistake, and refused."},
-		{CodeUnsupported, "this version does not have it", "The key is part of the format, but this version cannot do what it says, and doing something else would be worse: [tenants], secrets of plugins, and the grants http, state and event.\n\nRemove the key, or wait for a version that has it."},
+		{CodeUnsupported, "this version does not have it", "The key is part of the format, but this version cannot do what it says, and doing something else would be worse: [tenants].\n\nRemove the key, or wait for a version that has it."},
 	}
 }

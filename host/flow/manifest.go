@@ -179,7 +179,7 @@ type Plugin struct {
 
 // Grant is what a plugin may reach beyond its own memory. The zero Grant grants nothing.
 type Grant struct {
-	// HTTP lists "METHOD https://host[:port]/path*"; no method means GET.
+	// HTTP lists "METHOD https://host[:port]/path*"; no method means GET, * any, and *. before the host all names below it.
 	HTTP []string `toml:"http" json:"http,omitempty"`
 	// Mount maps guest paths to host folders or files, read-only.
 	Mount map[string]string `toml:"mount" json:"mount,omitempty"`
@@ -195,11 +195,14 @@ type Grant struct {
 	Event bool `toml:"event" json:"event,omitempty"`
 }
 
-// SecretBinding says where the host fills a secret in.
+// SecretBinding says what becomes of a secret: the host fills it in, or the plugin may read it.
 type SecretBinding struct {
-	To     string `toml:"to" json:"to,omitempty"`
+	// To is the origin whose requests the host fills the secret in on: https://api.example.com.
+	To string `toml:"to" json:"to,omitempty"`
+	// Header is the header that holds it, with {} in its place: Authorization: Bearer {}.
 	Header string `toml:"header" json:"header,omitempty"`
-	Expose bool   `toml:"expose" json:"expose,omitempty"`
+	// Expose lets the plugin read the secret. What it does with it then is not in the host's hands.
+	Expose bool `toml:"expose" json:"expose,omitempty"`
 }
 
 // Pipeline is a named set of steps, or one module.

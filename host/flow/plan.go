@@ -144,6 +144,8 @@ type PlanPlugin struct {
 	Grant Grant `json:"grant,omitzero"`
 	// Script is what the module, an engine, executes; nil for a module that is the plugin itself.
 	Script *PlanScript `json:"script,omitempty"`
+	// Secrets are the places to which secrets are bound, by their names; their values are in no plan.
+	Secrets map[string]SecretBinding `json:"secrets,omitempty"`
 	// Fresh is true when no instance of a module serves two attempts, not even after a reset.
 	Fresh bool `json:"fresh,omitempty"`
 	// Isolation is where a module runs; empty is IsolationInline. It is not part of the version: what a step does is the

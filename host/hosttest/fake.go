@@ -1,19 +1,22 @@
 package hosttest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/egress"
+	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
 )
 
@@ -79,7 +82,7 @@ type fakes struct {
 	flow.HostCalls
 
 	grant   flow.Grant
-	network bool // http.request is left to the real service
+	real    bool // requests reach real servers
 	secrets map[string]string
 
 	mu       sync.Mutex
@@ -90,6 +93,21 @@ type fakes struct {
 	events   []Event
 	refusals []Refusal
 }
+
+// newFakes makes those of one call.
+func (m *Module) newFakes(in *Input) (*fakes, error) {
+	state, _, err := m.values(in.State)
+	if err != nil {
+		return nil, err
+	}
+	secrets := map[string]string{}
+	maps.Copy(secrets, m.config.Secrets)
+	maps.Copy(secrets, in.Secrets)
+	return &fakes{real: m.config.Network, secrets: secrets, replies: in.HTTP, served: make([]bool, len(in.HTTP)), state: state}, nil
+}
+
+// Within is the host side that the fakes stand before.
+func (f *fakes) Within() flow.HostCalls { return f.HostCalls }
 
 // maxRefusals are as many refusals as are kept.
 const maxRefusals = 100
@@ -110,14 +128,8 @@ func (f *fakes) Call(ctx context.Context, op string, request, body []byte) ([]by
 
 func (f *fakes) serve(ctx context.Context, op string, request, body []byte) ([]byte, error) {
 	switch op {
-	case abi.OpHTTPRequest:
-		if !f.network {
-			return f.http(ctx, request, body)
-		}
 	case abi.OpStateGet, abi.OpStateSet, abi.OpStateDelete, abi.OpStateList:
 		return f.stateful(op, request)
-	case abi.OpSecretGet:
-		return f.secret(request)
 	case abi.OpEventEmit:
 		return f.emit(request)
 	}
@@ -139,43 +151,42 @@ func decode(request []byte, into any) error {
 	return nil
 }
 
-// httpRequest is the request of http.request.
-type httpRequest struct {
-	Request
-
-	Body     string `json:"body"`
-	Base64   []byte `json:"body_base64"`
-	Artifact string `json:"artifact"`
+// network is how requests leave the host: to the replies of the call, or to real servers.
+func (f *fakes) network() service.Network {
+	if f.real {
+		return service.Network{}
+	}
+	return service.Network{RoundTrip: f.roundTrip}
 }
 
-func (f *fakes) http(ctx context.Context, request, body []byte) ([]byte, error) {
-	var in httpRequest
-	if err := decode(request, &in); err != nil {
-		return nil, err
+// roundTrip answers a request that was granted.
+func (f *fakes) roundTrip(r *http.Request) (*http.Response, error) {
+	asked := Request{Method: r.Method, URL: r.URL.String(), Headers: map[string]string{}}
+	for name, values := range r.Header {
+		asked.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
 	}
-	asked := in.Request
-	if asked.Method == "" {
-		asked.Method = http.MethodGet
-	}
-	switch asked.Body = body; {
-	case in.Body != "":
-		asked.Body = []byte(in.Body)
-	case in.Base64 != nil:
-		asked.Body = in.Base64
-	}
-	line := asked.Method + " " + asked.URL
-	if !covered(f.grant.HTTP, asked.Method, asked.URL) {
-		return nil, refuse(abi.Denied, "no grant covers "+line, fmt.Sprintf("add it to grant.http: http = [%q]", line))
+	if r.Body != nil {
+		var err error
+		if asked.Body, err = io.ReadAll(r.Body); err != nil {
+			return nil, fmt.Errorf("read the request: %w", err)
+		}
 	}
 	reply := f.answer(&asked)
 	f.requests = append(f.requests, asked)
-	if reply == nil {
-		return nil, refuse(abi.Unavailable, "this test has no reply to "+line, "give it one")
-	}
-	if reply.Errno != abi.OK {
+	switch {
+	case reply == nil:
+		return nil, refuse(abi.Unavailable, "this test has no reply to "+asked.Method+" "+asked.URL, "give it one")
+	case reply.Errno != abi.OK:
 		return nil, refuse(reply.Errno, reply.Errno.Error(), "")
 	}
-	return f.response(ctx, reply, in.Artifact)
+	answer := &http.Response{
+		StatusCode: cmp.Or(reply.Status, http.StatusOK), Header: http.Header{}, Request: r, ProtoMajor: 1, ProtoMinor: 1,
+		Body: io.NopCloser(bytes.NewReader(reply.Body)), ContentLength: int64(len(reply.Body)),
+	}
+	for name, value := range reply.Headers {
+		answer.Header.Set(name, value)
+	}
+	return answer, nil
 }
 
 // answer finds the reply to a request: the first that was not served yet, else the last that was.
@@ -199,53 +210,24 @@ func (f *fakes) answer(asked *Request) *Reply {
 }
 
 func (r *Reply) answers(asked *Request) bool {
-	if r.method() != asked.Method || r.URL != asked.URL || r.RequestBody != nil && string(r.RequestBody) != string(asked.Body) {
+	if r.method() != asked.Method || canonical(r.URL) != asked.URL || r.RequestBody != nil && string(r.RequestBody) != string(asked.Body) {
 		return false
 	}
-	given := map[string]string{}
-	for name, value := range asked.Headers {
-		given[strings.ToLower(name)] = value
-	}
 	for name, value := range r.RequestHeaders {
-		if got, ok := given[strings.ToLower(name)]; !ok || got != value {
+		if got, ok := asked.Headers[strings.ToLower(name)]; !ok || got != value {
 			return false
 		}
 	}
 	return true
 }
 
-// httpResponse is the response of http.request.
-type httpResponse struct {
-	Status   int               `json:"status"`
-	Headers  map[string]string `json:"headers"`
-	Body     *string           `json:"body,omitempty"`
-	Base64   *string           `json:"body_base64,omitempty"`
-	Artifact *flow.ArtifactRef `json:"artifact,omitempty"`
-}
-
-func (f *fakes) response(ctx context.Context, r *Reply, artifact string) ([]byte, error) {
-	out := httpResponse{Status: r.Status, Headers: map[string]string{}}
-	if out.Status == 0 {
-		out.Status = http.StatusOK
+// canonical is a URL as requests have it.
+func canonical(text string) string {
+	u, err := egress.ParseURL(text)
+	if err != nil {
+		return text
 	}
-	for name, value := range r.Headers {
-		out.Headers[strings.ToLower(name)] = value
-	}
-	text := string(r.Body)
-	switch {
-	case artifact != "":
-		ref, err := f.Artifact(ctx, artifact, out.Headers["content-type"], strings.NewReader(text))
-		if err != nil {
-			return nil, refuse(abi.TooLarge, err.Error(), "raise limits.artifacts")
-		}
-		out.Artifact = &ref
-	case utf8.Valid(r.Body):
-		out.Body = &text
-	default:
-		text = base64.StdEncoding.EncodeToString(r.Body)
-		out.Base64 = &text
-	}
-	return encode(out)
+	return u.String()
 }
 
 func encode(v any) ([]byte, error) {
@@ -256,17 +238,13 @@ func encode(v any) ([]byte, error) {
 	return doc, nil
 }
 
-// covered reports whether a grant like "GET https://host/path/*" covers a request; without a method it is GET.
-func covered(grants []string, method, url string) bool {
-	return slices.ContainsFunc(grants, func(grant string) bool {
-		granted, pattern, found := strings.Cut(strings.TrimSpace(grant), " ")
-		if !found {
-			granted, pattern = http.MethodGet, granted
-		}
-		bare, _, _ := strings.Cut(url, "?")
-		prefix, open := strings.CutSuffix(strings.TrimSpace(pattern), "*")
-		return granted == method && (url == pattern || bare == pattern || open && strings.HasPrefix(url, prefix))
-	})
+// secret reads one of the call's secrets.
+func (f *fakes) secret(name string) (string, error) {
+	value, ok := f.secrets[name]
+	if !ok {
+		return "", &flow.Error{Message: "this test has no such secret", Hint: "give it one"}
+	}
+	return value, nil
 }
 
 func (f *fakes) stateful(op string, request []byte) ([]byte, error) {
@@ -303,20 +281,6 @@ func (f *fakes) stateful(op string, request []byte) ([]byte, error) {
 		return encode(map[string][]string{"keys": append([]string{}, keys...)})
 	}
 	return []byte("{}"), nil
-}
-
-func (f *fakes) secret(request []byte) ([]byte, error) {
-	var in struct {
-		Name string `json:"name"`
-	}
-	if err := decode(request, &in); err != nil {
-		return nil, err
-	}
-	value, ok := f.secrets[in.Name]
-	if !ok {
-		return nil, refuse(abi.Denied, fmt.Sprintf("secret %.80q is not exposed to this plugin", in.Name), fmt.Sprintf("bind it: secrets.%s = { expose = true }", in.Name))
-	}
-	return encode(map[string]string{"value": value})
 }
 
 func (f *fakes) emit(request []byte) ([]byte, error) {

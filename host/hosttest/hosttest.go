@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,10 @@ import (
 type Config struct {
 	// Grant is what the module may reach. Defaults to nothing.
 	Grant flow.Grant
+	// Secrets are what the module may read by secret.get, unless Bindings say what else becomes of them. Defaults to none.
+	Secrets map[string]string
+	// Bindings are what a manifest says of the plugin's secrets.
+	Bindings map[string]flow.SecretBinding
 	// Limits of one attempt. Zero fields default to those of a manifest.
 	Limits flow.Limits
 	// CacheDir keeps compiled modules between test runs. Defaults to none.
@@ -35,6 +40,8 @@ type Config struct {
 	// Isolation is where the module runs: in this process, or in a worker, which is this program once more, confined; its
 	// main function, or TestMain, then begins with host.WorkerMain(). Defaults to flow.IsolationInline.
 	Isolation flow.Isolation
+	// Name of the plugin, as messages have it. Defaults to the name of the file.
+	Name string
 	// Script is the path of a script, a file or a folder, that the module, an engine, executes. Defaults to none.
 	Script string
 	// Kind of the plugin. Defaults to flow.KindWasm.
@@ -45,13 +52,11 @@ type Config struct {
 
 // Module is a loaded module. It is safe for concurrent use.
 type Module struct {
-	runtime  flow.Runtime
-	module   flow.Module
-	services *service.Services
-	blobs    *blobs
-	config   Config
-	plugin   flow.PlanPlugin
-	scratch  string // a folder of its own, or empty
+	runtime flow.Runtime
+	plugin  flow.PlanPlugin
+	blobs   *blobs
+	config  Config
+	scratch string // a folder of its own, or empty
 }
 
 // Load reads and compiles the module at path. The caller closes it.
@@ -75,15 +80,15 @@ func Load(ctx context.Context, path string, c Config) (*Module, error) {
 	if m.runtime, err = newRuntime(ctx, c); err != nil {
 		return nil, errors.Join(err, m.clean())
 	}
-	m.plugin = flow.PlanPlugin{Name: filepath.Base(path), Kind: c.Kind, Path: abs, Digest: flow.DigestOf(b), Grant: c.Grant}
+	m.plugin = flow.PlanPlugin{Name: cmp.Or(c.Name, filepath.Base(path)), Kind: c.Kind, Path: abs, Digest: flow.DigestOf(b), Grant: c.Grant}
 	if m.plugin.Script, err = readScript(c.Script); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	if m.module, err = m.runtime.Load(ctx, m.plugin); err != nil {
+	if _, err = m.runtime.Load(ctx, m.plugin); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	c.Limits = withDefaults(c.Limits)
-	m.config, m.services = c, service.New(service.Config{Blobs: m.blobs, Version: "hosttest"})
+	m.config = c
 	return m, nil
 }
 
@@ -178,10 +183,10 @@ type Input struct {
 	Item      json.RawMessage
 	ItemIndex *int
 
-	// HTTP answers http.request in place of real servers. Requests must be granted all the same. Of several replies to a
-	// request each serves once, in order, and the last one goes on.
+	// HTTP answers requests in place of real servers; all that a host does before and after, grants, secrets and redirects,
+	// is done all the same. Of several replies to a request each serves once, in order, and the last one goes on.
 	HTTP []Reply
-	// Secrets are those that are exposed to the plugin.
+	// Secrets are added to those of the Config.
 	Secrets map[string]string
 	// State is what the pipeline keeps, as JSON by key, before the call.
 	State map[string]any
@@ -197,7 +202,7 @@ type Output struct {
 	Logs []flow.LogLine
 	// Progress is in thousandths; of several heartbeats in a second, the last one.
 	Progress []int
-	// Requests are those that were granted, in order.
+	// Requests are those that left the host, in order, redirects among them.
 	Requests []Request
 	// State is what the attempt leaves; a host keeps it when the run succeeds.
 	State  map[string]json.RawMessage
@@ -213,15 +218,17 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 	if in.Timeout == 0 {
 		in.Timeout = time.Minute
 	}
-	call, known, err := m.newCall(in)
+	f, err := m.newFakes(&in)
 	if err != nil {
 		return Output{}, err
 	}
-	module, grant, err := m.granted(ctx, in.Grant)
+	services := service.New(service.Config{Blobs: m.blobs, Version: "hosttest", Secrets: f.secret, Network: f.network()})
+	call, known, err := m.newCall(in, services.Features())
 	if err != nil {
 		return Output{}, err
 	}
-	state, _, err := m.values(in.State)
+	plugin := m.pluginFor(&in)
+	module, err := m.runtime.Load(ctx, plugin)
 	if err != nil {
 		return Output{}, err
 	}
@@ -229,8 +236,8 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 	defer cancel()
 	out := Output{Run: call.Context.RunID, blobs: m.blobs}
 	var mu sync.Mutex
-	calls, done := m.services.Open(ctx, service.Attempt{
-		Call: call, Known: known,
+	calls, done := services.Open(ctx, service.Attempt{
+		Call: call, Plugin: plugin, Known: known,
 		Log: func(l flow.LogLine) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -242,33 +249,39 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 			out.Progress = append(out.Progress, permille)
 		},
 	})
-	f := &fakes{
-		HostCalls: calls, grant: grant, network: m.config.Network, secrets: in.Secrets,
-		replies: in.HTTP, served: make([]bool, len(in.HTTP)), state: state,
-	}
+	f.HostCalls, f.grant = calls, plugin.Grant
 	calls = f
 	if in.Answer != nil {
 		calls = answered{f, in.Answer}
 	}
-	out.Result, err = module.Call(ctx, call, calls)
+	out.Result, err = service.Guard(module).Call(ctx, call, calls)
 	done()
 	out.Requests, out.State, out.Events, out.Refusals = f.requests, f.state, f.events, f.refusals
 	return out, err
 }
 
-// granted returns the module with a grant for one call, or its own.
-func (m *Module) granted(ctx context.Context, grant *flow.Grant) (flow.Module, flow.Grant, error) {
-	if grant == nil {
-		return m.module, m.config.Grant, nil
-	}
+// pluginFor is the plugin with the grant and the secrets of one call.
+func (m *Module) pluginFor(in *Input) flow.PlanPlugin {
 	plugin := m.plugin
-	plugin.Grant = *grant
-	module, err := m.runtime.Load(ctx, plugin)
-	return module, *grant, err
+	if in.Grant != nil {
+		plugin.Grant = *in.Grant
+	}
+	plugin.Secrets = maps.Clone(m.config.Bindings)
+	if plugin.Secrets == nil {
+		plugin.Secrets = map[string]flow.SecretBinding{}
+	}
+	for _, given := range []map[string]string{m.config.Secrets, in.Secrets} {
+		for name := range given {
+			if _, bound := plugin.Secrets[name]; !bound {
+				plugin.Secrets[name] = flow.SecretBinding{Expose: true}
+			}
+		}
+	}
+	return plugin
 }
 
 // newCall makes the call of a step, and returns the artifacts that it may read.
-func (m *Module) newCall(in Input) (flow.Call, []flow.Digest, error) {
+func (m *Module) newCall(in Input, features []string) (flow.Call, []flow.Digest, error) {
 	values, known, err := m.values(in.Context)
 	if err != nil {
 		return flow.Call{}, nil, err
@@ -282,7 +295,7 @@ func (m *Module) newCall(in Input) (flow.Call, []flow.Digest, error) {
 		ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: in.pipeline(), RunID: id, Step: cmp.Or(in.Step, "test"), Function: in.Function,
 		Attempt: max(in.Attempt, 1), IdempotencyKey: string(id) + "/" + cmp.Or(in.Step, "test"), Trigger: flow.TriggerManual,
 		ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout), Context: values, With: with,
-		Features: m.features(),
+		Features: featuresOf(features),
 	}
 	c.MaxAttempts = max(in.MaxAttempts, c.Attempt)
 	if c.Item, c.ItemIndex = in.Item, in.ItemIndex; c.Item != nil && c.ItemIndex == nil {
@@ -312,9 +325,9 @@ func (in *Input) instant() (time.Time, flow.RunID) {
 
 func (in *Input) pipeline() string { return cmp.Or(in.Pipeline, "test") }
 
-// features are the services that a module finds here.
-func (m *Module) features() []string {
-	all := append([]string{"event", "http", "secret", "state"}, m.services.Features()...)
+// featuresOf adds the services that are answered here to those of the host.
+func featuresOf(services []string) []string {
+	all := append([]string{"event", "state"}, services...)
 	slices.Sort(all)
 	return slices.Compact(all)
 }

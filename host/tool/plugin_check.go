@@ -180,7 +180,7 @@ func (b *bench) module(ctx context.Context, name string) (*hosttest.Module, erro
 		return m, nil
 	}
 	p := b.plugins[name]
-	config := hosttest.Config{Grant: b.absolute(p.Grant), Limits: p.Limits, CacheDir: b.cache}
+	config := hosttest.Config{Name: name, Grant: b.absolute(p.Grant), Limits: p.Limits, Bindings: p.Secrets, CacheDir: b.cache}
 	file, hint := p.Wasm, "uniflow plugin build"
 	switch {
 	case p.Process != "":
@@ -238,7 +238,6 @@ func (b *bench) run(ctx context.Context, c *pluginTestCase) (caseResult, error) 
 		grant := b.absolute(*c.file.Grant)
 		in.Grant = &grant
 	}
-	in.Secrets = b.secrets(result.Plugin, in.Secrets)
 	started := time.Now()
 	result.output, err = m.Call(ctx, in)
 	if ctx.Err() != nil {
@@ -262,16 +261,6 @@ func (b *bench) limits(plugin string, c *pluginTestCase) *flow.Limits {
 	l.Memory, l.Output, l.Log = cmp.Or(over.Memory, l.Memory), cmp.Or(over.Output, l.Output), cmp.Or(over.Log, l.Log)
 	l.Artifacts, l.Fuel = cmp.Or(over.Artifacts, l.Artifacts), cmp.Or(over.Fuel, l.Fuel)
 	return &l
-}
-
-// secrets leaves out those that the manifest binds without exposing them.
-func (b *bench) secrets(plugin string, given map[string]string) map[string]string {
-	out := maps.Clone(given)
-	maps.DeleteFunc(out, func(name, _ string) bool {
-		bound, ok := b.plugins[plugin].Secrets[name]
-		return ok && !bound.Expose
-	})
-	return out
 }
 
 // kindOf is how a call ended, in the words of expect.kind.

@@ -41,7 +41,8 @@ func Table() []Row {
 			Why:   "verbs of the command line without a stability promise, built from what host has",
 		},
 		{
-			Folder: "host/hosttest", May: []string{"host", "host/flow", "host/internal/process", "host/internal/service", "host/internal/wasm", "sdk/abi"},
+			Folder: "host/hosttest",
+			May: []string{"host", "host/flow", "host/internal/egress", "host/internal/process", "host/internal/service", "host/internal/wasm", "sdk/abi"},
 			Why: "authors test one module under the real engine and the real services, without a ledger",
 		},
 		{
@@ -68,13 +69,17 @@ func Table() []Row {
 			Why: "expressions are pure: no I/O, no clock",
 		},
 		{
-			Folder: "host/internal/plan", May: []string{"host/flow", "host/internal/calendar", "host/internal/expr"},
+			Folder: "host/internal/plan", May: []string{"host/flow", "host/internal/calendar", "host/internal/egress", "host/internal/expr"},
 			Why: "a plan is a pure function of manifest and descriptors: no I/O, no clock, no plugin code",
 		},
 		{
 			Folder: "host/internal/calendar", May: []string{"host/flow"},
 			Never: []string{"github.com/go-co-op/gocron"},
 			Why:   "instants are pure functions of schedule text and zone, on every node alike",
+		},
+		{
+			Folder: "host/internal/egress",
+			Why:    "what a grant for HTTP means is the same for the plan and for the service: pure text and numbers, no socket",
 		},
 		{
 			Folder: "host/internal/overlap", May: []string{"host/flow", "host/internal/calendar"},
@@ -150,7 +155,7 @@ func Table() []Row {
 			Why: "one corpus of attacks for all runtimes of modules: bytes and the seam, never a runtime",
 		},
 		{
-			Folder: "host/internal/service", May: []string{"host/flow", "sdk/abi"},
+			Folder: "host/internal/service", May: []string{"host/flow", "host/internal/egress", "host/internal/secret", "sdk/abi"},
 			Never: []string{"github.com/tetratelabs/wazero", "github.com/hashicorp/go-plugin"},
 			Why:   "services are the same for every kind of plugin, so they see no runtime",
 		},
@@ -175,7 +180,7 @@ func Table() []Row {
 		},
 		{
 			Folder: "host/internal/project",
-			May:    []string{"host/flow", "host/internal/calendar", "host/internal/manifest", "host/internal/plan", "host/internal/supply", "host/internal/wasm"},
+			May:    []string{"host/flow", "host/internal/calendar", "host/internal/manifest", "host/internal/plan", "host/internal/secret", "host/internal/supply", "host/internal/wasm"},
 			Never:  []string{"host/internal/store/..."},
 			Why:    "a manifest with all that it names, for host and command line alike; it runs nothing and records nothing",
 		},

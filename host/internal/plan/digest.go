@@ -31,6 +31,8 @@ type versionStep struct {
 	Entry  string          `json:"entry,omitempty"`
 	Fresh  bool            `json:"fresh,omitempty"`
 	Grants flow.Grant      `json:"grants"`
+
+	Secrets map[string]flow.SecretBinding `json:"secrets,omitempty"`
 }
 
 // digest returns the version of a plan, or "" while the bytes of a plugin are not known.
@@ -46,7 +48,7 @@ func digest(p *flow.Plan) flow.Digest {
 		if plugin.Digest == "" && plugin.Kind != flow.KindFunc {
 			return ""
 		}
-		s.Kind, s.Bytes, s.Grants, s.Fresh = plugin.Kind, plugin.Digest, plugin.Grant, plugin.Fresh
+		s.Kind, s.Bytes, s.Grants, s.Fresh, s.Secrets = plugin.Kind, plugin.Digest, plugin.Grant, plugin.Fresh, plugin.Secrets
 		if plugin.Script != nil {
 			s.Script, s.Entry = plugin.Script.Digest, plugin.Script.Entry
 		}

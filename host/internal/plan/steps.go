@@ -113,7 +113,8 @@ func source(p flow.Plugin) string {
 
 // freeze records a plugin on the plan; at is the key that names its file.
 func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key) {
-	frozen := flow.PlanPlugin{Name: name, Grant: declared.Grant}
+	frozen := flow.PlanPlugin{Name: name, Grant: declared.Grant, Secrets: frozenSecrets(declared.Secrets)}
+	frozen.Grant.HTTP = frozenHTTP(declared.Grant.HTTP)
 	switch {
 	case declared.Func != "":
 		frozen.Kind, frozen.Path = flow.KindFunc, declared.Func

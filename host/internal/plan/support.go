@@ -27,7 +27,7 @@ func (b *builder) refuse() {
 	b.crash(at, d.OnCrash)
 	b.alerts()
 	for _, name := range slices.Sorted(maps.Keys(b.m.Plugins)) {
-		b.refusePlugin(key{"plugins", name}, b.m.Plugins[name])
+		b.secrets(key{"plugins", name, "secrets"}, b.m.Plugins[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.m.Pipelines)) {
 		p := b.m.Pipelines[name]
@@ -39,22 +39,9 @@ func (b *builder) refuse() {
 	}
 }
 
-func (b *builder) refusePlugin(at key, p flow.Plugin) {
-	for _, name := range slices.Sorted(maps.Keys(p.Secrets)) {
-		b.unsupported(at.to("secrets", name), "secrets of plugins")
-	}
-}
-
 // grant checks a grant where it is written. Whether a mount's host side exists is for whoever opens it.
 func (b *builder) grant(at key, g flow.Grant) {
-	for _, c := range []struct {
-		name string
-		set  bool
-	}{{"http", len(g.HTTP) > 0}, {"state", g.State}, {"event", g.Event}} {
-		if c.set {
-			b.unsupported(at.to(c.name), "grant."+c.name)
-		}
-	}
+	b.http(at.to("http"), g.HTTP)
 	for _, guest := range slices.Sorted(maps.Keys(g.Mount)) {
 		if !path.IsAbs(guest) || path.Clean(guest) != guest || guest == "/in" || guest == "/out" || g.Mount[guest] == "" {
 			b.fail(flow.CodeGrant, at.to("mount", guest), `write mount = { "/data" = "data" }`, "%q is no place to mount at: a clean absolute path other than /in and /out, mapped to a host path", guest)

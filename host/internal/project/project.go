@@ -33,6 +33,8 @@ type Options struct {
 	Pinned bool
 	// Data overrides the data folder of the manifest.
 	Data string
+	// Secrets overrides the source of secrets of the manifest.
+	Secrets string
 }
 
 // Project is a checked manifest.
@@ -62,6 +64,9 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 	document, err := manifest.Load(path)
 	if err != nil {
 		return nil, err
+	}
+	if o.Secrets != "" {
+		document.Manifest.Host.Secrets = o.Secrets
 	}
 	p := &Project{Path: abs, Dir: filepath.Dir(abs), Resolved: map[string]flow.Resolved{}, document: document}
 	p.Data = o.Data
@@ -120,7 +125,7 @@ func (p *Project) plan(problems flow.Problems) (*Project, error) {
 			problems = append(problems, m)
 		}
 	}
-	problems = p.document.Locate(problems)
+	problems = p.document.Locate(append(problems, p.missingSecrets()...))
 	if len(problems.Errors()) > 0 {
 		return nil, problems
 	}

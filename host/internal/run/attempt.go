@@ -210,8 +210,9 @@ func (x *execution) serve(ctx context.Context, module flow.Module, s *stepState,
 func (x *execution) open(ctx context.Context, s *stepState, call flow.Call, kept *consumed) (flow.HostCalls, func()) {
 	line := flow.LogLine{Tenant: x.plan.Tenant, Run: x.claimed.Run.ID, Step: s.step.Name, Item: call.Context.ItemIndex, Attempt: call.Context.Attempt}
 	return x.runner.config.Open(ctx, Attempt{
-		Call:  call,
-		Known: x.knownArtifacts(),
+		Call:   call,
+		Plugin: x.plan.Plugins[s.step.Plugin],
+		Known:  x.knownArtifacts(),
 		Log: func(l flow.LogLine) {
 			l.Tenant, l.Run, l.Step, l.Item, l.Attempt = line.Tenant, line.Run, line.Step, line.Item, line.Attempt
 			kept.log.Add(int64(len(l.Message)))

@@ -26,6 +26,8 @@ type Ledger interface {
 // Attempt is what the services need to know to serve one attempt.
 type Attempt struct {
 	Call flow.Call
+	// Plugin is what the attempt executes: its grant and secrets are those of the attempt.
+	Plugin flow.PlanPlugin
 	// Known are the artifacts that the run has received or put.
 	Known []flow.Digest
 	// Log takes a line; the runner fills in whose it is. It does not block.

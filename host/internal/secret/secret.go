@@ -29,6 +29,8 @@ const (
 type Source struct {
 	kind string // env, file, dir
 	at   string // the prefix of variables, or an absolute path
+	// shown is at as the operator wrote it: messages may reach those who need not know where the host keeps its files.
+	shown string
 }
 
 // Open returns the source that the text of `secrets` names: env:PREFIX_, file:PATH or dir:PATH; a relative path is one
@@ -39,12 +41,13 @@ func Open(text, folder string) (Source, error) {
 	case "":
 		return Source{}, nil
 	case "env":
-		return Source{kind, at}, nil
+		return Source{kind, at, at}, nil
 	case "file", "dir":
+		shown := at
 		if !filepath.IsAbs(at) {
 			at = filepath.Join(folder, filepath.FromSlash(at))
 		}
-		return Source{kind, at}, nil
+		return Source{kind, at, shown}, nil
 	}
 	return Source{}, &flow.Error{Code: flow.CodeUnsupported, Op: "open the source of secrets", Message: kind + ": is not supported by this version", Hint: "use env:PREFIX_, file:PATH or dir:PATH"}
 }
@@ -89,23 +92,23 @@ func (s Source) read(name string) (string, error) {
 func (s Source) fromFolder(name string) (string, error) {
 	root, err := os.OpenRoot(s.at)
 	if err != nil {
-		return "", s.fault(name, "the folder "+s.at+" cannot be opened", err)
+		return "", s.fault(name, "the folder "+s.shown+" cannot be opened", err)
 	}
 	defer root.Close()
 	f, err := root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", s.fault(name, "there is no such file in "+s.at, nil)
+		return "", s.fault(name, "there is no such file in "+s.shown, nil)
 	}
 	if err != nil {
-		return "", s.fault(name, "its file in "+s.at+" cannot be opened", err)
+		return "", s.fault(name, "its file in "+s.shown+" cannot be opened", err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", s.fault(name, "what stands in "+s.at+" is no file", err)
+		return "", s.fault(name, "what stands in "+s.shown+" is no file", err)
 	}
 	value, err := io.ReadAll(io.LimitReader(f, maxSecret+3)) // a line break may follow
 	if err != nil {
-		return "", s.fault(name, "its file in "+s.at+" cannot be read", err)
+		return "", s.fault(name, "its file in "+s.shown+" cannot be read", err)
 	}
 	return string(value), nil
 }
@@ -119,7 +122,7 @@ func (s Source) fromFile(name string) (string, error) {
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil || len(content) > maxFile {
-		return "", s.fault(name, fmt.Sprintf("%s cannot be read, or has more than %d bytes", s.at, maxFile), err)
+		return "", s.fault(name, fmt.Sprintf("%s cannot be read, or has more than %d bytes", s.shown, maxFile), err)
 	}
 	value, found := "", false
 	lines := bufio.NewScanner(bytes.NewReader(content))
@@ -131,7 +134,7 @@ func (s Source) fromFile(name string) (string, error) {
 		}
 	}
 	if !found {
-		return "", s.fault(name, s.at+" has no line "+name+"=…", nil)
+		return "", s.fault(name, s.shown+" has no line "+name+"=…", nil)
 	}
 	return value, nil
 }
@@ -140,8 +143,8 @@ func (s Source) fromFile(name string) (string, error) {
 func (s Source) fault(name, message string, err error) error {
 	hints := map[string]string{
 		"env":  "set it in the environment of the host, and start the host again",
-		"file": "add the line to " + s.at + ", readable for the host's user alone",
-		"dir":  "write it to a file of that name in " + s.at + ", readable for the host's user alone",
+		"file": "add the line to " + s.shown + ", readable for the host's user alone",
+		"dir":  "write it to a file of that name in " + s.shown + ", readable for the host's user alone",
 	}
 	return &flow.Error{Code: flow.CodeSecret, Op: fmt.Sprintf("read secret %q", name), Message: message, Hint: hints[s.kind], Err: err}
 }

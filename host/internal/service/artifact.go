@@ -38,7 +38,7 @@ func (h *host) Artifact(ctx context.Context, name, mediaType string, r io.Reader
 	if h.attempt.Put != nil {
 		h.attempt.Put(digest, size)
 	}
-	return flow.ArtifactRef{Digest: digest, Size: size, Type: mediaTypeOf(mediaType)}, nil
+	return flow.ArtifactRef{Digest: digest, Size: size, Type: mediaTypeOf(h.vault.all.Text(mediaType))}, nil
 }
 
 // mediaTypeOf returns a media type that is well formed, whatever the guest said.
@@ -76,13 +76,16 @@ func (h *host) putArtifact(ctx context.Context, request, body []byte) ([]byte, e
 	}
 	ref, err := h.Artifact(ctx, req.Name, req.Type, bytes.NewReader(body))
 	if errors.Is(err, flow.ErrTooLarge) {
-		limit := orDefault(h.attempt.Call.Limits.Artifacts, defaultArtifacts)
-		return nil, refuse(abi.TooLarge, fmt.Sprintf("the artifacts of an attempt are bounded by limits.artifacts, %s, and by %d in number", flow.Size(limit), maxArtifacts), "raise limits.artifacts of the step")
+		return nil, artifactsFull(h.attempt.Call.Limits.Artifacts)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return encode(ref)
+}
+
+func artifactsFull(limit flow.Size) error {
+	return refuse(abi.TooLarge, fmt.Sprintf("the artifacts of an attempt are bounded by limits.artifacts, %s, and by %d in number", flow.Size(orDefault(limit, defaultArtifacts)), maxArtifacts), "raise limits.artifacts of the step")
 }
 
 // getArtifact serves artifact.get: a reference, with offset and length where a slice is wanted; the answer is bytes.

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/secret"
 )
 
 const (
@@ -16,12 +17,19 @@ const (
 	maxLines = 10_000  // lines of an attempt that are kept
 )
 
-// logger keeps lines up to a limit and counts the rest.
+// maxHeld bounds the lines that wait for what follows them.
+const maxHeld = 1_000
+
+// logger keeps lines up to a limit and counts the rest. A line whose end may be the beginning of a secret waits for the
+// next one.
 type logger struct {
 	limit int64
 	keep  func(flow.LogLine)
+	veil  *secret.Veil
 
 	mu      sync.Mutex
+	held    []flow.LogLine
+	before  string // the end of what was kept last, which a secret may begin in
 	bytes   int64
 	lines   int
 	dropped int64
@@ -35,7 +43,50 @@ func (l *logger) add(level flow.LogLevel, message string) {
 	if l.closed {
 		return
 	}
-	if l.lines >= maxLines || l.bytes >= l.limit {
+	if l.full() {
+		l.dropped++
+		return
+	}
+	line := flow.LogLine{At: time.Now().UTC(), Level: level, Message: message}
+	if l.veil.Empty() {
+		l.take(line, message)
+		return
+	}
+	l.held = append(l.held, line)
+	if len(l.held) >= maxHeld || !l.veil.Begun(l.texts()) {
+		l.release()
+	}
+}
+
+func (l *logger) full() bool { return l.lines >= maxLines || l.bytes >= l.limit }
+
+// texts are the messages that are held, after what was kept before.
+func (l *logger) texts() []string {
+	texts := []string{l.before}
+	for _, line := range l.held {
+		texts = append(texts, line.Message)
+	}
+	return texts
+}
+
+// endKept is how much of the last line is remembered: no more is needed, since a line that ends with more of a secret is
+// held.
+const endKept = 8
+
+// release keeps the lines that are held.
+func (l *logger) release() {
+	texts := l.texts()
+	all := strings.Join(texts, "\n")
+	l.before = all[max(0, len(all)-endKept):]
+	for i, message := range l.veil.Lines(texts)[1:] {
+		l.take(l.held[i], message)
+	}
+	l.held = l.held[:0]
+}
+
+// take keeps one line, or counts it.
+func (l *logger) take(line flow.LogLine, message string) {
+	if l.full() {
 		l.dropped++
 		return
 	}
@@ -47,7 +98,8 @@ func (l *logger) add(level flow.LogLevel, message string) {
 	}
 	l.lines++
 	l.bytes += int64(len(message))
-	l.keep(flow.LogLine{At: time.Now().UTC(), Level: level, Message: message})
+	line.Message = message
+	l.keep(line)
 }
 
 // close says how much was dropped.
@@ -58,6 +110,7 @@ func (l *logger) close() {
 		return
 	}
 	l.closed = true
+	l.release()
 	if l.dropped > 0 {
 		l.keep(flow.LogLine{At: time.Now().UTC(), Level: flow.LogWarn, Dropped: l.dropped, Message: fmt.Sprintf(
 			"%d more log lines were dropped: an attempt keeps %d lines and %s (limits.log)", l.dropped, maxLines, flow.Size(l.limit))})

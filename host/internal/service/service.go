@@ -21,6 +21,10 @@ type Config struct {
 	Blobs flow.Blobs
 	// Version of the host, for host.info.
 	Version string
+	// Secrets reads a secret by name, each time anew. Nil has none.
+	Secrets func(name string) (string, error)
+	// Network is how HTTP requests leave the host.
+	Network Network
 }
 
 // Services serves attempts. It is safe for concurrent use.
@@ -30,11 +34,13 @@ type Services struct{ config Config }
 func New(c Config) *Services { return &Services{config: c} }
 
 // Features are the names of services that guests find in their run context.
-func (s *Services) Features() []string { return []string{"artifact"} }
+func (s *Services) Features() []string { return []string{"artifact", "http", "secret"} }
 
 // Attempt is what is served.
 type Attempt struct {
 	Call flow.Call
+	// Plugin is what the attempt executes: its grant and secrets are those of the attempt.
+	Plugin flow.PlanPlugin
 	// Known are the artifacts that the run has received or put.
 	Known []flow.Digest
 	// Log takes a line with level, message and time; the caller fills in whose it is. It must not block.
@@ -49,9 +55,11 @@ type Attempt struct {
 // what the limits dropped is then reported in a last line, and later calls change nothing.
 func (s *Services) Open(ctx context.Context, a Attempt) (flow.HostCalls, func()) {
 	h := &host{ctx: ctx, config: s.config, attempt: a, known: map[flow.Digest]bool{}}
-	h.log = logger{limit: orDefault(a.Call.Limits.Log, defaultLog), keep: a.Log}
+	h.vault = newVault(a.Plugin, s.config.Secrets)
+	h.log = logger{limit: orDefault(a.Call.Limits.Log, defaultLog), keep: a.Log, veil: &h.vault.all}
 	h.progress = heartbeat{tell: a.Progress}
 	h.artifacts = orDefault(a.Call.Limits.Artifacts, defaultArtifacts)
+	h.client = newClient(s.config, a.Plugin, h.vault, h.artifacts)
 	for _, d := range a.Known {
 		h.known[d] = true
 	}
@@ -78,6 +86,8 @@ type host struct {
 	attempt  Attempt
 	log      logger
 	progress heartbeat
+	vault    *vault
+	client   *client
 
 	putting   sync.Mutex // held while an artifact is stored, so that the sum holds
 	artifacts int64      // bytes that may still be put
@@ -94,13 +104,14 @@ func (h *host) Log(level flow.LogLevel, message string) { h.log.add(level, messa
 
 // Progress implements flow.HostCalls.
 func (h *host) Progress(permille int, message string) bool {
-	h.progress.beat(permille, clean(message, maxLine))
+	h.progress.beat(permille, clean(h.vault.all.Text(message), maxLine))
 	return h.ctx.Err() != nil
 }
 
 func (h *host) close() {
 	h.progress.close()
 	h.log.close()
+	h.client.close()
 }
 
 // Call implements flow.HostCalls.
@@ -108,9 +119,22 @@ func (h *host) Call(ctx context.Context, op string, request, body []byte) ([]byt
 	if ctx.Err() != nil {
 		return nil, refuse(abi.Cancelled, "the attempt is being stopped", "")
 	}
+	response, err := h.serve(ctx, op, h.recorded(op, request), body)
+	if err != nil {
+		return nil, h.refused(err)
+	}
+	return response, nil
+}
+
+// serve does what an operation asks for.
+func (h *host) serve(ctx context.Context, op string, request, body []byte) ([]byte, error) {
 	switch op {
 	case abi.OpHostInfo:
 		return h.info()
+	case abi.OpHTTPRequest:
+		return h.requestHTTP(ctx, request, body)
+	case abi.OpSecretGet:
+		return h.getSecret(ctx, request)
 	case abi.OpArtifactPut:
 		return h.putArtifact(ctx, request, body)
 	case abi.OpArtifactGet:
@@ -144,7 +168,7 @@ func (h *host) info() ([]byte, error) {
 	l := h.attempt.Call.Limits
 	return encode(info{
 		Version: h.config.Version, ABI: abi.Version,
-		Ops: slices.Sorted(slices.Values([]string{abi.OpHostInfo, abi.OpArtifactPut, abi.OpArtifactGet})),
+		Ops: slices.Sorted(slices.Values([]string{abi.OpHostInfo, abi.OpArtifactPut, abi.OpArtifactGet, abi.OpHTTPRequest, abi.OpSecretGet})),
 		Limits: infoLimits{
 			Memory: int64(l.Memory), Output: orDefault(l.Output, abi.MaxOutput), Log: orDefault(l.Log, defaultLog),
 			Artifacts: orDefault(l.Artifacts, defaultArtifacts), Fuel: l.Fuel,

@@ -257,7 +257,7 @@ func TestHostInfo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"version":"v9","abi":"uniflow.run/1","ops":["artifact.get","artifact.put","host.info"],"limits":{"memory":1048576,"output":1048576,"log":1048576,"artifacts":67108864}}`
+	want := `{"version":"v9","abi":"uniflow.run/1","ops":["artifact.get","artifact.put","host.info","http.request","secret.get"],"limits":{"memory":1048576,"output":1048576,"log":1048576,"artifacts":67108864}}`
 	if string(answer) != want {
 		t.Errorf("answer %s\nwant %s", answer, want)
 	}

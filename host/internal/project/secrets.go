@@ -1,0 +1,43 @@
+package project
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/secret"
+)
+
+// missingSecrets warns of the secrets of plugins that cannot be read here and now. Their values are looked at and dropped.
+func (p *Project) missingSecrets() flow.Problems {
+	m := &p.document.Manifest
+	if m.Host.Secrets == "" {
+		return nil // the plan refuses secrets without a source
+	}
+	source, err := secret.Open(m.Host.Secrets, p.Dir)
+	if err != nil {
+		return nil // so it does with a source that it does not know
+	}
+	var problems flow.Problems
+	for _, plugin := range slices.Sorted(maps.Keys(m.Plugins)) {
+		for _, name := range slices.Sorted(maps.Keys(m.Plugins[plugin].Secrets)) {
+			problem := flow.Problem{
+				Code: flow.CodeSecretUnset, Severity: flow.SeverityWarning, Path: []string{"plugins", plugin, "secrets", name}, OnKey: true,
+			}
+			value, err := source.Read(name)
+			switch e, ok := errors.AsType[*flow.Error](err); {
+			case ok:
+				problem.Message, problem.Help = fmt.Sprintf("secret %q is not there: %s", name, e.Message), e.Hint
+			case err == nil && len(value) < secret.LeastLength && !m.Plugins[plugin].Secrets[name].Expose:
+				problem.Message = fmt.Sprintf("secret %q has less than %d bytes, and cannot be told from other text", name, secret.LeastLength)
+				problem.Help = "choose a longer one"
+			default:
+				continue
+			}
+			problems = append(problems, problem)
+		}
+	}
+	return problems
+}
