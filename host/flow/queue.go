@@ -124,6 +124,7 @@ const (
 	AttemptEnded   EventKind = "attempt.ended"
 	StepEnded      EventKind = "step.ended"
 	StepProgress   EventKind = "step.progress"
+	EventEmitted   EventKind = "event.emitted" // by a guest; Detail is its EmittedEvent
 	SlotEnded      EventKind = "slot.ended"
 	ScheduleSet    EventKind = "schedule.set"
 	ScheduleGone   EventKind = "schedule.removed"
@@ -156,12 +157,25 @@ type Event struct {
 	Outputs map[string]json.RawMessage `json:"outputs,omitempty"`
 	// List is the ordered outputs of a step with each, on the way to the ledger; null stands for a skipped element.
 	List []json.RawMessage `json:"list,omitempty"`
+	// State is what an attempt that succeeded has written to the state of its pipeline, on the way to the ledger; nil deletes.
+	State map[string]json.RawMessage `json:"state,omitempty"`
 	// Usage of an attempt.
 	Usage *Usage `json:"usage,omitempty"`
 	// RetryAt is when the next attempt is due, on an attempt that ended and will be retried.
 	RetryAt *time.Time `json:"retry_at,omitempty"`
 	// Detail holds what else the kind calls for.
 	Detail json.RawMessage `json:"detail,omitempty"`
+}
+
+// EmittedEvent is what a guest says has happened, in the words of CloudEvents.
+type EmittedEvent struct {
+	ID string `json:"id"`
+	// Source is uniflow:PIPELINE/STEP, with the pipeline's id.
+	Source  string          `json:"source"`
+	Type    string          `json:"type"`
+	Subject string          `json:"subject,omitempty"`
+	Time    time.Time       `json:"time"`
+	Data    json.RawMessage `json:"data,omitempty"`
 }
 
 // LogLine is a line of a guest, kept in the ledger.

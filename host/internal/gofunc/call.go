@@ -3,6 +3,7 @@ package gofunc
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -80,6 +81,17 @@ func (c *Call) Open(ctx context.Context, ref flow.ArtifactRef) (io.ReadCloser, e
 		return nil, abi.Cancelled
 	}
 	return c.host.Open(ctx, ref)
+}
+
+// Services asks the services of the host, each call bounded by ctx.
+func (c *Call) Services(ctx context.Context) abi.Services {
+	return abi.NewServices(func(op string, request, body []byte) ([]byte, error) {
+		answer, err := c.Call(ctx, op, request, body)
+		if e, ok := errors.AsType[*flow.ServiceError](err); ok {
+			return nil, &abi.Refusal{Op: op, Errno: abi.Errno(e.Errno), Code: e.Code, Message: e.Message, Hint: e.Hint}
+		}
+		return answer, err
+	})
 }
 
 // Call asks a service of the host; body is the part of the request that is not JSON. A refusal is a

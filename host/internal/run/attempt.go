@@ -121,6 +121,7 @@ func (x *execution) input(ctx context.Context, s *stepState, e *element) (input,
 type attemptEnd struct {
 	outcome
 	usage      flow.Usage
+	state      map[string]json.RawMessage // written to the pipeline's
 	retry      bool
 	retryAfter time.Duration
 }
@@ -135,7 +136,7 @@ func (x *execution) attempt(ctx context.Context, s *stepState, e *element, in in
 	end := x.try(ctx, s, e, in, number, p)
 	failpoint.Here(failpoint.Result)
 	event := x.attemptEvent(flow.AttemptEnded, s, e, number)
-	event.Ending, event.Outputs, event.Usage = end.ending, end.outputs.named, &end.usage
+	event.Ending, event.Outputs, event.Usage, event.State = end.ending, end.outputs.named, &end.usage, end.state
 	return end, event, nil
 }
 
@@ -195,6 +196,9 @@ func (x *execution) call(ctx context.Context, s *stepState, e *element, in input
 		end = x.answered(s, result)
 	}
 	kept.add(&end)
+	if o := end.ending.Outcome; o == flow.Succeeded || o == flow.Skipped {
+		end.state = kept.written()
+	}
 	return end
 }
 
@@ -222,6 +226,19 @@ func (x *execution) open(ctx context.Context, s *stepState, call flow.Call, kept
 		Put: func(d flow.Digest, size int64) {
 			kept.artifacts.Add(size)
 			x.put(d)
+		},
+		State: func(ctx context.Context) (map[string]json.RawMessage, error) {
+			return x.runner.config.Ledger.State(ctx, x.plan.Tenant, x.plan.Pipeline, x.claimed.Run.ID)
+		},
+		Wrote: kept.write,
+		Emit: func(_ context.Context, e flow.EmittedEvent) error {
+			event := x.event(flow.EventEmitted, s)
+			event.Item, event.Attempt = call.Context.ItemIndex, call.Context.Attempt
+			var err error
+			if event.Detail, err = json.Marshal(e); err != nil {
+				return fmt.Errorf("encode the event: %w", err)
+			}
+			return x.commit(event)
 		},
 	})
 }

@@ -1,15 +1,40 @@
 package run
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
 // consumed counts what an attempt made the host keep.
-type consumed struct{ log, artifacts atomic.Int64 }
+type consumed struct {
+	log, artifacts atomic.Int64
+
+	mu    sync.Mutex
+	state map[string]json.RawMessage
+}
+
+// write notes a change of the pipeline's state.
+func (c *consumed) write(key string, value json.RawMessage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil {
+		c.state = map[string]json.RawMessage{}
+	}
+	c.state[key] = value
+}
+
+// written returns all changes; later ones are not looked at.
+func (c *consumed) written() map[string]json.RawMessage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.state)
+}
 
 // add completes the usage of an attempt that has ended.
 func (c *consumed) add(end *attemptEnd) {

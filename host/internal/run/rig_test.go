@@ -59,6 +59,10 @@ func (l *ledger) Commit(_ context.Context, _ flow.Claim, events ...flow.Event) e
 	return nil
 }
 
+func (l *ledger) State(context.Context, string, string, flow.RunID) (map[string]json.RawMessage, error) {
+	return map[string]json.RawMessage{}, nil
+}
+
 func (l *ledger) AppendLogs(_ context.Context, lines []flow.LogLine) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -7,6 +7,7 @@ package run
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -19,6 +20,8 @@ import (
 type Ledger interface {
 	// Commit records events under the claim, all or none; flow.ErrStale when the claim is no longer good.
 	Commit(ctx context.Context, claim flow.Claim, events ...flow.Event) error
+	// State returns what the steps of a run see of the state of its pipeline.
+	State(ctx context.Context, tenant, pipeline string, run flow.RunID) (map[string]json.RawMessage, error)
 	// AppendLogs records lines of guests.
 	AppendLogs(ctx context.Context, lines []flow.LogLine) error
 }
@@ -36,6 +39,11 @@ type Attempt struct {
 	Progress func(permille int, message string)
 	// Put hears of each artifact that the attempt put, and of its size.
 	Put func(flow.Digest, int64)
+	// State reads what the pipeline keeps, as the run sees it. Wrote hears of each change that the attempt makes, nil for a
+	// deletion, and Emit records an event. None of the three is set where there is no ledger.
+	State func(ctx context.Context) (map[string]json.RawMessage, error)
+	Wrote func(key string, value json.RawMessage)
+	Emit  func(ctx context.Context, e flow.EmittedEvent) error
 }
 
 // Config wires a Runner.

@@ -8,8 +8,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
@@ -34,7 +34,9 @@ type Services struct{ config Config }
 func New(c Config) *Services { return &Services{config: c} }
 
 // Features are the names of services that guests find in their run context.
-func (s *Services) Features() []string { return []string{"artifact", "http", "secret"} }
+func (s *Services) Features() []string {
+	return []string{"artifact", "event", "http", "secret", "state"}
+}
 
 // Attempt is what is served.
 type Attempt struct {
@@ -49,6 +51,11 @@ type Attempt struct {
 	Progress func(permille int, message string)
 	// Put, where it is set, hears of each artifact that the attempt put, and of its size.
 	Put func(flow.Digest, int64)
+	// State reads what the pipeline keeps, as the run sees it. Wrote hears of each change that the attempt makes, nil for a
+	// deletion, and Emit records an event. None of the three is set where there is no ledger.
+	State func(ctx context.Context) (map[string]json.RawMessage, error)
+	Wrote func(key string, value json.RawMessage)
+	Emit  func(ctx context.Context, e flow.EmittedEvent) error
 }
 
 // Open returns the host side of one attempt under ctx. The returned function ends it: it is called once, after the guest;
@@ -88,6 +95,8 @@ type host struct {
 	progress heartbeat
 	vault    *vault
 	client   *client
+	state    state
+	emitted  atomic.Int64
 
 	putting   sync.Mutex // held while an artifact is stored, so that the sum holds
 	artifacts int64      // bytes that may still be put
@@ -135,6 +144,10 @@ func (h *host) serve(ctx context.Context, op string, request, body []byte) ([]by
 		return h.requestHTTP(ctx, request, body)
 	case abi.OpSecretGet:
 		return h.getSecret(ctx, request)
+	case abi.OpStateGet, abi.OpStateSet, abi.OpStateDelete, abi.OpStateList:
+		return h.serveState(ctx, op, request)
+	case abi.OpEventEmit:
+		return h.emit(ctx, request)
 	case abi.OpArtifactPut:
 		return h.putArtifact(ctx, request, body)
 	case abi.OpArtifactGet:
@@ -168,7 +181,10 @@ func (h *host) info() ([]byte, error) {
 	l := h.attempt.Call.Limits
 	return encode(info{
 		Version: h.config.Version, ABI: abi.Version,
-		Ops: slices.Sorted(slices.Values([]string{abi.OpHostInfo, abi.OpArtifactPut, abi.OpArtifactGet, abi.OpHTTPRequest, abi.OpSecretGet})),
+		Ops: []string{
+			abi.OpArtifactGet, abi.OpArtifactPut, abi.OpEventEmit, abi.OpHostInfo, abi.OpHTTPRequest, abi.OpSecretGet,
+			abi.OpStateDelete, abi.OpStateGet, abi.OpStateList, abi.OpStateSet,
+		},
 		Limits: infoLimits{
 			Memory: int64(l.Memory), Output: orDefault(l.Output, abi.MaxOutput), Log: orDefault(l.Log, defaultLog),
 			Artifacts: orDefault(l.Artifacts, defaultArtifacts), Fuel: l.Fuel,

@@ -241,7 +241,8 @@ func TestArtifactServices(t *testing.T) {
 		"negative offset": {abi.OpArtifactGet, `{"$artifact":"x","offset":-1}`, "", abi.Invalid},
 		"large slice":     {abi.OpArtifactGet, `{"$artifact":"x","length":99999999}`, "", abi.Invalid},
 		"unknown op":      {"no.such", `{}`, "", abi.UnknownOp},
-		"state for now":   {abi.OpStateGet, `{}`, "", abi.UnknownOp},
+		"state":           {abi.OpStateGet, `{"key":"n"}`, "", abi.Denied},
+		"event":           {abi.OpEventEmit, `{"type":"x"}`, "", abi.Denied},
 	} {
 		_, err := a.Call(t.Context(), c.op, []byte(c.request), []byte(c.body))
 		if got := errnoOf(t, err); got != c.want {
@@ -257,7 +258,7 @@ func TestHostInfo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"version":"v9","abi":"uniflow.run/1","ops":["artifact.get","artifact.put","host.info","http.request","secret.get"],"limits":{"memory":1048576,"output":1048576,"log":1048576,"artifacts":67108864}}`
+	want := `{"version":"v9","abi":"uniflow.run/1","ops":["artifact.get","artifact.put","event.emit","host.info","http.request","secret.get","state.delete","state.get","state.list","state.set"],"limits":{"memory":1048576,"output":1048576,"log":1048576,"artifacts":67108864}}`
 	if string(answer) != want {
 		t.Errorf("answer %s\nwant %s", answer, want)
 	}

@@ -24,6 +24,7 @@ type liveRun struct {
 	epoch                      int
 	cancelling                 bool
 	boot                       string
+	stateless                  bool // nothing is written to the state of its pipeline
 }
 
 func (r *liveRun) event(kind flow.EventKind, at time.Time) flow.Event {
@@ -58,7 +59,7 @@ func (w *writer) held(claim flow.Claim) (*liveRun, error) {
 }
 
 // Commit records events of a claimed run, and what they say about its steps and attempts, all or none. It takes
-// attempt.started, attempt.ended, step.ended and step.progress; whose they are and their epoch is filled in from the
+// attempt.started, attempt.ended, step.ended, step.progress and event.emitted; whose they are and their epoch is filled in from the
 // claim. Progress is an event at most once a second for a step; the step's record always has the last one. A claim that
 // is no longer good is flow.ErrStale.
 func (s *Store) Commit(ctx context.Context, claim flow.Claim, events ...flow.Event) error {
@@ -113,6 +114,11 @@ func (w *writer) end(r *liveRun, ending flow.Ending, now time.Time) error {
 			}
 		}
 	}
+	if ending.Outcome == flow.Succeeded && !r.stateless {
+		if err := w.applyState(r); err != nil {
+			return err
+		}
+	}
 	if slot := slotEnding(ending); slot != flow.SlotRun {
 		if _, err := w.exec("UPDATE slots SET ending = ?, reason = ? WHERE run = ? AND ending = 'run'", slot, ending.Reason, r.id); err != nil {
 			return err
@@ -146,9 +152,14 @@ func (w *writer) project(r *liveRun, events []flow.Event) error {
 		e.Tenant, e.Pipeline, e.Schedule, e.Run, e.Epoch = own.Tenant, own.Pipeline, own.Schedule, own.Run, own.Epoch
 		apply, ok := map[flow.EventKind]func(int64, *flow.Event) (bool, error){
 			flow.AttemptStarted: w.attemptStarted, flow.AttemptEnded: w.attemptEnded, flow.StepEnded: w.stepEnded, flow.StepProgress: w.progress,
+			flow.EventEmitted: func(int64, *flow.Event) (bool, error) { return true, nil },
 		}[e.Kind]
 		if !ok {
 			return fmt.Errorf("commit to run %s: %q is no event of a runner", r.id, e.Kind)
+		}
+		if len(e.State) > 0 {
+			r.stateless = false
+			w.live[r.id] = *r
 		}
 		keep, err := apply(r.seq, &e)
 		if err != nil {
@@ -179,7 +190,7 @@ func (w *writer) attemptEnded(run int64, e *flow.Event) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := w.refer(run, e.Tenant, maps.Values(e.Outputs)); err != nil {
+	if err := errors.Join(w.refer(run, e.Tenant, maps.Values(e.Outputs)), w.writeState(run, e)); err != nil {
 		return false, err
 	}
 	var usage any
@@ -329,7 +340,7 @@ func (w *writer) recover(ctx context.Context, l *leftRun) (*flow.Claimed, error)
 
 // forgetSteps drops the record of a run's steps, so that none of it is taken for the new one. Events keep what happened.
 func (w *writer) forgetSteps(run int64) error {
-	for _, text := range []string{"DELETE FROM attempts WHERE run = ?", "DELETE FROM steps WHERE run = ?"} {
+	for _, text := range []string{"DELETE FROM attempts WHERE run = ?", "DELETE FROM steps WHERE run = ?", "DELETE FROM state_writes WHERE run = ?"} {
 		if _, err := w.exec(text, run); err != nil {
 			return err
 		}

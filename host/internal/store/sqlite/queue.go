@@ -104,7 +104,7 @@ func (w *writer) takeOver(run int64, o *flow.Offer, epoch int, now time.Time) er
 		if _, err := w.stepEnded(run, &event); err != nil {
 			return err
 		}
-		if err := w.record(event); err != nil {
+		if err := errors.Join(w.record(event), w.takeState(run, s.Name, s.Reused)); err != nil {
 			return err
 		}
 	}
@@ -223,7 +223,7 @@ func (w *writer) takeRun(t *taking) (seq int64, err error) {
 		return 0, err
 	}
 	if r := t.run; t.starts {
-		w.live[r.ID] = liveRun{seq: seq, id: r.ID, tenant: r.Tenant, pipeline: r.Pipeline, schedule: r.Trigger.Schedule, state: flow.StateRunning, epoch: epoch, boot: w.store.boot}
+		w.live[r.ID] = liveRun{seq: seq, id: r.ID, tenant: r.Tenant, pipeline: r.Pipeline, schedule: r.Trigger.Schedule, state: flow.StateRunning, epoch: epoch, boot: w.store.boot, stateless: r.Trigger.Kind != flow.TriggerRerun}
 	}
 	if t.apart != "" {
 		if _, err := w.exec("INSERT INTO contexts (run, body) VALUES (?, ?)", seq, t.apart); err != nil {

@@ -138,7 +138,7 @@ func (w *writer) record(e flow.Event) error { return w.recordDetail(e, "") }
 
 // recordDetail appends an event with a detail that encode has made: a run's may be long, and is not parsed again.
 func (w *writer) recordDetail(e flow.Event, detail string) error {
-	e.Seq, e.At, e.Outputs, e.List = 0, e.At.UTC(), nil, nil
+	e.Seq, e.At, e.Outputs, e.List, e.State = 0, e.At.UTC(), nil, nil, nil
 	body, err := encode(&e)
 	if err != nil {
 		return err

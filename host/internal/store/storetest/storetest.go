@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -53,6 +54,8 @@ type Ledger interface {
 	WaitingSince(ctx context.Context, before time.Time) ([]flow.RunBrief, error)
 	LastSuccess(ctx context.Context, tenant, pipeline string) (success, known time.Time, err error)
 
+	State(ctx context.Context, tenant, pipeline string, run flow.RunID) (map[string]json.RawMessage, error)
+	SetState(ctx context.Context, tenant, pipeline string, values map[string]json.RawMessage) error
 	Refers(ctx context.Context, tenant string, d flow.Digest) (bool, error)
 	RunRefers(ctx context.Context, run flow.RunID, d flow.Digest) (bool, error)
 	OldestOpen(ctx context.Context) (time.Time, error)
@@ -97,6 +100,10 @@ func Run(t *testing.T, open Open) {
 		"ACrashedRunIsResumedWithItsSteps":         testRecover,
 		"ACrashRestartsOrFailsWhereThePlanSaysSo":  testOnCrash,
 		"ARunIsResumedThreeTimes":                  testResumeCap,
+		"StateIsThePipelinesWhenItsRunSucceeds":    testState,
+		"StateOfARunSurvivesACrash":                testStateOfACrash,
+		"ARerunTakesOverWhatItsStepsWrote":         testStateOfARerun,
+		"StateOfPipelinesIsApart":                  testStateApart,
 		"ACancelledRunIsNotResumed":                testRecoverCancelled,
 		"ARunOfADeadHostIsCancelledAtOnce":         testCancelOrphan,
 		"RunsArePagedNewestFirst":                  testPaging,
