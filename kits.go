@@ -7,7 +7,9 @@ import (
 	"io/fs"
 )
 
-//go:embed LICENSE sdk/*.go sdk/abi/*.go sdk/sdktest/*.go sdk/c/uniflow.h
+//go:embed LICENSE go.mod go.sum
+//go:embed sdk/*.go sdk/abi/*.go sdk/sdktest/*.go sdk/process/*.go sdk/process/proto/*.go
+//go:embed sdk/c/uniflow.h
 var files embed.FS
 
 // Files are the kits by their path in the project. Among them are tests of the kits, which nobody else needs.

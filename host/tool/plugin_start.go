@@ -48,6 +48,16 @@ func languages() map[string]language {
 			build: []string{"GOOS=wasip1", "GOARCH=wasm", "go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", placeName + ".wasm", "."},
 			files: map[string]string{"sdk/*.go": "uniflow-sdk/sdk", "sdk/abi/*.go": "uniflow-sdk/sdk/abi", "sdk/sdktest/*.go": "uniflow-sdk/sdk/sdktest", "LICENSE": "uniflow-sdk"},
 		},
+		"go-process": {
+			title: "Go, as a process", where: " in main.go", needs: "Go 1.26 or newer, and the modules of go.mod once",
+			kit:    "The kit is a copy in `uniflow-sdk`. A process is no sandbox: `--lang go` is where WebAssembly will do.",
+			output: "bin/" + placeName, ignore: []string{"/bin/"},
+			build: []string{"CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", "bin/" + placeName, "."},
+			files: map[string]string{
+				"sdk/abi/*.go": "uniflow-sdk/sdk/abi", "sdk/process/*.go": "uniflow-sdk/sdk/process",
+				"sdk/process/proto/*.go": "uniflow-sdk/sdk/process/proto", "LICENSE": "uniflow-sdk", "go.sum": "",
+			},
+		},
 		"c": {
 			title: "C", where: " in " + placeName + ".c", needs: "clang and lld",
 			kit: "The kit is the one header `uniflow.h`: no libc, no WASI.",
@@ -194,8 +204,34 @@ func (l *language) places(name string) *strings.Replacer {
 	return strings.NewReplacer(
 		placeName, name, placeIdent, strings.ReplaceAll(name, "-", "_"),
 		"__TITLE__", l.title, "__WHERE__", inner.Replace(l.where), "__NEEDS__", l.needs, "__KIT__", inner.Replace(l.kit),
+		"__REQUIRE_INDIRECT__", requirements(" // indirect"), "__REQUIRE__", requirements(""),
 		"__IGNORE__", strings.Join(ignored, "\n"), "__PLUGIN__", inner.Replace(l.plugin()),
 	)
+}
+
+// processModules are the modules whose packages the kit for processes imports, directly or not.
+func processModules() []string {
+	return []string{
+		"github.com/fatih/color", "github.com/golang/protobuf", "github.com/hashicorp/go-hclog", "github.com/hashicorp/go-plugin",
+		"github.com/hashicorp/yamux", "github.com/mattn/go-colorable", "github.com/mattn/go-isatty", "github.com/oklog/run",
+		"golang.org/x/net", "golang.org/x/sys", "golang.org/x/text", "google.golang.org/genproto/googleapis/rpc",
+		"google.golang.org/grpc", "google.golang.org/protobuf",
+	}
+}
+
+// requirements are these modules in the versions of this project's own go.mod.
+func requirements(mark string) string {
+	own, err := fs.ReadFile(kits.Files(), "go.mod")
+	if err != nil { // cannot be: the file is part of the program
+		return ""
+	}
+	var out []string
+	for line := range strings.Lines(string(own)) {
+		if words := strings.Fields(strings.TrimPrefix(line, "require ")); len(words) >= 2 && slices.Contains(processModules(), words[0]) {
+			out = append(out, "\t"+words[0]+" "+words[1]+mark)
+		}
+	}
+	return strings.Join(out, "\n")
 }
 
 // plugin are the tables of the manifest for the plugin.
