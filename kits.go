@@ -9,7 +9,8 @@ import (
 
 //go:embed LICENSE go.mod go.sum
 //go:embed sdk/*.go sdk/abi/*.go sdk/sdktest/*.go sdk/process/*.go sdk/process/proto/*.go
-//go:embed sdk/c/uniflow.h
+//go:embed sdk/c/uniflow.h sdk/cpp/uniflow.hpp sdk/zig/uniflow.zig sdk/assemblyscript/uniflow.ts sdk/javascript/uniflow.d.ts
+//go:embed sdk/rust/Cargo.toml sdk/rust/README.md sdk/rust/src
 var files embed.FS
 
 // Files are the kits by their path in the project. Among them are tests of the kits, which nobody else needs.

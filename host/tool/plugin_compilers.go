@@ -66,7 +66,7 @@ func signs() [][2]string {
 		{"'stdio.h' file not found", "apt install wasi-libc (Debian, Ubuntu), or build without a libc, as the template does"},
 		{"'stdlib.h' file not found", "apt install wasi-libc (Debian, Ubuntu), or build without a libc, as the template does"},
 		{"libclang_rt.builtins", "apt install libclang-rt-dev-wasm32 (Debian, Ubuntu)"},
-		{"assemblyscript: not found", "npm install"},
+		{"tsc: not found", "npm install"},
 		{"asc: not found", "npm install"},
 		{"requires go >=", howToGet("go")},
 	}

@@ -67,6 +67,46 @@ func languages() map[string]language {
 			},
 			files: map[string]string{"sdk/c/uniflow.h": ""},
 		},
+		"cpp": {
+			title: "C++", where: " in " + placeName + ".cpp", needs: "clang and lld",
+			kit: "The kit is `uniflow.hpp` over `uniflow.h`: no exceptions, no libc and no C++ library needed.",
+			build: []string{
+				"clang++", "--target=wasm32", "-std=c++17", "-Oz", "-ffreestanding", "-fno-builtin", "-fno-exceptions", "-fno-rtti", "-nostdlib",
+				"-Wall", "-Wextra", "-Wl,--no-entry,--strip-all,-z,stack-size=16384", "-o", placeName + ".wasm", placeName + ".cpp",
+			},
+			files: map[string]string{"sdk/c/uniflow.h": "", "sdk/cpp/uniflow.hpp": ""},
+		},
+		"rust": {
+			title: "Rust", where: " in src/lib.rs", needs: "Rust with the target wasm32-unknown-unknown",
+			kit:    "The kit is the crate in `uniflow`, without dependencies.",
+			output: "target/wasm32-unknown-unknown/release/" + placeIdent + ".wasm", ignore: []string{"/target/"},
+			build: []string{"cargo", "build", "--quiet", "--release", "--target", "wasm32-unknown-unknown"},
+			files: map[string]string{"sdk/rust/Cargo.toml": "uniflow", "sdk/rust/README.md": "uniflow", "sdk/rust/src/*.rs": "uniflow/src"},
+		},
+		"zig": {
+			title: "Zig", where: " in " + placeIdent + ".zig", needs: "Zig 0.15",
+			kit:    "The kit is the one file `uniflow.zig`.",
+			ignore: []string{"/.zig-cache/"},
+			build: []string{
+				"zig", "build-exe", placeIdent + ".zig", "-target", "wasm32-freestanding", "-O", "ReleaseSmall", "-fstrip", "-fno-entry", "-rdynamic",
+				"--stack", "65536", "-femit-bin=" + placeName + ".wasm",
+			},
+			files: map[string]string{"sdk/zig/uniflow.zig": ""},
+		},
+		"assemblyscript": {
+			title: "AssemblyScript", where: " in " + placeIdent + ".ts", needs: "Node.js 20 or newer, and `npm install` once",
+			kit:    "The kit is the one file `uniflow.ts`.",
+			ignore: []string{"/node_modules/"},
+			build:  []string{"npm", "run", "--silent", "build"},
+			files:  map[string]string{"sdk/assemblyscript/uniflow.ts": ""},
+		},
+		"typescript": {
+			title: "TypeScript", where: " in " + placeIdent + ".ts", needs: "Node.js 20 or newer, and `npm install` once",
+			kit:    "The engine, `javascript.wasm`, is a plugin of its own that executes all scripts; put it beside the manifest.",
+			script: placeIdent + ".js", engine: "javascript", ignore: []string{"/node_modules/", "/" + placeIdent + ".js"},
+			build: []string{"npm", "run", "--silent", "build"},
+			files: map[string]string{"sdk/javascript/uniflow.d.ts": ""},
+		},
 		"python": {
 			title: "Python", where: " in " + placeIdent + ".py", needs: "nothing: the engine executes the source",
 			kit:    "The engine, `python.wasm`, is a plugin of its own that executes all scripts; put it beside the manifest.",
@@ -76,6 +116,7 @@ func languages() map[string]language {
 			title: "JavaScript", where: " in " + placeIdent + ".js", needs: "nothing: the engine executes the source",
 			kit:    "The engine, `javascript.wasm`, is a plugin of its own that executes all scripts; put it beside the manifest.",
 			script: placeIdent + ".js", engine: "javascript",
+			files: map[string]string{"sdk/javascript/uniflow.d.ts": ""},
 		},
 	}
 }
@@ -237,7 +278,11 @@ func requirements(mark string) string {
 // plugin are the tables of the manifest for the plugin.
 func (l *language) plugin() string {
 	if l.engine != "" {
-		return fmt.Sprintf("[plugins.%s]\nscript  = %q\nengine  = %q\n\n[plugins.%s]\nwasm    = %q", placeName, l.script, l.engine, l.engine, l.engine+".wasm")
+		build := ""
+		if len(l.build) > 0 {
+			build = "\nbuild   = " + quotedList(l.build)
+		}
+		return fmt.Sprintf("[plugins.%s]\nscript  = %q\nengine  = %q%s\n\n[plugins.%s]\nwasm    = %q", placeName, l.script, l.engine, build, l.engine, l.engine+".wasm")
 	}
 	output := l.output
 	if output == "" {
