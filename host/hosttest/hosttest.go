@@ -156,8 +156,8 @@ type Input struct {
 	Context, With map[string]any
 	// Args are argv[1:] of a command.
 	Args []string
-	// Stdin, if not nil, replaces the run context on standard input of a command, and Stdout is the reading of its
-	// standard output: json, text or log.
+	// Stdin, if not nil, replaces the run context: on standard input of a command, and as the input of a plugin of Extism.
+	// Stdout is the reading of a command's standard output: json, text or log.
 	Stdin  json.RawMessage
 	Stdout string
 	// At is when the run is scheduled and starts, which also makes its id. Set it where a test needs the same run context,
