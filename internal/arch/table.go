@@ -221,7 +221,7 @@ func Table() []Row {
 			Why:   "what a process plugin compiles against; the host shares its protocol, not the reverse",
 		},
 		{
-			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/..."}, Never: []string{"host/..."},
+			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/...", "plugins/internal/..."}, Libs: []string{"github.com/itchyny/gojq"}, Never: []string{"host/..."},
 			Why: "first-party plugins are ordinary guests, so that what they can do, any plugin can do",
 		},
 		{
