@@ -34,6 +34,8 @@ type table struct {
 	derived []derived
 	tests   []test
 	group   *grouping
+	used    []bool // columns whose values matter
+	scratch []cell // a row that nobody keeps
 	out     columns // as they come out, before select
 	order   []ordering
 	rows    [][]cell
@@ -191,6 +193,7 @@ func (t *table) resolveDerived() error {
 // resolveOut finds what the rows that come out hold, and their order.
 func (t *table) resolveOut() error {
 	t.out = t.columns
+	defer t.findUsed()
 	if t.options.Group != nil {
 		made, out, err := newGrouping(t.options.Group, &t.columns)
 		if err != nil {
@@ -212,6 +215,41 @@ func (t *table) resolveOut() error {
 		}
 	}
 	return nil
+}
+
+// findUsed notes which columns matter to anything, so that the others need not become values.
+func (t *table) findUsed() {
+	t.used = make([]bool, len(t.columns.names))
+	mark := func(name string) {
+		if i, err := t.columns.find(name); err == nil {
+			t.used[i] = true
+		}
+	}
+	o := t.options
+	names := slices.Concat(o.Sort, o.Select)
+	if t.group == nil && len(o.Select) == 0 {
+		names = t.columns.names
+	}
+	for _, name := range names {
+		mark(strings.TrimPrefix(name, "-"))
+		mark(name)
+	}
+	for _, d := range t.derived {
+		t.used[d.from] = true
+	}
+	for _, w := range o.Where {
+		mark(w.Column)
+	}
+	if t.group != nil {
+		for _, i := range t.group.by {
+			t.used[i] = true
+		}
+		for _, s := range t.group.sums {
+			if s.index >= 0 {
+				t.used[s.index] = true
+			}
+		}
+	}
 }
 
 // add takes a record into the table.
@@ -240,8 +278,15 @@ func (t *table) add(records *csv.Reader, record []string, tick func(int) error) 
 
 // row makes a row of a record; nil if it is dropped.
 func (t *table) row(records *csv.Reader, record []string) ([]cell, error) {
-	row := make([]cell, 0, len(t.columns.names))
+	row := t.scratch[:0]
+	if t.group == nil {
+		row = make([]cell, 0, len(t.columns.names))
+	}
 	for i, field := range record {
+		if kind := t.columns.kinds[i]; kind == "" && !t.used[i] {
+			row = append(row, nil)
+			continue
+		}
 		c, err := cellOf(field, t.columns.kinds[i])
 		switch {
 		case err == nil, t.options.Invalid == "null":
@@ -255,6 +300,9 @@ func (t *table) row(records *csv.Reader, record []string) ([]cell, error) {
 	}
 	for _, d := range t.derived {
 		row = append(row, partOf(row[d.from], d.part))
+	}
+	if t.group != nil {
+		t.scratch = row
 	}
 	return row, nil
 }
