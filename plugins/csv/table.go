@@ -34,8 +34,8 @@ type table struct {
 	derived []derived
 	tests   []test
 	group   *grouping
-	used    []bool // columns whose values matter
-	scratch []cell // a row that nobody keeps
+	used    []bool  // columns whose values matter
+	scratch []cell  // a row that nobody keeps
 	out     columns // as they come out, before select
 	order   []ordering
 	rows    [][]cell
