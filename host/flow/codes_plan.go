@@ -44,6 +44,12 @@ const (
 	CodeSecretPlace Code = "UF1232"
 	// CodeSecretIdle: no grant leads to where a secret is bound; a warning.
 	CodeSecretIdle Code = "UF1233"
+	// CodeInputShape: what a step gives its plugin is not what the plugin says that it takes.
+	CodeInputShape Code = "UF1235"
+	// CodeWanted: a plugin wants what it is not granted; a warning.
+	CodeWanted Code = "UF1236"
+	// CodeDescriptor: what a plugin says of itself cannot be read; a warning.
+	CodeDescriptor Code = "UF1237"
 	// CodeSecretUnset: a secret of a plugin cannot be read where the manifest is checked; a warning.
 	CodeSecretUnset Code = "UF1234"
 )
@@ -77,6 +83,9 @@ func planCodes() []Explanation {
 		{CodeAlertSign, "the signing secret is not well formed", "Webhooks are signed as the Standard Webhooks specification says. Its secrets are written whsec_ and the base64 of 24 to 64 random bytes; two of them, parted by a blank, while one takes the place of the other.\n\nKeep it as a secret: sign = { secret = \"WEBHOOK_KEY\" }."},
 		{CodeHTTPGrant, "a line of grant.http is not well formed", "A line is a method and a place: \"GET https://api.example.com/v1/*\". Without a method it is GET, which covers HEAD, too; * stands for every method. The place has a scheme, a host, and a path, which may end with * for all that begins like it; a port only where it is not the usual one; \"https://*.example.com/*\" is every name below example.com. Queries are not compared.\n\nA host is a whole name in its ASCII form, localhost, or an IP address in its usual form. Names lead to the public internet only; this machine and private networks are reached by lines that name localhost or the very address."},
 		{CodeSecretPlace, "what is said of a secret is not well formed", "A secret of a plugin has a place: the host fills it in on the requests that the plugin sends there, and the plugin never sees it.\n\n  [plugins.report.secrets.API_TOKEN]\n  to     = \"https://api.example.com\"\n  header = \"Authorization: Bearer {}\"\n\n`to` is an origin without a path, on https or on this machine; `header` is a name and a value with {} once. Where the plugin itself must know it, say `expose = true` instead: it then reads it by secret.get, and what becomes of it is in the plugin's hands."},
+		{CodeInputShape, "the plugin does not take such inputs", "The plugin carries JSON Schemas of what its functions take, and `with` of the step does not fit. What a ${...} gives is looked at when the step runs, everything else here.\n\nuniflow plugin inspect FILE shows the schemas."},
+		{CodeWanted, "the plugin wants what it is not granted", "The plugin says that it needs a grant or a secret that the manifest does not give it. It may do without a part of it, so this is a warning; what it is denied, it hears as an error when it asks.\n\nGrant it after a look at what it is for, or leave it."},
+		{CodeDescriptor, "what the plugin says of itself cannot be read", "The custom section uniflow.plugin of the module, or a JSON Schema in it, is not well formed. It is left aside.\n\nuniflow plugin inspect FILE says more; the author of the plugin can mend it."},
 		{CodeSecretIdle, "no grant leads to where the secret goes", "The secret is filled in on requests to its origin, and no line of the plugin's grant.http allows one. It is never sent.\n\nAdd the line, or correct `to`."},
 		{CodeSecretUnset, "the secret is not there yet", "The source that `secrets` under [host] names does not have the secret, here and now. Steps that need it will fail until it has: on the machine and in the environment where the host runs.\n\nThe message says where it was looked for. It is read each time that it is needed, so that the host need not be started again, except for a new variable of its environment."},
 		{CodeExprSyntax, "the expression is not well formed", "Conditions and ${...} hold expressions of CEL (the Common Expression Language): context.year > 2000, size(steps.load.rows) > 0, context.name + \".csv\", steps.load.rows.filter(r, r.rain > 1.0).\n\nA condition (`when`) is an expression without ${ }. In values, every ${ needs its }, and $${ is a literal ${."},

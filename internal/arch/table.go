@@ -56,7 +56,7 @@ func Table() []Row {
 		},
 		{
 			Folder: "host/internal/schema", May: []string{"host/flow"},
-			Libs: []string{"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema"},
+			Libs: []string{"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema", "golang.org/x/text"},
 			Why:  "JSON Schemas are made and checked in one place",
 		},
 		{
@@ -64,7 +64,7 @@ func Table() []Row {
 			Why: "expressions are pure: no I/O, no clock",
 		},
 		{
-			Folder: "host/internal/plan", May: []string{"host/flow", "host/internal/calendar", "host/internal/egress", "host/internal/expr"},
+			Folder: "host/internal/plan", May: []string{"host/flow", "host/internal/calendar", "host/internal/egress", "host/internal/expr", "host/internal/schema"},
 			Why: "a plan is a pure function of manifest and descriptors: no I/O, no clock, no plugin code",
 		},
 		{

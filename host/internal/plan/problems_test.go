@@ -21,7 +21,7 @@ type mistake struct {
 }
 
 func mistakes() []mistake {
-	return slices.Concat(mistakesOfSteps(), mistakesOfTables(), mistakesOfEgress(), mistakesOfExpressions())
+	return slices.Concat(mistakesOfSteps(), mistakesOfTables(), mistakesOfEgress(), mistakesOfShapes(), mistakesOfExpressions())
 }
 
 func mistakesOfSteps() []mistake {

@@ -130,6 +130,7 @@ func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key
 	if file := declared.Wasm + declared.Process; file != "" {
 		found := b.resolved(file, at)
 		frozen.Path, frozen.Digest = found.Path, found.Digest
+		b.wants(name, declared, found.Wants, at)
 	}
 	if declared.Script != "" {
 		b.freezeScript(&frozen, declared, at)
@@ -197,7 +198,10 @@ func (b *builder) function(out *flow.PlanStep, d draft, declared flow.Plugin) {
 	case len(facts.Functions) > 0:
 		b.fail(flow.CodeUnknownFunction, d.at.to("function"), fmt.Sprintf("function = %q", facts.Functions[0]), "plugin %q must be told which function to call: it has no %s", out.Plugin, defaultFunction)
 	}
-	for name, schema := range describedOutputs(facts, out.Function) {
+	shaped := called(facts.Shapes, out.Function)
+	out.Shape = facts.Shapes[shaped]
+	b.shape(d, out)
+	for name, schema := range facts.Outputs[called(facts.Outputs, out.Function)] {
 		if out.Outputs == nil {
 			out.Outputs = map[string]string{}
 		}
@@ -205,22 +209,22 @@ func (b *builder) function(out *flow.PlanStep, d draft, declared flow.Plugin) {
 	}
 }
 
-// describedOutputs are the schemas of the function that a call reaches.
-func describedOutputs(facts flow.Resolved, function string) map[string]json.RawMessage {
+// called is the name of the function that a call reaches, among those that are described.
+func called[T any](described map[string]T, function string) string {
 	if function != "" {
-		return facts.Outputs[function]
+		return function
 	}
 	for _, name := range []string{defaultFunction, "run"} {
-		if outputs, ok := facts.Outputs[name]; ok {
-			return outputs
+		if _, ok := described[name]; ok {
+			return name
 		}
 	}
-	if len(facts.Outputs) == 1 {
-		for _, outputs := range facts.Outputs {
-			return outputs
+	if len(described) == 1 {
+		for name := range described {
+			return name
 		}
 	}
-	return nil
+	return ""
 }
 
 // typeOf is the word for the type that a JSON Schema states, or "" where it states none or several.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"time"
 
 	crypto "crypto/rand"
 
@@ -45,6 +46,8 @@ type attempt struct {
 	lines    *lineLog   // stdout as log lines, or nil
 	stderr   *lineLog
 
+	begun    time.Time
+	trail    trail
 	calls    int64
 	denied   bool // services are not to be had
 	response []byte
@@ -79,6 +82,7 @@ func newAttempt(ctx context.Context, m *session, call flow.Call, host flow.HostC
 		outputs: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),
 		limit:   uint64(orDefault(call.Limits.Memory, defaultMemory)),
 		clock:   virtualClock{start: call.Context.ScheduledAt},
+		begun:   time.Now(),
 	}
 	if need := m.engine.info.MemoryMin; uint64(need) > a.limit {
 		return nil, a.tooLarge(need)

@@ -273,6 +273,11 @@ func (i *Info) Resolved(path string) flow.Resolved {
 	if i.Descriptor == nil {
 		return r
 	}
+	r.Wants = flow.Wants(i.Descriptor.Wants)
+	r.Shapes = map[string]flow.Shape{}
+	for name, f := range i.Descriptor.Functions {
+		r.Shapes[name] = flow.Shape{With: f.With, Outputs: f.Outputs}
+	}
 	for name, f := range i.Descriptor.Functions {
 		var schema struct {
 			Properties map[string]json.RawMessage `json:"properties"`

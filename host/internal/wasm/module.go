@@ -229,10 +229,12 @@ func (m *session) take(guest context.Context, a *attempt) (*instance, error) {
 // the guest says.
 func (m *session) settle(ctx context.Context, a *attempt, ret int32, err error) (flow.Result, error) {
 	if fault := flow.EndFault(ctx); fault != nil {
+		fault = a.told(fault, err)
 		fault.Usage = a.usage()
 		return flow.Result{}, fault
 	}
 	if fault, ok := errors.AsType[*flow.Fault](context.Cause(a.guest)); ok {
+		fault = a.told(fault, err)
 		fault.Usage = a.usage()
 		return flow.Result{}, fault
 	}
@@ -241,7 +243,7 @@ func (m *session) settle(ctx context.Context, a *attempt, ret int32, err error) 
 		return flow.Result{}, m.broken(a, err)
 	}
 	if code != 0 && a.refused {
-		return flow.Result{}, a.outOfMemory()
+		return flow.Result{}, a.told(a.outOfMemory(), nil)
 	}
 	var verdict abi.Verdict
 	full := a.outFull()
@@ -296,7 +298,7 @@ func (m *session) broken(a *attempt, err error) error {
 	fault := trapFault(err)
 	switch {
 	case a.refused && fault.Reason == flow.ReasonTrap:
-		return a.outOfMemory()
+		return a.told(a.outOfMemory(), err)
 	case a.outFull() != nil && fault.Reason == flow.ReasonTrap:
 		fault = a.outFull()
 	case fault.Reason == flow.ReasonInternal:
@@ -305,6 +307,7 @@ func (m *session) broken(a *attempt, err error) error {
 	if line := a.stderr.panicLine; line != "" {
 		fault.Message += "; the guest said: " + line
 	}
+	fault = a.told(fault, nil)
 	fault.Usage = a.usage()
 	return fault
 }
