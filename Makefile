@@ -76,6 +76,7 @@ wasm: ## rebuild the guests that are not Go from source (needs clang and lld)
 examples: build ## run the example pipelines
 	bin/uniflow run weather
 	cd examples/earthquakes && ../../bin/uniflow run earthquakes
+	cd examples/birdstrikes && ../../bin/uniflow run birdstrikes
 
 bench: ## measure one step beside its peers, and write docs/PERFORMANCE.md
 	cd bench && go run . -md > ../docs/PERFORMANCE.md

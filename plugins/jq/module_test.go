@@ -47,7 +47,7 @@ func TestTheModule(t *testing.T) {
 		"a value":        {with{"filter": "map(.n) | add", "value": []with{{"n": 1}, {"n": 2}}}, "3"},
 		"a file":         {with{"filter": "[., inputs] | map(.n)", "from": "/data/rows.ndjson"}, "[1,2]"},
 		"no environment": {with{"filter": "env | length"}, "0"},
-		"a large list":   {with{"filter": "[range(20000)] | map(. * 2) | length"}, "20000"},
+		"a large list":   {with{"filter": "[range(1000)] | map(. * 2) | length"}, "1000"},
 	} {
 		for range 2 { // the second time in the state that the first left
 			out, err := m.Call(t.Context(), hosttest.Input{Function: "filter", With: c.with})
@@ -61,9 +61,9 @@ func TestTheModule(t *testing.T) {
 	if err != nil || abi.Kind(out.Verdict) != abi.KindPermanent {
 		t.Errorf("got %v %q, %v", out.Verdict, out.Message, err)
 	}
-	_, err = m.Call(t.Context(), hosttest.Input{With: with{"filter": "[repeat(1)]"}})
-	if fault, ok := errors.AsType[*flow.Fault](err); !ok || fault.Reason != flow.ReasonMemory && fault.Reason != flow.ReasonTimeout {
-		t.Errorf("a list without end: got %v, want a fault of memory", err)
+	_, err = m.Call(t.Context(), hosttest.Input{With: with{"filter": `"x" * 100000000 | length`}})
+	if fault, ok := errors.AsType[*flow.Fault](err); !ok || fault.Reason != flow.ReasonMemory {
+		t.Errorf("a text of 100 MB: got %v, want a fault of memory", err)
 	}
 }
 
