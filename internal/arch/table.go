@@ -42,8 +42,8 @@ func Table() []Row {
 		},
 		{
 			Folder: "host/hosttest",
-			May: []string{"host", "host/flow", "host/internal/egress", "host/internal/process", "host/internal/service", "host/internal/wasm", "sdk/abi"},
-			Why: "authors test one module under the real engine and the real services, without a ledger",
+			May:    []string{"host", "host/flow", "host/internal/egress", "host/internal/process", "host/internal/service", "host/internal/wasm", "sdk/abi"},
+			Why:    "authors test one module under the real engine and the real services, without a ledger",
 		},
 		{
 			Folder: "host/flow",
@@ -230,7 +230,7 @@ func Table() []Row {
 			Why: "first-party plugins are ordinary guests, so that what they can do, any plugin can do",
 		},
 		{
-			Folder: "plugins/sql", May: []string{"sdk/abi", "sdk/process/..."}, Never: []string{"host/..."},
+			Folder: "plugins/sql/...", May: []string{"sdk/abi", "sdk/process/..."}, Never: []string{"host/..."},
 			Libs: []string{"github.com/jackc/pgx", "github.com/go-sql-driver/mysql", "modernc.org/sqlite"},
 			Why:  "drivers of databases belong to this plugin, so that the host carries none but that of its ledger",
 		},
