@@ -15,6 +15,9 @@ type Row struct {
 	Why string
 }
 
+// kitFiles is why kits for other languages than Go have a row.
+const kitFiles = "files of a kit for another language, embedded for new plugins: data, and no behaviour"
+
 // Table is who may import whom. A folder without a row is a finding, so that
 // a new package is placed by a decision.
 func Table() []Row {
@@ -26,18 +29,23 @@ func Table() []Row {
 			Why:   "the command line is one more embedder: what it needs, others need, so it goes through host",
 		},
 		{
+			Folder: ".",
+			Why:    "the root holds files of kits to be embedded: only from there all of them can be",
+		},
+		{
 			Folder: "host", May: []string{"host/...", "sdk/abi"},
 			Libs:  []string{"golang.org/x/sync", "golang.org/x/sys", "github.com/oklog/ulid"},
 			Never: []string{"host/tool", "host/hosttest", "host/internal/plugintest/...", "host/internal/store/storetest"},
 			Why:   "host wires the adapters; it knows no command and no plugin",
 		},
 		{
-			Folder: "host/tool", May: []string{"host/..."},
+			Folder: "host/tool", May: []string{"host/...", "sdk/abi", "."},
 			Never: []string{"host/internal/plugintest/...", "host/internal/store/storetest"},
 			Why:   "verbs of the command line without a stability promise, built from what host has",
 		},
 		{
-			Folder: "host/hosttest", May: []string{"host", "host/flow", "host/internal/process", "host/internal/service", "host/internal/wasm", "sdk/abi"},
+			Folder: "host/hosttest",
+			May: []string{"host", "host/flow", "host/internal/egress", "host/internal/process", "host/internal/service", "host/internal/wasm", "sdk/abi"},
 			Why: "authors test one module under the real engine and the real services, without a ledger",
 		},
 		{
@@ -220,8 +228,14 @@ func Table() []Row {
 			Never: []string{"host/..."},
 			Why:   "what a process plugin compiles against; the host shares its protocol, not the reverse",
 		},
+		{Folder: "sdk/assemblyscript", Why: kitFiles},
+		{Folder: "sdk/c", Why: kitFiles},
+		{Folder: "sdk/cpp", Why: kitFiles},
+		{Folder: "sdk/nim", Why: kitFiles},
+		{Folder: "sdk/rust", Why: kitFiles},
+		{Folder: "sdk/zig", Why: kitFiles},
 		{
-			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/..."}, Never: []string{"host/..."},
+			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/...", "plugins/internal/..."}, Libs: []string{"github.com/itchyny/gojq"}, Never: []string{"host/..."},
 			Why: "first-party plugins are ordinary guests, so that what they can do, any plugin can do",
 		},
 		{
