@@ -86,11 +86,13 @@ fetch_source() {
 }
 
 # compile OUT FLAGS... compiles the files that stand on stdin, a line each with
-# flags of its own, into the folder OUT, on all processors.
+# flags of its own, into the folder OUT, on all processors; for size, where a
+# line does not say otherwise.
 compile() {
 	export OUT=$1
 	export FLAGS="${*:2}"
 	grep -v '^#' | tr '\n' '\0' | xargs -0 -n1 -P"$(nproc)" bash -euc '
 		set -f -- $0
-		exec zig cc -target wasm32-wasi -c $FLAGS "${@:2}" -o "$OUT/$(echo "${1#../}" | tr / _).o" "$1"'
+		case "$*" in *\ -O*) ;; *) set -- "$@" -Os ;; esac
+		exec zig cc -target wasm32-wasi -g0 -c $FLAGS "${@:2}" -o "$OUT/$(echo "${1#../}" | tr / _).o" "$1"'
 }
