@@ -60,6 +60,11 @@ func (a *app) checked(r *flow.CheckReport, format string) {
 	}
 	if r.OK {
 		fmt.Fprintf(a.out, "ok: %s, %s, %s, %s\n", count(r.Pipelines, "pipeline"), count(r.Steps, "step"), count(r.Plugins, "plugin"), count(r.Schedules, "schedule"))
+		for i := range r.Reach {
+			fmt.Fprintf(a.out, "  plugin    %s\n", line(r.Reach[i].Plugin))
+			writeGrants(a.out, &flow.Grant{HTTP: r.Reach[i].HTTP})
+			writeSecrets(a.out, r.Reach[i].Secrets)
+		}
 	}
 }
 

@@ -205,7 +205,12 @@ func writeGuests(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	extism, err := os.ReadFile(filepath.Join("..", "..", "host", "internal", "wasm", "testdata", "extism", "extism.wasm"))
+	if err != nil {
+		return err
+	}
 	for name, module := range map[string][]byte{
+		"extism.wasm":    extism,
 		"answer.wasm":    command(1, `{"answer":42}`, false),
 		"engine.wasm":    reactor([]string{"uniflow_run"}),
 		"bytes.wasm":     command(1, "\xff\xfe\x00", false),

@@ -121,6 +121,8 @@ type Input struct {
 	Context, With map[string]any
 	// Args are argv[1:] of a command.
 	Args []string
+	// Stdin, if not nil, replaces the run context: on standard input of a command, and as the input of a plugin of Extism.
+	Stdin json.RawMessage
 	// At is when the run is scheduled and starts, which also makes its id. Set it where a test needs the same run context,
 	// and the same fuel, each time. Defaults to the time of the call.
 	At time.Time
@@ -194,7 +196,7 @@ func (m *Module) newCall(in Input) (flow.Call, error) {
 		id = flow.SlotRunID(flow.DefaultTenant, pipeline, "", now)
 	}
 	return flow.Call{
-		Args: in.Args, Limits: m.config.Limits,
+		Args: in.Args, Stdin: in.Stdin, Limits: m.config.Limits,
 		Context: flow.RunContext{
 			ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: pipeline, RunID: id, Step: step, Function: in.Function,
 			Attempt: 1, MaxAttempts: 1, Trigger: flow.TriggerManual, ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout),

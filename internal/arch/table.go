@@ -15,6 +15,9 @@ type Row struct {
 	Why string
 }
 
+// kitFiles is why kits for other languages than Go have a row.
+const kitFiles = "files of a kit for another language, embedded for new plugins: data, and no behaviour"
+
 // Table is who may import whom. A folder without a row is a finding, so that
 // a new package is placed by a decision.
 func Table() []Row {
@@ -56,7 +59,7 @@ func Table() []Row {
 		},
 		{
 			Folder: "host/internal/schema", May: []string{"host/flow"},
-			Libs: []string{"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema"},
+			Libs: []string{"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema", "golang.org/x/text"},
 			Why:  "JSON Schemas are made and checked in one place",
 		},
 		{
@@ -64,7 +67,7 @@ func Table() []Row {
 			Why: "expressions are pure: no I/O, no clock",
 		},
 		{
-			Folder: "host/internal/plan", May: []string{"host/flow", "host/internal/calendar", "host/internal/egress", "host/internal/expr"},
+			Folder: "host/internal/plan", May: []string{"host/flow", "host/internal/calendar", "host/internal/egress", "host/internal/expr", "host/internal/schema"},
 			Why: "a plan is a pure function of manifest and descriptors: no I/O, no clock, no plugin code",
 		},
 		{
@@ -220,6 +223,12 @@ func Table() []Row {
 			Never: []string{"host/..."},
 			Why:   "what a process plugin compiles against; the host shares its protocol, not the reverse",
 		},
+		{Folder: "sdk/assemblyscript", Why: kitFiles},
+		{Folder: "sdk/c", Why: kitFiles},
+		{Folder: "sdk/cpp", Why: kitFiles},
+		{Folder: "sdk/nim", Why: kitFiles},
+		{Folder: "sdk/rust", Why: kitFiles},
+		{Folder: "sdk/zig", Why: kitFiles},
 		{
 			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/..."}, Never: []string{"host/..."},
 			Why: "first-party plugins are ordinary guests, so that what they can do, any plugin can do",

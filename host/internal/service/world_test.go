@@ -169,6 +169,8 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Sscan(query.Get("n"), &n)
 		rw.Header().Set("Content-Type", "text/csv")
 		_, _ = io.CopyN(rw, zeros{'0'}, n)
+	case "/sink":
+		_, _ = io.Copy(io.Discard, r.Body)
 	case "/status":
 		rw.WriteHeader(http.StatusTeapot)
 	case "/binary":

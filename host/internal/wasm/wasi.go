@@ -73,6 +73,7 @@ func (w wasiCall) leaves(a *attempt, params []uint64) bool {
 func (w wasiCall) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
 	look(ctx)
 	a := attemptOf(ctx)
+	a.trail.add(w.name)
 	if w.lists && api.DecodeU32(params[2]) > maxVectors {
 		a.stop(&flow.Fault{
 			Reason: flow.ReasonTrap, Message: fmt.Sprintf("the guest called %s with a list of %d items, at most %d are served", w.name, api.DecodeU32(params[2]), maxVectors),
