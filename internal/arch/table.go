@@ -235,7 +235,7 @@ func Table() []Row {
 		{Folder: "sdk/rust", Why: kitFiles},
 		{Folder: "sdk/zig", Why: kitFiles},
 		{
-			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/..."}, Never: []string{"host/..."},
+			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/...", "plugins/internal/..."}, Libs: []string{"github.com/itchyny/gojq"}, Never: []string{"host/..."},
 			Why: "first-party plugins are ordinary guests, so that what they can do, any plugin can do",
 		},
 		{
