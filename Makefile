@@ -76,6 +76,7 @@ wasm: ## rebuild the guests that are not Go from source (needs clang and lld)
 examples: build ## run the example pipelines
 	bin/uniflow run weather
 	cd examples/earthquakes && ../../bin/uniflow run earthquakes
+	cd examples/birdstrikes && ../../bin/uniflow run birdstrikes
 
 languages: ## build the kits of all languages and run their conformance vectors (Debian 12, as root)
 	TOOLS=$(TOOLS) .ci/languages.sh

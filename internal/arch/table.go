@@ -45,8 +45,8 @@ func Table() []Row {
 		},
 		{
 			Folder: "host/hosttest",
-			May: []string{"host", "host/flow", "host/internal/egress", "host/internal/process", "host/internal/service", "host/internal/wasm", "sdk/abi"},
-			Why: "authors test one module under the real engine and the real services, without a ledger",
+			May:    []string{"host", "host/flow", "host/internal/egress", "host/internal/process", "host/internal/service", "host/internal/wasm", "sdk/abi"},
+			Why:    "authors test one module under the real engine and the real services, without a ledger",
 		},
 		{
 			Folder: "host/flow",
@@ -235,8 +235,13 @@ func Table() []Row {
 		{Folder: "sdk/rust", Why: kitFiles},
 		{Folder: "sdk/zig", Why: kitFiles},
 		{
-			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/..."}, Never: []string{"host/..."},
+			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/...", "plugins/internal/..."}, Libs: []string{"github.com/itchyny/gojq"}, Never: []string{"host/..."},
 			Why: "first-party plugins are ordinary guests, so that what they can do, any plugin can do",
+		},
+		{
+			Folder: "plugins/sql/...", May: []string{"sdk/abi", "sdk/process/..."}, Never: []string{"host/..."},
+			Libs: []string{"github.com/jackc/pgx", "github.com/go-sql-driver/mysql", "modernc.org/sqlite"},
+			Why:  "drivers of databases belong to this plugin, so that the host carries none but that of its ledger",
 		},
 		{
 			Folder: "examples/...", May: []string{"sdk", "sdk/abi", "sdk/process/..."},
@@ -346,6 +351,7 @@ func shared() map[string]string {
 		"github.com/hashicorp/go-plugin": "both ends of one protocol: the host's client, the plugin author's server",
 		"github.com/hashicorp/go-hclog":  "the logger that go-plugin demands at both ends",
 		"google.golang.org/grpc":         "both ends of one protocol",
+		"modernc.org/sqlite":             "the ledger of the host, and the databases that a plugin is for",
 		"google.golang.org/protobuf":     "both ends of one protocol",
 	}
 }
