@@ -28,6 +28,7 @@ func compilers() []compiler {
 		{"wasm-ld", []string{"--version"}, "linking C and C++", "apt install lld (Debian, Ubuntu), brew install lld (macOS): it comes with lld"},
 		{"cargo", []string{"--version"}, "plugins in Rust", "install Rust: https://rustup.rs, then: rustup target add wasm32-unknown-unknown wasm32-wasip1"},
 		{"zig", []string{"version"}, "plugins in Zig", "https://ziglang.org/download, or: pip install ziglang"},
+		{"nim", []string{"--version"}, "plugins in Nim", "apt install nim wasi-libc libclang-rt-14-dev-wasm32 (Debian), or https://nim-lang.org/install.html"},
 		{"npm", []string{"--version"}, "plugins in AssemblyScript", "install Node.js, which brings it: https://nodejs.org"},
 	}
 }
