@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"go/build"
 	"io"
 	"net"
 	"net/http"
@@ -40,6 +41,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("UNIFLOW_SERVER", "")
 			e.Setenv("UNIFLOW_TOKEN", "")
 			e.Setenv("TZ", "UTC")
+			e.Setenv("GOCACHE", goCache()) // plugins in Go are built, offline
+			e.Setenv("GOMODCACHE", goModules())
+			e.Setenv("SHORT", os.TempDir()) // sockets of processes need a short path
+			e.Setenv("GOTOOLCHAIN", "local")
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
+			e.Setenv("GOPROXY", "off")
 			e.Values[hooked{}] = make(chan string, 100)
 			return writeGuests(filepath.Join(e.WorkDir, "guests"))
 		},
@@ -52,8 +59,29 @@ func TestScripts(t *testing.T) {
 			"until":      until,
 			"hook":       hook,
 			"told":       told,
+			"alone":      alone,
 		},
 	})
+}
+
+// goCache is where the Go command that runs the test keeps what it builds.
+func goCache() string {
+	if dir := os.Getenv("GOCACHE"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "go-build")
+}
+
+// goModules is where the modules are that this test was built from.
+func goModules() string {
+	if dir := os.Getenv("GOMODCACHE"); dir != "" {
+		return dir
+	}
+	return filepath.Join(build.Default.GOPATH, "pkg", "mod")
 }
 
 // exits runs a command and compares its exit code: exits CODE PROGRAM ARG...
@@ -200,12 +228,26 @@ func told(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// alone leaves nothing on PATH but the programs of the test itself: alone.
+func alone(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: alone")
+	}
+	own, _, _ := strings.Cut(ts.Getenv("PATH"), string(filepath.ListSeparator)) // testscript.Main puts them first
+	ts.Setenv("PATH", own)
+}
+
 // writeGuests writes small modules, each with one habit.
 func writeGuests(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	extism, err := os.ReadFile(filepath.Join("..", "..", "host", "internal", "wasm", "testdata", "extism", "extism.wasm"))
+	if err != nil {
+		return err
+	}
 	for name, module := range map[string][]byte{
+		"extism.wasm":    extism,
 		"answer.wasm":    command(1, `{"answer":42}`, false),
 		"engine.wasm":    reactor([]string{"uniflow_run"}),
 		"bytes.wasm":     command(1, "\xff\xfe\x00", false),

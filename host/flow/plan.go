@@ -116,6 +116,7 @@ type PlanStep struct {
 	SetBy  map[string]string `json:"set_by,omitempty"`
 	Args   []string          `json:"args,omitempty"`
 	Stdin  string            `json:"stdin,omitempty"`
+	Input  string            `json:"input,omitempty"`
 	Stdout string            `json:"stdout,omitempty"`
 	// Shape is what the plugin says of the function. It follows from the plugin's bytes and is no part of the version of its own.
 	Shape Shape `json:"shape,omitzero"`
@@ -233,10 +234,14 @@ type Resolved struct {
 	// Path is absolute.
 	Path   string `json:"path"`
 	Digest Digest `json:"digest"`
+	// Profile is how host and module work together: command, reactor or extism; empty of anything but a module.
+	Profile string `json:"profile,omitempty"`
 	// Entry is the file that a script begins with; empty for any other plugin.
 	Entry string `json:"entry,omitempty"`
 	// Functions are the entries that the bytes offer, where they can be known without running them; nil otherwise.
 	Functions []string `json:"functions,omitempty"`
+	// Default is the one of them that is called where a step names none; empty where a step must.
+	Default string `json:"default,omitempty"`
 	// Shapes are what the module's own descriptor says of its functions, by name, and Wants what it wants to be granted.
 	Shapes map[string]Shape `json:"shapes,omitempty"`
 	Wants  Wants            `json:"wants,omitzero"`

@@ -96,6 +96,8 @@ type PluginInfo struct {
 	Producers []string `json:"producers,omitempty"`
 	// Descriptor is the module's own "uniflow.plugin" section, as it stands.
 	Descriptor json.RawMessage `json:"descriptor,omitempty"`
+	// Needs are what the module uses of the host and what its author asks for, with the lines of a manifest that give it.
+	Needs []Need `json:"needs,omitempty"`
 }
 
 // Import is something that a module needs from the host.
@@ -114,6 +116,20 @@ type PluginRun struct {
 	Logs     []LogLine                  `json:"logs,omitempty"`
 	Usage    Usage                      `json:"usage"`
 	Duration Duration                   `json:"duration"`
+	// State is what the call leaves as the state of a pipeline; nothing keeps it.
+	State map[string]json.RawMessage `json:"state,omitempty"`
+	// Events are those that the plugin emitted, as it wrote them.
+	Events []json.RawMessage `json:"events,omitempty"`
+	// Refused are calls of services that were refused, with what would have given them.
+	Refused []RefusedCall `json:"refused,omitempty"`
+}
+
+// RefusedCall is a call of a service that was refused.
+type RefusedCall struct {
+	Op      string `json:"op"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
 }
 
 // RunReport is the answer of `uniflow run`: the run with its steps, and the files of its artifacts.

@@ -11,8 +11,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -28,8 +28,10 @@ import (
 type Config struct {
 	// Grant is what the module may reach. Defaults to nothing.
 	Grant flow.Grant
-	// Secrets are what the module may read by secret.get. Defaults to none.
+	// Secrets are what the module may read by secret.get, unless Bindings say what else becomes of them. Defaults to none.
 	Secrets map[string]string
+	// Bindings are what a manifest says of the plugin's secrets.
+	Bindings map[string]flow.SecretBinding
 	// Limits of one attempt. Zero fields default to those of a manifest.
 	Limits flow.Limits
 	// CacheDir keeps compiled modules between test runs. Defaults to none.
@@ -37,15 +39,23 @@ type Config struct {
 	// Isolation is where the module runs: in this process, or in a worker, which is this program once more, confined; its
 	// main function, or TestMain, then begins with host.WorkerMain(). Defaults to flow.IsolationInline.
 	Isolation flow.Isolation
+	// Name of the plugin, as messages have it. Defaults to the name of the file.
+	Name string
+	// Script is the path of a script, a file or a folder, that the module, an engine, executes. Defaults to none.
+	Script string
+	// Kind of the plugin. Defaults to flow.KindWasm.
+	Kind flow.PluginKind
+	// Network lets http.request reach real servers, as far as Grant covers them. Defaults to Input.HTTP alone.
+	Network bool
 }
 
 // Module is a loaded module. It is safe for concurrent use.
 type Module struct {
-	runtime  flow.Runtime
-	plugin   flow.PlanPlugin
-	module   flow.Module
-	services *service.Services
-	config   Config
+	runtime flow.Runtime
+	plugin  flow.PlanPlugin
+	blobs   *blobs
+	config  Config
+	scratch string // a folder of its own, or empty
 }
 
 // Load reads and compiles the module at path. The caller closes it.
@@ -58,33 +68,58 @@ func Load(ctx context.Context, path string, c Config) (*Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the module: %w", err)
 	}
-	runtime, err := newRuntime(ctx, c)
+	c.Kind = cmp.Or(c.Kind, flow.KindWasm)
+	m := &Module{blobs: newBlobs()}
+	if c.Kind == flow.KindProcess && c.CacheDir == "" {
+		if m.scratch, err = os.MkdirTemp("", "uniflow-*"); err != nil {
+			return nil, fmt.Errorf("make a folder for the process: %w", err)
+		}
+		c.CacheDir = m.scratch
+	}
+	if m.runtime, err = newRuntime(ctx, c); err != nil {
+		return nil, errors.Join(err, m.clean())
+	}
+	m.plugin = flow.PlanPlugin{Name: cmp.Or(c.Name, filepath.Base(path)), Kind: c.Kind, Path: abs, Digest: flow.DigestOf(b), Grant: c.Grant}
+	if m.plugin.Script, err = readScript(c.Script); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	if _, err = m.runtime.Load(ctx, m.plugin); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	c.Limits = withDefaults(c.Limits)
+	m.config = c
+	return m, nil
+}
+
+// readScript finds a script; nil for no path.
+func readScript(path string) (*flow.PlanScript, error) {
+	if path == "" {
+		return nil, nil
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find the script: %w", err)
+	}
+	script, err := wasm.ReadScript(os.DirFS(filepath.Dir(abs)), filepath.Base(abs))
 	if err != nil {
 		return nil, err
 	}
-	plugin := flow.PlanPlugin{Name: filepath.Base(path), Kind: flow.KindWasm, Path: abs, Digest: flow.DigestOf(b), Grant: c.Grant, Secrets: c.bindings()}
-	loaded, err := runtime.Load(ctx, plugin)
-	if err != nil {
-		return nil, errors.Join(err, runtime.Close(ctx))
-	}
-	c.Limits = withDefaults(c.Limits)
-	return &Module{runtime, plugin, service.Guard(loaded), service.New(service.Config{Blobs: noBlobs{}, Version: "hosttest", Secrets: c.secret}), c}, nil
+	return &flow.PlanScript{Path: abs, Digest: script.Digest, Entry: script.Entry}, nil
 }
 
-// bindings expose the secrets.
-func (c *Config) bindings() map[string]flow.SecretBinding {
-	exposed := map[string]flow.SecretBinding{}
-	for name := range c.Secrets {
-		exposed[name] = flow.SecretBinding{Expose: true}
+func (m *Module) clean() error {
+	if m.scratch == "" {
+		return nil
 	}
-	return exposed
+	return os.RemoveAll(m.scratch)
 }
-
-func (c *Config) secret(name string) (string, error) { return c.Secrets[name], nil }
 
 // newRuntime returns what runs modules where the Config says.
 func newRuntime(ctx context.Context, c Config) (flow.Runtime, error) {
 	log := slog.New(slog.DiscardHandler)
+	if c.Kind == flow.KindProcess {
+		return process.New(process.Config{Dir: c.CacheDir, Logger: log})
+	}
 	switch c.Isolation {
 	case flow.IsolationWorker:
 		return process.New(process.Config{Dir: c.CacheDir, Logger: log})
@@ -109,7 +144,7 @@ func withDefaults(l flow.Limits) flow.Limits {
 
 // Close releases the module.
 func (m *Module) Close() error {
-	return m.runtime.Close(context.Background())
+	return errors.Join(m.runtime.Close(context.Background()), m.clean())
 }
 
 // Input is what one call is given.
@@ -117,20 +152,43 @@ type Input struct {
 	// Function is the export of a reactor. Defaults to uniflow_run.
 	Function string
 	// Context and With are values that encoding/json can marshal. A json.RawMessage is handed on as it is, as in
-	// production: it must be valid JSON.
+	// production: it must be valid JSON. An Artifact becomes a reference to its bytes.
 	Context, With map[string]any
 	// Args are argv[1:] of a command.
 	Args []string
+	// Stdin, if not nil, replaces the run context: on standard input of a command, and as the input of a plugin of Extism.
+	// Stdout is the reading of a command's standard output: json, text or log.
+	Stdin  json.RawMessage
+	Stdout string
 	// At is when the run is scheduled and starts, which also makes its id. Set it where a test needs the same run context,
-	// and the same fuel, each time. Defaults to the time of the call.
+	// and the same fuel, each time. Without the grant of a clock it is also the time that the module sees. Defaults to the
+	// time of the call.
 	At time.Time
+	// Seed makes the run's id, and so the randomness of a module without the grant of its own: the same seed gives the
+	// same bytes. Defaults to At.
+	Seed uint64
+	// Attempt counts from 1, up to MaxAttempts. Both default to 1.
+	Attempt, MaxAttempts int
 	// Timeout ends the call. Defaults to one minute.
 	Timeout time.Duration
+	// Grace is how long the module may go on after the call was ended. Defaults to none.
+	Grace time.Duration
+	// Grant and Limits replace those of the Config for this call.
+	Grant  *flow.Grant
+	Limits *flow.Limits
 	// Pipeline and Step are what the run context says. Both default to "test".
 	Pipeline, Step string
-	// Item is the element of a fan-out, at ItemIndex; nil outside of one.
+	// Item is the element of a fan-out, at ItemIndex; nil outside of one. The index defaults to 0 where there is an item.
 	Item      json.RawMessage
 	ItemIndex *int
+
+	// HTTP answers requests in place of real servers; all that a host does before and after, grants, secrets and redirects,
+	// is done all the same. Of several replies to a request each serves once, in order, and the last one goes on.
+	HTTP []Reply
+	// Secrets are added to those of the Config.
+	Secrets map[string]string
+	// State is what the pipeline keeps, as JSON by key, before the call.
+	State map[string]any
 	// Answer, where it is set, answers all calls of services in place of the host's own; a *flow.ServiceError refuses.
 	Answer func(op string, request, body []byte) ([]byte, error)
 }
@@ -138,26 +196,47 @@ type Input struct {
 // Output is what came of a call.
 type Output struct {
 	flow.Result
-	Logs     []flow.LogLine
-	Progress []int // in thousandths; of several in a second, the last one
+	// Run is the id that the module saw.
+	Run  flow.RunID
+	Logs []flow.LogLine
+	// Progress is in thousandths; of several heartbeats in a second, the last one.
+	Progress []int
+	// Requests are those that left the host, in order, redirects among them.
+	Requests []Request
+	// State is what the attempt leaves; a host keeps it when the run succeeds.
+	State  map[string]json.RawMessage
+	Events []Event
+	// Refusals are calls of services that were refused, the first hundred.
+	Refusals []Refusal
+
+	blobs *blobs
 }
 
 // Call runs the module once, in a fresh sandbox. The error is a *flow.Fault when the sandbox broke.
 func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
-	call, err := m.newCall(in)
-	if err != nil {
-		return Output{}, err
-	}
 	if in.Timeout == 0 {
 		in.Timeout = time.Minute
 	}
+	f, err := m.newFakes(&in)
+	if err != nil {
+		return Output{}, err
+	}
+	services := service.New(service.Config{Blobs: m.blobs, Version: "hosttest", Secrets: f.secret, Network: f.network()})
+	call, known, err := m.newCall(in, services.Features())
+	if err != nil {
+		return Output{}, err
+	}
+	plugin := m.pluginFor(&in)
+	module, err := m.runtime.Load(ctx, plugin)
+	if err != nil {
+		return Output{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, in.Timeout)
 	defer cancel()
-	var out Output
+	out := Output{Run: call.Context.RunID, blobs: m.blobs}
 	var mu sync.Mutex
-	calls, done := m.services.Open(ctx, service.Attempt{
-		Call:   call,
-		Plugin: m.plugin,
+	calls, done := services.Open(ctx, f.attempt(service.Attempt{
+		Call: call, Plugin: plugin, Known: known,
 		Log: func(l flow.LogLine) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -168,73 +247,101 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 			defer mu.Unlock()
 			out.Progress = append(out.Progress, permille)
 		},
-	})
+	}))
+	f.HostCalls = calls
+	calls = f
 	if in.Answer != nil {
-		calls = answered{calls, in.Answer}
+		calls = answered{f, in.Answer}
 	}
-	out.Result, err = m.module.Call(ctx, call, calls)
+	out.Result, err = service.Guard(module).Call(ctx, call, calls)
 	done()
+	out.Requests, out.State, out.Events, out.Refusals = f.requests, f.state, f.events, f.refusals
 	return out, err
 }
 
-func (m *Module) newCall(in Input) (flow.Call, error) {
-	values, err := marshal(in.Context)
-	if err != nil {
-		return flow.Call{}, err
+// pluginFor is the plugin with the grant and the secrets of one call.
+func (m *Module) pluginFor(in *Input) flow.PlanPlugin {
+	plugin := m.plugin
+	if in.Grant != nil {
+		plugin.Grant = *in.Grant
 	}
-	with, err := marshal(in.With)
-	if err != nil {
-		return flow.Call{}, err
+	plugin.Secrets = maps.Clone(m.config.Bindings)
+	if plugin.Secrets == nil {
+		plugin.Secrets = map[string]flow.SecretBinding{}
 	}
-	pipeline, step := cmp.Or(in.Pipeline, "test"), cmp.Or(in.Step, "test")
-	now := time.Now().UTC()
-	id := flow.NewRunID(now)
-	if !in.At.IsZero() {
-		now = in.At.UTC()
-		id = flow.SlotRunID(flow.DefaultTenant, pipeline, "", now)
+	for _, given := range []map[string]string{m.config.Secrets, in.Secrets} {
+		for name := range given {
+			if _, bound := plugin.Secrets[name]; !bound {
+				plugin.Secrets[name] = flow.SecretBinding{Expose: true}
+			}
+		}
 	}
-	return flow.Call{
-		Args: in.Args, Limits: m.config.Limits,
-		Context: flow.RunContext{
-			ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: pipeline, RunID: id, Step: step, Function: in.Function,
-			Attempt: 1, MaxAttempts: 1, Trigger: flow.TriggerManual, ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout),
-			Context: values, With: with, Item: in.Item, ItemIndex: in.ItemIndex, Features: m.services.Features(),
-		},
-	}, nil
+	return plugin
 }
 
-func marshal(values map[string]any) (map[string]json.RawMessage, error) {
+// newCall makes the call of a step, and returns the artifacts that it may read.
+func (m *Module) newCall(in Input, features []string) (flow.Call, []flow.Digest, error) {
+	values, known, err := m.values(in.Context)
+	if err != nil {
+		return flow.Call{}, nil, err
+	}
+	with, more, err := m.values(in.With)
+	if err != nil {
+		return flow.Call{}, nil, err
+	}
+	now, id := in.instant()
+	c := flow.RunContext{
+		ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: in.pipeline(), RunID: id, Step: cmp.Or(in.Step, "test"), Function: in.Function,
+		Attempt: max(in.Attempt, 1), IdempotencyKey: string(id) + "/" + cmp.Or(in.Step, "test"), Trigger: flow.TriggerManual,
+		ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout), Context: values, With: with,
+		Features: features,
+	}
+	c.MaxAttempts = max(in.MaxAttempts, c.Attempt)
+	if c.Item, c.ItemIndex = in.Item, in.ItemIndex; c.Item != nil && c.ItemIndex == nil {
+		c.ItemIndex = new(int)
+	}
+	limits := m.config.Limits
+	if in.Limits != nil {
+		limits = withDefaults(*in.Limits)
+	}
+	return flow.Call{Args: in.Args, Stdin: in.Stdin, Stdout: in.Stdout, Limits: limits, Grace: flow.Duration(in.Grace), Context: c}, append(known, more...), nil
+}
+
+// instant is when the run begins, and its id.
+func (in *Input) instant() (time.Time, flow.RunID) {
+	now := in.At.UTC()
+	if in.At.IsZero() {
+		now = time.Now().UTC()
+	}
+	switch {
+	case in.Seed != 0:
+		return now, flow.SlotRunID(flow.DefaultTenant, in.pipeline(), fmt.Sprintf("seed %d", in.Seed), time.UnixMilli(0))
+	case in.At.IsZero():
+		return now, flow.NewRunID(now)
+	}
+	return now, flow.SlotRunID(flow.DefaultTenant, in.pipeline(), "", now)
+}
+
+func (in *Input) pipeline() string { return cmp.Or(in.Pipeline, "test") }
+
+// values returns values as JSON, and the artifacts among them.
+func (m *Module) values(values map[string]any) (map[string]json.RawMessage, []flow.Digest, error) {
 	out := make(map[string]json.RawMessage, len(values))
+	var known []flow.Digest
 	for k, v := range values {
-		if raw, ok := v.(json.RawMessage); ok {
-			out[k] = raw
+		switch x := v.(type) {
+		case json.RawMessage:
+			out[k] = x
 			continue
+		case Artifact:
+			ref := m.blobs.give(x)
+			v, known = ref, append(known, ref.Digest)
 		}
 		raw, err := json.Marshal(v)
 		if err != nil {
-			return nil, fmt.Errorf("value %q: %w", k, err)
+			return nil, nil, fmt.Errorf("value %q: %w", k, err)
 		}
 		out[k] = raw
 	}
-	return out, nil
-}
-
-// noBlobs keeps the digest of what a module puts, not the bytes.
-type noBlobs struct{}
-
-// Put implements flow.Blobs.
-func (noBlobs) Put(_ context.Context, _ string, r io.Reader, limit int64) (flow.Digest, int64, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	switch {
-	case err != nil:
-		return "", 0, fmt.Errorf("read the artifact: %w", err)
-	case int64(len(b)) > limit:
-		return "", 0, flow.ErrTooLarge
-	}
-	return flow.DigestOf(b), int64(len(b)), nil
-}
-
-// Get implements flow.Blobs.
-func (noBlobs) Get(context.Context, string, flow.Digest) (io.ReadCloser, error) {
-	return nil, flow.ErrNotFound
+	return out, known, nil
 }

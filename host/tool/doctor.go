@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -210,30 +212,60 @@ func (d *doctor) machine() {
 // toolTime bounds the wait for a program to tell its version.
 const toolTime = 5 * time.Second
 
-// toolchain checks the programs that the manifest's build commands begin with.
+// toolchain checks the compilers that templates of plugins use, and the programs that the manifest's build commands begin
+// with. Only one that the manifest needs is missed.
 func (d *doctor) toolchain(ctx context.Context, p *project.Project) {
 	ctx, cancel := context.WithTimeout(ctx, toolTime)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, "go", "version").Output(); err == nil {
-		d.add("go", statusOK, strings.TrimSpace(string(out)), "")
-	} else {
-		d.add("go", statusOK, "not found; it is only needed to build plugins that are written in Go", "")
-	}
-	if p == nil {
-		return
-	}
-	m := p.Manifest()
-	for name, plugin := range m.Plugins {
-		for _, word := range plugin.Build {
-			if strings.Contains(word, "=") {
+	wanted := map[string]bool{}
+	if p != nil {
+		m := p.Manifest()
+		for _, name := range slices.Sorted(maps.Keys(m.Plugins)) {
+			program := commandOf(m.Plugins[name].Build)
+			if program == "" {
 				continue
 			}
-			if _, err := exec.LookPath(word); err != nil {
-				d.add("build of "+name, statusWarning, word+" is not found", "install it, or build the plugin elsewhere")
+			wanted[program] = true
+			if _, err := exec.LookPath(program); err != nil && !strings.ContainsRune(program, '/') {
+				d.add("build of "+name, statusWarning, program+" is not found", cmp.Or(howToGet(program), "install it, or build the plugin elsewhere"))
 			}
-			break
 		}
 	}
+	for _, c := range compilers() {
+		d.compiler(ctx, c, wanted[c.program])
+	}
+}
+
+// compiler tells the version of a compiler, or how to get it.
+func (d *doctor) compiler(ctx context.Context, c compiler, wanted bool) {
+	out, err := exec.CommandContext(ctx, c.program, c.version...).Output()
+	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	switch {
+	case err == nil:
+		d.add(c.program, statusOK, first, "")
+	case !errors.Is(err, exec.ErrNotFound):
+		d.add(c.program, statusOK, "does not work here: "+err.Error()+"; it is only needed for "+c.makes, c.get)
+	case wanted: // and was missed already
+	default:
+		d.add(c.program, statusOK, "not found; it is only needed for "+c.makes, c.get)
+	}
+	if c.program == "cargo" && err == nil {
+		d.rustTargets(ctx)
+	}
+}
+
+// rustTargets tells whether Rust can build modules.
+func (d *doctor) rustTargets(ctx context.Context) {
+	out, err := exec.CommandContext(ctx, "rustc", "--print", "sysroot").Output()
+	if err != nil {
+		return
+	}
+	const target = "wasm32-unknown-unknown"
+	if _, err := os.Stat(filepath.Join(strings.TrimSpace(string(out)), "lib", "rustlib", target)); err != nil {
+		d.add("rust target", statusOK, target+" is not installed; it is only needed for plugins in Rust", "rustup target add "+target)
+		return
+	}
+	d.add("rust target", statusOK, target+" is installed", "")
 }
 
 func counted(n int, thing string) string {

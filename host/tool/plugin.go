@@ -2,22 +2,17 @@ package tool
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/uniflow-dev/uniflow/host"
 	"github.com/uniflow-dev/uniflow/host/flow"
-	"github.com/uniflow-dev/uniflow/host/internal/blob"
-	"github.com/uniflow-dev/uniflow/host/internal/process"
-	"github.com/uniflow-dev/uniflow/host/internal/service"
+	"github.com/uniflow-dev/uniflow/host/hosttest"
 	"github.com/uniflow-dev/uniflow/host/internal/wasm"
 )
 
@@ -69,6 +64,7 @@ func InspectPlugin(path string) (flow.PluginInfo, error) {
 	module, err := wasm.Inspect(b)
 	if module != nil {
 		describe(&info, module)
+		info.Needs = needs(module, b)
 	}
 	if e, ok := errors.AsType[*flow.Error](err); ok && e.Op == "" {
 		own := *e
@@ -108,68 +104,23 @@ type PluginCall struct {
 	Path string
 	// Function to call. Defaults to the plugin's own default.
 	Function string
-	// Context and With are those of the run context.
+	// Context and With are those of the run context, Item the element of a fan-out.
 	Context, With map[string]json.RawMessage
+	Item          json.RawMessage
 	// Grant is what the plugin may reach; host paths are relative to the working directory.
 	Grant flow.Grant
+	// Secrets are exposed to the plugin.
+	Secrets map[string]string
 	// Args are argv[1:] of a command module.
 	Args []string
+	// Clock is when the run is scheduled, and the time that a plugin without the grant of a clock sees. Defaults to now.
+	Clock time.Time
+	// Seed makes the randomness of a plugin without the grant of its own. Defaults to the time.
+	Seed uint64
 	// Timeout bounds the call. Defaults to 30 s.
 	Timeout time.Duration
-	// Memory bounds the guest's memory. Defaults to 64 MiB.
-	Memory flow.Size
-}
-
-// RunPlugin calls a plugin once, in the sandbox that it would have in a run, and records nothing. How the call ended is
-// part of the answer; the error says why the plugin could not be loaded.
-func RunPlugin(ctx context.Context, c PluginCall) (flow.PluginRun, error) {
-	info, err := InspectPlugin(c.Path)
-	if err != nil {
-		return flow.PluginRun{}, err
-	}
-	scratch, err := os.MkdirTemp("", "uniflow-*")
-	if err != nil {
-		return flow.PluginRun{}, err
-	}
-	defer os.RemoveAll(scratch)
-	runtime, err := runtimeOf(ctx, info.Kind, scratch)
-	if err != nil {
-		return flow.PluginRun{}, err
-	}
-	defer runtime.Close(context.WithoutCancel(ctx))
-	plugin, err := c.plugin(info)
-	if err != nil {
-		return flow.PluginRun{}, err
-	}
-	module, err := runtime.Load(ctx, plugin)
-	if err != nil {
-		return flow.PluginRun{}, err
-	}
-	return c.call(ctx, plugin, module, scratch)
-}
-
-func runtimeOf(ctx context.Context, kind flow.PluginKind, scratch string) (flow.Runtime, error) {
-	log := slog.New(slog.DiscardHandler)
-	if kind == flow.KindProcess {
-		return process.New(process.Config{Dir: scratch, Logger: log})
-	}
-	return wasm.New(ctx, wasm.Config{Logger: log})
-}
-
-// plugin makes the plan's view of the file; its paths are absolute.
-func (c *PluginCall) plugin(info flow.PluginInfo) (flow.PlanPlugin, error) {
-	p := flow.PlanPlugin{Name: filepath.Base(c.Path), Kind: info.Kind, Digest: info.Digest, Grant: c.Grant}
-	var err error
-	if p.Path, err = filepath.Abs(c.Path); err != nil {
-		return p, err
-	}
-	p.Grant.Mount = map[string]string{}
-	for guest, path := range c.Grant.Mount {
-		if p.Grant.Mount[guest], err = filepath.Abs(path); err != nil {
-			return p, err
-		}
-	}
-	return p, nil
+	// Limits of the call; zero fields default to those of a manifest.
+	Limits flow.Limits
 }
 
 const (
@@ -177,65 +128,56 @@ const (
 	callGrace       = 2 * time.Second
 )
 
-// call makes the one attempt.
-func (c *PluginCall) call(ctx context.Context, plugin flow.PlanPlugin, module flow.Module, scratch string) (flow.PluginRun, error) {
-	timeout := c.Timeout
-	if timeout <= 0 {
-		timeout = defaultCallTime
-	}
-	memory := c.Memory
-	if memory <= 0 {
-		memory = 64 * flow.MiB
-	}
-	limited, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	now := time.Now().UTC()
-	call := flow.Call{
-		Context: c.runContext(now, now.Add(timeout)), Args: c.Args, Grace: flow.Duration(callGrace),
-		Limits: flow.Limits{Memory: memory, Output: flow.MiB, Log: flow.MiB, Artifacts: 64 * flow.MiB},
-	}
-	blobs, err := blob.Open(filepath.Join(scratch, "artifacts"))
+// RunPlugin calls a plugin once, in the sandbox that it would have in a run, and records nothing: state and events are
+// gone with the call. How the call ended is part of the answer; the error says why the plugin could not be loaded.
+func RunPlugin(ctx context.Context, c PluginCall) (flow.PluginRun, error) {
+	info, err := InspectPlugin(c.Path)
 	if err != nil {
 		return flow.PluginRun{}, err
 	}
-	var mu sync.Mutex
-	report := flow.PluginRun{}
-	services := service.New(service.Config{Blobs: blobs, Version: host.Version})
-	call.Context.Features = services.Features()
-	hostCalls, done := services.Open(limited, service.Attempt{
-		Call:   call,
-		Plugin: plugin,
-		Log: func(l flow.LogLine) {
-			mu.Lock()
-			defer mu.Unlock()
-			l.Seq, l.Tenant, l.Run = int64(len(report.Logs))+1, call.Context.Tenant, call.Context.RunID
-			l.Step, l.Attempt = call.Context.Step, 1
-			report.Logs = append(report.Logs, l)
-		},
-		Progress: func(int, string) {},
-	})
-	result, err := module.Call(limited, call, hostCalls)
-	done()
-	mu.Lock()
-	defer mu.Unlock()
-	report.Duration = flow.Duration(time.Since(now).Round(time.Microsecond))
-	return ended(report, result, err)
+	b := &bench{dir: "."}
+	config := hosttest.Config{Kind: info.Kind, Grant: b.absolute(c.Grant), Limits: c.Limits, Network: true}
+	if info.Kind == flow.KindWasm {
+		if b.cache, b.scratch, err = compiledFolder(); err != nil {
+			return flow.PluginRun{}, err
+		}
+		defer b.close()
+		config.CacheDir = b.cache
+	}
+	m, err := hosttest.Load(ctx, c.Path, config)
+	if err != nil {
+		return flow.PluginRun{}, err
+	}
+	defer m.Close()
+	started := time.Now()
+	out, err := m.Call(ctx, c.input())
+	took := time.Since(started)
+	report, err := pluginRan(out, err)
+	report.Duration = flow.Duration(took.Round(time.Microsecond))
+	if len(out.State) > 0 {
+		report.State = out.State
+	}
+	for _, e := range out.Events {
+		if doc, err := json.Marshal(e); err == nil {
+			report.Events = append(report.Events, doc)
+		}
+	}
+	return report, err
 }
 
-// runContext is the document that the plugin sees.
-func (c *PluginCall) runContext(now, deadline time.Time) flow.RunContext {
-	filled := func(m map[string]json.RawMessage) map[string]json.RawMessage {
-		if m == nil {
-			return map[string]json.RawMessage{}
-		}
-		return m
+func (c *PluginCall) input() hosttest.Input {
+	return hosttest.Input{
+		Function: c.Function, Context: anyValues(c.Context), With: anyValues(c.With), Args: c.Args, At: c.Clock, Seed: c.Seed,
+		Timeout: cmp.Or(c.Timeout, defaultCallTime), Grace: callGrace, Secrets: c.Secrets, Item: c.Item,
 	}
-	id := flow.NewRunID(now)
-	return flow.RunContext{
-		ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: "plugin-run", Version: flow.DigestOf(nil), RunID: id, Step: "main",
-		Function: c.Function, Attempt: 1, MaxAttempts: 1, IdempotencyKey: string(id) + "/main", Trigger: flow.TriggerManual,
-		ScheduledAt: now, StartedAt: now, Deadline: deadline, Context: filled(c.Context), With: filled(c.With), Item: json.RawMessage("null"),
+}
+
+func anyValues(values map[string]json.RawMessage) map[string]any {
+	out := make(map[string]any, len(values))
+	for key, value := range values {
+		out[key] = value
 	}
+	return out
 }
 
 // ended fills in how the call ended. A fault of the sandbox is an ending; another error is the host's own.

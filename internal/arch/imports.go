@@ -43,6 +43,9 @@ func refuse(file *File, row Row, spec *ast.ImportSpec) string {
 		return ""
 	}
 	folder, ours := strings.CutPrefix(name, Module+"/")
+	if name == Module {
+		folder, ours = ".", true
+	}
 	switch {
 	case ours && folder == file.Folder:
 		return ""

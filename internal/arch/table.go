@@ -15,6 +15,9 @@ type Row struct {
 	Why string
 }
 
+// kitFiles is why kits for other languages than Go have a row.
+const kitFiles = "files of a kit for another language, embedded for new plugins: data, and no behaviour"
+
 // Table is who may import whom. A folder without a row is a finding, so that
 // a new package is placed by a decision.
 func Table() []Row {
@@ -26,19 +29,24 @@ func Table() []Row {
 			Why:   "the command line is one more embedder: what it needs, others need, so it goes through host",
 		},
 		{
+			Folder: ".",
+			Why:    "the root holds files of kits to be embedded: only from there all of them can be",
+		},
+		{
 			Folder: "host", May: []string{"host/...", "sdk/abi"},
 			Libs:  []string{"golang.org/x/sync", "golang.org/x/sys", "github.com/oklog/ulid"},
 			Never: []string{"host/tool", "host/hosttest", "host/internal/plugintest/...", "host/internal/store/storetest"},
 			Why:   "host wires the adapters; it knows no command and no plugin",
 		},
 		{
-			Folder: "host/tool", May: []string{"host/..."},
+			Folder: "host/tool", May: []string{"host/...", "sdk/abi", "."},
 			Never: []string{"host/internal/plugintest/...", "host/internal/store/storetest"},
 			Why:   "verbs of the command line without a stability promise, built from what host has",
 		},
 		{
-			Folder: "host/hosttest", May: []string{"host", "host/flow", "host/internal/process", "host/internal/service", "host/internal/wasm", "sdk/abi"},
-			Why: "authors test one module under the real engine and the real services, without a ledger",
+			Folder: "host/hosttest",
+			May:    []string{"host", "host/flow", "host/internal/egress", "host/internal/process", "host/internal/service", "host/internal/wasm", "sdk/abi"},
+			Why:    "authors test one module under the real engine and the real services, without a ledger",
 		},
 		{
 			Folder: "host/flow",
@@ -220,9 +228,20 @@ func Table() []Row {
 			Never: []string{"host/..."},
 			Why:   "what a process plugin compiles against; the host shares its protocol, not the reverse",
 		},
+		{Folder: "sdk/assemblyscript", Why: kitFiles},
+		{Folder: "sdk/c", Why: kitFiles},
+		{Folder: "sdk/cpp", Why: kitFiles},
+		{Folder: "sdk/nim", Why: kitFiles},
+		{Folder: "sdk/rust", Why: kitFiles},
+		{Folder: "sdk/zig", Why: kitFiles},
 		{
 			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/...", "plugins/internal/..."}, Libs: []string{"github.com/itchyny/gojq"}, Never: []string{"host/..."},
 			Why: "first-party plugins are ordinary guests, so that what they can do, any plugin can do",
+		},
+		{
+			Folder: "plugins/sql/...", May: []string{"sdk/abi", "sdk/process/..."}, Never: []string{"host/..."},
+			Libs: []string{"github.com/jackc/pgx", "github.com/go-sql-driver/mysql", "modernc.org/sqlite"},
+			Why:  "drivers of databases belong to this plugin, so that the host carries none but that of its ledger",
 		},
 		{
 			Folder: "examples/...", May: []string{"sdk", "sdk/abi", "sdk/process/..."},
@@ -332,6 +351,7 @@ func shared() map[string]string {
 		"github.com/hashicorp/go-plugin": "both ends of one protocol: the host's client, the plugin author's server",
 		"github.com/hashicorp/go-hclog":  "the logger that go-plugin demands at both ends",
 		"google.golang.org/grpc":         "both ends of one protocol",
+		"modernc.org/sqlite":             "the ledger of the host, and the databases that a plugin is for",
 		"google.golang.org/protobuf":     "both ends of one protocol",
 	}
 }

@@ -22,8 +22,17 @@ type Input struct {
 	Item    any            // the element of a fan-out, as JSON; sets the index to 0 where there is none
 	Limits  abi.Limits     // defaults to those of the contract
 
-	// Call answers calls of services. It defaults to abi.UnknownOp, as a host
-	// without the service does.
+	// HTTP answers requests; an error is a server that does not answer, unless
+	// it wraps an abi.Errno. Without it, every request is denied.
+	HTTP func(abi.HTTPRequest) (abi.HTTPResponse, error)
+	// Secrets are those that the step may read; any other is denied.
+	Secrets map[string]string
+	// State is what the pipeline keeps, as JSON by key.
+	State map[string]any
+	// Artifacts are contents that the step may read by their Ref.
+	Artifacts [][]byte
+	// Call answers calls of services in place of the above, as raw bytes. What
+	// it answers with abi.UnknownOp, the above answers.
 	Call func(op string, request, body []byte) ([]byte, error)
 	// Cancel makes every Progress report that the attempt is being cancelled.
 	Cancel bool
@@ -41,6 +50,11 @@ type Result struct {
 	Outputs  map[string]json.RawMessage // empty unless the step succeeded or skipped
 	Logs     []Log
 	Permille []int // every Progress, in thousandths
+
+	Requests  []abi.HTTPRequest          // in the order in which they were made
+	State     map[string]json.RawMessage // what the step left of it
+	Artifacts map[string][]byte          // what the step put, by name
+	Events    []Event
 }
 
 // Run runs a step once. The error is about the Input alone: a step that fails
@@ -51,6 +65,9 @@ func Run(step func(*uniflow.Context) error, in Input) (Result, error) {
 		return Result{}, fmt.Errorf("sdktest: %w", err)
 	}
 	h := &host{input: in, attempt: abi.NewAttempt(in.Limits)}
+	if h.services, err = newServices(&h.input, &h.result); err != nil {
+		return Result{}, fmt.Errorf("sdktest: %w", err)
+	}
 	kind := uniflow.Execute(h, run, step)
 	h.result.Verdict = h.attempt.Settle(int32(kind))
 	if k := h.result.Verdict.Kind; k == abi.KindOK || k == abi.KindSkip {
@@ -119,6 +136,8 @@ type host struct {
 	input   Input
 	attempt *abi.Attempt
 	result  Result
+
+	services *services
 }
 
 func (h *host) Output(name string, value []byte) error { return h.attempt.Output(name, value).Err() }
@@ -135,8 +154,5 @@ func (h *host) Progress(permille int, _ string) bool {
 }
 
 func (h *host) Call(op string, request, body []byte) ([]byte, error) {
-	if h.input.Call == nil {
-		return nil, abi.UnknownOp
-	}
-	return h.input.Call(op, request, body)
+	return h.services.answer(op, request, body)
 }

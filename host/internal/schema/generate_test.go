@@ -52,7 +52,9 @@ func answers() map[string]any {
 		"pipelines":       []flow.PipelineInfo{},
 		"plan":            flow.PlanReport{},
 		"plugin":          flow.PluginInfo{},
+		"plugin-event":    flow.PluginEvent{},
 		"plugin-run":      flow.PluginRun{},
+		"plugin-tests":    flow.PluginTests{},
 		"restore":         flow.RestoreReport{},
 		"run":             flow.RunReport{},
 		"run-record":      flow.RunRecord{},
@@ -66,6 +68,7 @@ func answers() map[string]any {
 		"story":           flow.SlotStory{},
 		"version":         flow.VersionInfo{},
 		"versions":        []flow.VersionRecord{},
+		"state":           map[string]json.RawMessage{},
 	}
 }
 

@@ -180,7 +180,11 @@ func (c *client) send(ctx context.Context, o *outgoing) (*http.Response, error) 
 	if c.carrier == nil {
 		return nil, refuse(abi.Cancelled, "the attempt has ended", "")
 	}
-	resp, err := c.carrier.RoundTrip(req)
+	carry := c.carrier.RoundTrip
+	if c.network.RoundTrip != nil {
+		carry = c.network.RoundTrip
+	}
+	resp, err := carry(req)
 	if err != nil {
 		return nil, broken(o, err)
 	}

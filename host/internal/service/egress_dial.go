@@ -25,6 +25,9 @@ type Network struct {
 	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	// Roots verify servers. Defaults to those of the system.
 	Roots *x509.CertPool
+	// RoundTrip, where it is set, answers requests in place of a network, for tests of plugins. Grants, secrets and redirects
+	// are the same; a *flow.ServiceError refuses.
+	RoundTrip func(*http.Request) (*http.Response, error)
 }
 
 const (

@@ -80,10 +80,14 @@ func (a *attempt) moment() string {
 
 // peakNow is the memory that the guest has used so far.
 func (a *attempt) peakNow() uint64 {
-	if a.peak == 0 && a.instance != nil {
-		return a.instance.memory.peak
+	peak := a.peak
+	if peak == 0 && a.instance != nil {
+		peak = a.instance.memory.peak
 	}
-	return a.peak
+	if a.extism != nil {
+		peak += a.extism.peak
+	}
+	return peak
 }
 
 func abbreviated(text string) string {
