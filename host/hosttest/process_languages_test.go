@@ -8,6 +8,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,7 +78,20 @@ func processLife(t *testing.T, path string) {
 	if content, failed := out.Artifact("big.bin"); err != nil || failed != nil || len(content) != 20_000_000 {
 		t.Errorf("an artifact of %d bytes, %v, %v", len(content), err, failed)
 	}
+	processEchoes(t, m)
 	processStops(t, m)
+}
+
+// processEchoes passes a document about as large as a run context may be.
+func processEchoes(t *testing.T, m *hosttest.Module) {
+	t.Helper()
+	document := json.RawMessage(`["` + strings.Repeat(`0123456789\n\u00fc`, 400_000) + `",` + strings.Repeat("[1.50],", 100_000) + "0]")
+	out, err := m.Call(t.Context(), hosttest.Input{
+		Function: "run", With: map[string]any{"case": "echo", "document": document}, Limits: &flow.Limits{Output: 8 * flow.MiB},
+	})
+	if err != nil || string(out.Outputs["document"]) != string(document) {
+		t.Errorf("a document of %d bytes came back with %d: %v %q, %v", len(document), len(out.Outputs["document"]), out.Verdict, out.Message, err)
+	}
 }
 
 // processStops cancels an attempt, which ends well before its grace is over, and says so.

@@ -89,7 +89,7 @@ def dump(value: Any) -> bytes:
         return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain).encode()
 
 
-_TOKEN = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"', re.S)
+_TOKEN = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
