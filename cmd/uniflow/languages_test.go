@@ -45,10 +45,14 @@ func TestLanguages(t *testing.T) {
 func languagesPath(top, path string) string {
 	own, rest, _ := strings.Cut(path, string(filepath.ListSeparator))
 	tools := os.Getenv("TOOLS")
-	if tools == "" {
+	switch {
+	case tools == "":
 		tools = filepath.Join(top, "bin", "tools")
+	case !filepath.IsAbs(tools):
+		tools = filepath.Join(top, tools)
 	}
-	return strings.Join([]string{own, filepath.Join(tools, "languages", "zig", "ziglang"), "/usr/bin", rest}, string(filepath.ListSeparator))
+	tools = filepath.Join(tools, "languages")
+	return strings.Join([]string{own, filepath.Join(tools, "zig", "ziglang"), "/usr/bin", rest, filepath.Join(tools, "bin")}, string(filepath.ListSeparator))
 }
 
 // atMost bounds the size of a file: atmost BYTES FILE.
