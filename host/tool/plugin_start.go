@@ -16,6 +16,7 @@ import (
 	"github.com/uniflow-dev/uniflow"
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/schema"
+	"github.com/uniflow-dev/uniflow/host/internal/wasm"
 	"github.com/uniflow-dev/uniflow/sdk/assemblyscript"
 	"github.com/uniflow-dev/uniflow/sdk/c"
 	"github.com/uniflow-dev/uniflow/sdk/cpp"
@@ -137,6 +138,14 @@ func languages() map[string]language {
 // Languages are the words that NewPlugin.Language may be.
 func Languages() []string { return slices.Sorted(maps.Keys(languages())) }
 
+// EngineOf is the file of the engine that executes plugins in a language; empty where they are compiled.
+func EngineOf(language string) string {
+	if engine := languages()[language].engine; engine != "" {
+		return engine + ".wasm"
+	}
+	return ""
+}
+
 // NewPlugin says what StartPlugin begins.
 type NewPlugin struct {
 	// Name of the plugin: lower case letters, digits, - and _.
@@ -221,9 +230,14 @@ func (n *NewPlugin) files(lang *language) (map[string][]byte, error) {
 	}
 	out[SchemaName] = doc
 	if n.Engine != "" && lang.engine != "" {
-		if out[lang.engine+".wasm"], err = readPlugin(n.Engine); err != nil {
+		engine, err := readPlugin(n.Engine)
+		if err == nil {
+			_, err = wasm.Inspect(engine)
+		}
+		if err != nil {
 			return nil, err
 		}
+		out[lang.engine+".wasm"] = engine
 	}
 	return out, nil
 }
