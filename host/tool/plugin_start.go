@@ -273,7 +273,7 @@ func (l *language) places(name string) *strings.Replacer {
 		placeName, name, placeIdent, strings.ReplaceAll(name, "-", "_"),
 		"__TITLE__", l.title, "__WHERE__", inner.Replace(l.where), "__NEEDS__", l.needs, "__KIT__", inner.Replace(l.kit),
 		"__REQUIRE_INDIRECT__", requirements(" // indirect"), "__REQUIRE__", requirements(""),
-		"__IGNORE__", strings.Join(ignored, "\n"), "__PLUGIN__", inner.Replace(l.plugin()),
+		"__IGNORE__", inner.Replace(strings.Join(ignored, "\n")), "__PLUGIN__", inner.Replace(l.plugin()),
 	)
 }
 
