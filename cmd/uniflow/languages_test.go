@@ -52,7 +52,7 @@ func languagesPath(top, path string) string {
 		tools = filepath.Join(top, tools)
 	}
 	tools = filepath.Join(tools, "languages")
-	return strings.Join([]string{own, filepath.Join(tools, "zig", "ziglang"), "/usr/bin", rest, filepath.Join(tools, "bin")}, string(filepath.ListSeparator))
+	return strings.Join([]string{own, filepath.Join(tools, "bin"), filepath.Join(tools, "zig", "ziglang"), "/usr/bin", rest}, string(filepath.ListSeparator))
 }
 
 // atMost bounds the size of a file: atmost BYTES FILE.

@@ -17,12 +17,6 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/schema"
 	"github.com/uniflow-dev/uniflow/host/internal/wasm"
-	"github.com/uniflow-dev/uniflow/sdk/assemblyscript"
-	"github.com/uniflow-dev/uniflow/sdk/c"
-	"github.com/uniflow-dev/uniflow/sdk/cpp"
-	"github.com/uniflow-dev/uniflow/sdk/nim"
-	"github.com/uniflow-dev/uniflow/sdk/rust"
-	"github.com/uniflow-dev/uniflow/sdk/zig"
 )
 
 // templates are the files of new plugins. Each ends with .tmpl, so that none of them is taken for a part of this module.
@@ -324,8 +318,7 @@ func (l *language) plugin() string {
 
 // kitFiles adds the files of a kit, without its tests.
 func kitFiles(pattern, to string, out map[string][]byte) error {
-	kit, inside := kitOf(pattern)
-	found, err := fs.Glob(kit, inside)
+	found, err := fs.Glob(kits.Files(), pattern)
 	if err != nil || len(found) == 0 {
 		return fmt.Errorf("the kit %s is not part of this program", pattern)
 	}
@@ -333,24 +326,11 @@ func kitFiles(pattern, to string, out map[string][]byte) error {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		body, err := fs.ReadFile(kit, name)
+		body, err := fs.ReadFile(kits.Files(), name)
 		if err != nil {
 			return err
 		}
 		out[path.Join(to, path.Base(name))] = body
 	}
 	return nil
-}
-
-// kitOf returns the files of which a path in the project is one, and its path among them.
-func kitOf(name string) (fs.FS, string) {
-	for folder, files := range map[string]fs.FS{
-		"sdk/c/": c.Files, "sdk/cpp/": cpp.Files, "sdk/rust/": rust.Files, "sdk/zig/": zig.Files, "sdk/nim/": nim.Files,
-		"sdk/assemblyscript/": assemblyscript.Files,
-	} {
-		if inside, ok := strings.CutPrefix(name, folder); ok {
-			return files, inside
-		}
-	}
-	return kits.Files(), name
 }
