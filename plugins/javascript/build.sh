@@ -21,8 +21,8 @@ cp "$here/../../sdk/javascript/uniflow.js" "$work/javascript/"
 cd "$work/quickjs"
 mkdir "$work/objects"
 # Of the systems that QuickJS knows, EMSCRIPTEN is the one that is nearest: no threads.
-printf '%s\n' quickjs.c dtoa.c cutils.c libregexp.c libunicode.c '../javascript/engine.c --embed-dir=../javascript' |
-	compile ../objects -O2 -fwrapv -fvisibility=hidden -fno-sanitize=undefined -DNDEBUG -Wno-everything \
+printf '%s\n' 'quickjs.c -O2' 'dtoa.c -O2' 'cutils.c -O2' 'libregexp.c -O2' libunicode.c '../javascript/engine.c --embed-dir=../javascript' |
+	compile ../objects -fwrapv -fvisibility=hidden -fno-sanitize=undefined -DNDEBUG -Wno-everything \
 		-DEMSCRIPTEN -DCONFIG_STACK_CHECK -DCONFIG_VERSION=\"2025-04-26\" -D_GNU_SOURCE -I../javascript/compat -I.
 zig cc -target wasm32-wasi -mexec-model=reactor -O2 -s -o "$work/javascript.wasm" ../objects/*.o \
 	-Wl,--gc-sections -Wl,-z,stack-size=1048576

@@ -24,7 +24,7 @@ cd "$work/cpython"
 mkdir "$work/objects" "$work/generated"
 "$python" -I ../python/freeze.py Lib "$here/../../sdk/python" ../generated
 { cat "$here/sources.txt"; echo ../python/engine.c; echo ../python/modules.c; } |
-	compile ../objects -O2 -std=c11 -fwrapv -fno-strict-aliasing -fvisibility=hidden -fno-sanitize=undefined -DNDEBUG \
+	compile ../objects -std=c11 -fwrapv -fno-strict-aliasing -fvisibility=hidden -fno-sanitize=undefined -DNDEBUG \
 		-Wno-everything -DPy_BUILD_CORE -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_GETPID -D_WASI_EMULATED_PROCESS_CLOCKS \
 		-I../python -I. -IInclude -IInclude/internal -I../zlib -I../generated
 zig cc -target wasm32-wasi -mexec-model=reactor -O2 -s -o "$work/python.wasm" ../objects/*.o \

@@ -151,8 +151,6 @@ def load():
     sys.argv = [path]
     if name.isidentifier() and _uniflow.packed_kind(name) is None and name not in sys.modules:
         script = __import__(name)
-        for part in name.split(".")[1:]:
-            script = getattr(script, part)
         return script
     from importlib.util import module_from_spec, spec_from_file_location
 
