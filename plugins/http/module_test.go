@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -79,7 +80,7 @@ func TestTheDescriptorDescribesTheEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, err := abi.DecodeDescriptor(doc)
-	if err != nil || d.Name != "http" || len(d.Functions) != 1 || d.Functions["fetch"].With == nil || d.Functions["fetch"].Outputs == nil {
+	if err != nil || d.Name != "http" || len(d.Functions) != 2 || !bytes.Equal(d.Functions["uniflow_run"].With, d.Functions["fetch"].With) || d.Functions["fetch"].With == nil || d.Functions["fetch"].Outputs == nil {
 		t.Errorf("got %+v, %v", d, err)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -76,7 +77,7 @@ func TestTheDescriptorDescribesTheEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, err := abi.DecodeDescriptor(doc)
-	if err != nil || d.Name != "notify" || len(d.Functions) != 1 || d.Functions["send"].With == nil || d.Functions["send"].Outputs == nil {
+	if err != nil || d.Name != "notify" || len(d.Functions) != 2 || !bytes.Equal(d.Functions["uniflow_run"].With, d.Functions["send"].With) || d.Functions["send"].With == nil || d.Functions["send"].Outputs == nil {
 		t.Errorf("got %+v, %v", d, err)
 	}
 }
