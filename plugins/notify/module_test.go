@@ -53,6 +53,7 @@ func TestTheModule(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	m := load(t, hosttest.Config{
+		Network: true,
 		Grant:   flow.Grant{HTTP: []string{"POST " + server.URL + "/*"}, Clock: true},
 		Secrets: map[string]string{"KEY": key, "HOOK": server.URL + "/hook"},
 	})
