@@ -106,6 +106,18 @@ build_javascript() {
 	echo sdk/javascript/conformance.js >"$out/javascript.script"
 }
 
+# TypeScript is checked and bundled for the engine of JavaScript.
+build_typescript() {
+	local bin=$tools/typescript/node_modules/.bin
+	cp sdk/javascript/uniflow.d.ts sdk/javascript/conformance.ts sdk/javascript/template-ts/tsconfig.json "$scratch"
+	sed -i 's/"include".*/"files": ["conformance.ts", "uniflow.d.ts"]/' "$scratch/tsconfig.json"
+	"$bin/tsc" -p "$scratch/tsconfig.json"
+	"$bin/esbuild" sdk/javascript/conformance.ts --bundle --format=esm --target=es2023 --external:uniflow --external:_uniflow \
+		--outfile="$out/typescript.js"
+	ln -sf javascript.wasm "$out/typescript.wasm"
+	echo "$out/typescript.js" >"$out/typescript.script"
+}
+
 # prepare LANGUAGE installs what its build needs.
 prepare() {
 	case $1 in
@@ -114,6 +126,15 @@ prepare() {
 	rust) install rustc cargo libstd-rust-dev-wasm32 ;;
 	nim) install nim clang lld wasi-libc libclang-rt-14-dev-wasm32 ;;
 	zig) pip_install "$tools/zig" "ziglang==$zig_version" ;;
+	typescript)
+		node_tools
+		if [ -e "$tools/typescript/.ready" ]; then return; fi
+		rm -rf "$tools/typescript"
+		mkdir -p "$tools/typescript"
+		cp sdk/javascript/template-ts/package.json sdk/javascript/template-ts/package-lock.json "$tools/typescript"
+		npm ci --silent --no-fund --no-audit --prefix "$tools/typescript"
+		touch "$tools/typescript/.ready"
+		;;
 	assemblyscript)
 		node_tools
 		if [ -e "$tools/assemblyscript/.$assemblyscript_version" ]; then return; fi
@@ -130,6 +151,7 @@ if [ "${#languages[@]}" -eq 0 ]; then
 	for engine in python javascript; do
 		if [ -x "plugins/$engine/build.sh" ]; then languages+=("$engine"); fi
 	done
+	languages+=(typescript)
 fi
 for language in "${languages[@]}"; do prepare "$language"; done
 
