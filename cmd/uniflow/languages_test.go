@@ -48,7 +48,8 @@ func languagesPath(top, path string) string {
 	if tools == "" {
 		tools = filepath.Join(top, "bin", "tools")
 	}
-	return strings.Join([]string{own, filepath.Join(tools, "languages", "zig", "ziglang"), "/usr/bin", rest}, string(filepath.ListSeparator))
+	tools = filepath.Join(tools, "languages")
+	return strings.Join([]string{own, filepath.Join(tools, "bin"), filepath.Join(tools, "zig", "ziglang"), "/usr/bin", rest}, string(filepath.ListSeparator))
 }
 
 // atMost bounds the size of a file: atmost BYTES FILE.

@@ -33,17 +33,31 @@ func queries() map[string]string {
 	}
 }
 
+// TestNumbersEqualThoseOfQueries runs the pipeline, and then one that hands the whole table on by artifacts.
 func TestNumbersEqualThoseOfQueries(t *testing.T) {
 	t.Parallel()
-	h, err := host.Open(t.Context(), host.Config{Manifest: "uniflow.toml", Data: t.TempDir(), Build: true})
+	data := t.TempDir() // what is compiled for one test serves the other
+	within(t, "uniflow.toml", data, func(h *host.Host) { checkNumbers(t, h) })
+	within(t, handing(t), data, func(h *host.Host) { checkArtifacts(t, h) })
+}
+
+// within opens a host for as long as f takes.
+func within(t *testing.T, manifest, data string, f func(*host.Host)) {
+	t.Helper()
+	h, err := host.Open(t.Context(), host.Config{Manifest: manifest, Data: data, Build: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	defer func() {
 		if err := h.Close(); err != nil {
 			t.Error(err)
 		}
-	})
+	}()
+	f(h)
+}
+
+func checkNumbers(t *testing.T, h *host.Host) {
+	t.Helper()
 	db := strikes(t)
 	for _, since := range []int{1990, 1995, 2002} {
 		begin := time.Now()
@@ -200,25 +214,103 @@ func checkTotals(t *testing.T, db *sql.DB, result host.Result, since int) {
 // checkPage reads the page that the last step drew.
 func checkPage(t *testing.T, h *host.Host, result host.Result, since int) {
 	t.Helper()
-	var ref flow.ArtifactRef
-	if err := json.Unmarshal(result.Outputs["page"]["artifact"], &ref); err != nil {
-		t.Fatal(err)
-	}
-	content, err := h.Artifact(t.Context(), result.Run, ref.Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer content.Close()
-	page, err := io.ReadAll(content)
-	if err != nil {
-		t.Fatal(err)
-	}
+	page := artifact(t, h, result, result.Outputs["page"]["artifact"], "text/html")
 	for _, part := range []string{fmt.Sprintf("aircraft since %d</h1>", since), "<td>Texas</td>", `<div class="bar" style="width: 100%">`, "Canada goose"} {
 		if !strings.Contains(string(page), part) {
 			t.Errorf("since %d: the page of %d bytes lacks %q", since, len(page), part)
 		}
 	}
-	if ref.Type != "text/html" || int64(len(page)) != ref.Size {
-		t.Errorf("since %d: got %+v", since, ref)
+}
+
+// artifact reads the artifact that an output refers to.
+func artifact(t *testing.T, h *host.Host, result host.Result, output json.RawMessage, kind string) []byte {
+	t.Helper()
+	var ref flow.ArtifactRef
+	if err := json.Unmarshal(output, &ref); err != nil {
+		t.Fatal(err)
 	}
+	r, err := h.Artifact(t.Context(), result.Run, ref.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	content, err := io.ReadAll(r)
+	if err != nil || ref.Type != kind || int64(len(content)) != ref.Size {
+		t.Fatalf("got %+v, %d bytes, %v", ref, len(content), err)
+	}
+	return content
+}
+
+// handingOn takes the table apart and puts it together again; the rows are larger than what a plugin keeps in memory.
+const handingOn = `version = 1
+[plugins.csv]
+wasm = "csv.wasm"
+grant = { mount = { "/strikes" = "strikes" } }
+[plugins.jq]
+wasm = "jq.wasm"
+[pipelines.handing.steps.rows]
+plugin = "csv"
+function = "read"
+with = { from = "/strikes/birdstrikes.csv", to = "rows.ndjson" }
+[pipelines.handing.steps.count]
+plugin = "jq"
+with = { from = "${steps.rows.artifact}", filter = "reduce inputs as $row (1; . + 1)" }
+[pipelines.handing.steps.back]
+plugin = "csv"
+function = "write"
+with = { from = "${steps.rows.artifact}", to = "back.csv" }
+`
+
+// handing makes a folder for handingOn, with the plugins that the example has built.
+func handing(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for from, to := range map[string]string{"plugins/csv.wasm": "csv.wasm", "plugins/jq.wasm": "jq.wasm", "strikes/birdstrikes.csv": "strikes/birdstrikes.csv"} {
+		content, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, to), content)
+	}
+	manifest := filepath.Join(dir, "uniflow.toml")
+	write(t, manifest, []byte(handingOn))
+	return manifest
+}
+
+func checkArtifacts(t *testing.T, h *host.Host) {
+	t.Helper()
+	result, err := h.RunNow(t.Context(), "handing", nil)
+	if err != nil || !result.Success {
+		t.Fatalf("got %+v, %v", result, err)
+	}
+	if got := string(result.Outputs["count"]["result"]); got != "10000" {
+		t.Errorf("jq counts %s rows", got)
+	}
+	back := artifact(t, h, result, result.Outputs["back"]["artifact"], "text/csv")
+	want, err := os.ReadFile(filepath.Join("strikes", "birdstrikes.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(records(t, string(back)), records(t, string(want))) {
+		t.Errorf("the table of %d bytes is not the one of %d bytes that was read", len(back), len(want))
+	}
+}
+
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func records(t *testing.T, table string) [][]string {
+	t.Helper()
+	all, err := csv.NewReader(strings.NewReader(table)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }

@@ -231,6 +231,11 @@ func attemptInputs(v abitest.AttemptCase) (map[string]any, bool) {
 func runAttemptCase(t *testing.T, module *hosttest.Module, v abitest.AttemptCase, with map[string]any) {
 	t.Helper()
 	out, err := call(t.Context(), module, hosttest.Input{With: with})
+	checkAttempt(t, v, out, err)
+}
+
+func checkAttempt(t *testing.T, v abitest.AttemptCase, out hosttest.Output, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,8 +26,9 @@ func compilers() []compiler {
 		{"go", []string{"version"}, "plugins in Go", "install Go 1.26 or newer: https://go.dev/doc/install"},
 		{"clang", []string{"--version"}, "plugins in C and C++", "apt install clang lld (Debian, Ubuntu), brew install llvm lld (macOS), or https://releases.llvm.org"},
 		{"wasm-ld", []string{"--version"}, "linking C and C++", "apt install lld (Debian, Ubuntu), brew install lld (macOS): it comes with lld"},
-		{"cargo", []string{"--version"}, "plugins in Rust", "install Rust: https://rustup.rs, then: rustup target add wasm32-unknown-unknown wasm32-wasip1"},
+		{"cargo", []string{"--version"}, "plugins in Rust", "apt install cargo libstd-rust-dev-wasm32 (Debian), or https://rustup.rs, then: rustup target add wasm32-unknown-unknown"},
 		{"zig", []string{"version"}, "plugins in Zig", "https://ziglang.org/download, or: pip install ziglang"},
+		{"nim", []string{"--version"}, "plugins in Nim", "apt install nim wasi-libc libclang-rt-14-dev-wasm32 (Debian), or https://nim-lang.org/install.html"},
 		{"npm", []string{"--version"}, "plugins in AssemblyScript", "install Node.js, which brings it: https://nodejs.org"},
 	}
 }
@@ -58,9 +59,9 @@ func signs() [][2]string {
 		{"wasm-ld: No such file", howToGet("wasm-ld")},
 		{"invalid linker name", howToGet("wasm-ld")},
 		{"wasm-component-ld", "choose the target wasm32-wasip1 or wasm32-unknown-unknown, not wasip2"},
-		{"target may not be installed", "rustup target add wasm32-unknown-unknown wasm32-wasip1"},
-		{"can't find crate for `core`", "rustup target add wasm32-unknown-unknown wasm32-wasip1"},
-		{"can't find crate for `std`", "rustup target add wasm32-unknown-unknown wasm32-wasip1"},
+		{"target may not be installed", "rustup target add wasm32-unknown-unknown, or apt install libstd-rust-dev-wasm32 (Debian)"},
+		{"can't find crate for `core`", "rustup target add wasm32-unknown-unknown, or apt install libstd-rust-dev-wasm32 (Debian)"},
+		{"can't find crate for `std`", "rustup target add wasm32-unknown-unknown, or apt install libstd-rust-dev-wasm32 (Debian)"},
 		{"No available targets are compatible with triple \"wasm32\"", "this clang has no WebAssembly: " + howToGet("clang")},
 		{"unable to create target: 'No available targets", "this clang has no WebAssembly: " + howToGet("clang")},
 		{"'stdio.h' file not found", "apt install wasi-libc (Debian, Ubuntu), or build without a libc, as the template does"},

@@ -16,6 +16,12 @@ import (
 	"github.com/uniflow-dev/uniflow"
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/schema"
+	"github.com/uniflow-dev/uniflow/sdk/assemblyscript"
+	"github.com/uniflow-dev/uniflow/sdk/c"
+	"github.com/uniflow-dev/uniflow/sdk/cpp"
+	"github.com/uniflow-dev/uniflow/sdk/nim"
+	"github.com/uniflow-dev/uniflow/sdk/rust"
+	"github.com/uniflow-dev/uniflow/sdk/zig"
 )
 
 // templates are the files of new plugins. Each ends with .tmpl, so that none of them is taken for a part of this module.
@@ -92,6 +98,13 @@ func languages() map[string]language {
 				"--stack", "65536", "-femit-bin=" + placeName + ".wasm",
 			},
 			files: map[string]string{"sdk/zig/uniflow.zig": ""},
+		},
+		"nim": {
+			title: "Nim", where: " in " + placeIdent + ".nim", needs: "Nim 1.6 or newer, clang, lld and wasi-libc",
+			kit:    "The kit is `uniflow.nim`, and `nim.cfg` says how a module is built.",
+			ignore: []string{"/nimcache/"},
+			build:  []string{"nim", "c", "--verbosity:0", "--nimcache:nimcache", "-o:" + placeName + ".wasm", placeIdent + ".nim"},
+			files:  map[string]string{"sdk/nim/uniflow.nim": "", "sdk/nim/nim.cfg": ""},
 		},
 		"assemblyscript": {
 			title: "AssemblyScript", where: " in " + placeIdent + ".ts", needs: "Node.js 20 or newer, and `npm install` once",
@@ -297,15 +310,16 @@ func (l *language) plugin() string {
 
 // kitFiles adds the files of a kit, without its tests.
 func kitFiles(pattern, to string, out map[string][]byte) error {
-	found, err := fs.Glob(kits.Files(), pattern)
+	kit, inside := kitOf(pattern)
+	found, err := fs.Glob(kit, inside)
 	if err != nil || len(found) == 0 {
-		return fmt.Errorf("the kit %s is not part of this program: %w", pattern, cmpErr(err))
+		return fmt.Errorf("the kit %s is not part of this program", pattern)
 	}
 	for _, name := range found {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		body, err := fs.ReadFile(kits.Files(), name)
+		body, err := fs.ReadFile(kit, name)
 		if err != nil {
 			return err
 		}
@@ -314,9 +328,15 @@ func kitFiles(pattern, to string, out map[string][]byte) error {
 	return nil
 }
 
-func cmpErr(err error) error {
-	if err == nil {
-		return fs.ErrNotExist
+// kitOf returns the files of which a path in the project is one, and its path among them.
+func kitOf(name string) (fs.FS, string) {
+	for folder, files := range map[string]fs.FS{
+		"sdk/c/": c.Files, "sdk/cpp/": cpp.Files, "sdk/rust/": rust.Files, "sdk/zig/": zig.Files, "sdk/nim/": nim.Files,
+		"sdk/assemblyscript/": assemblyscript.Files,
+	} {
+		if inside, ok := strings.CutPrefix(name, folder); ok {
+			return files, inside
+		}
 	}
-	return err
+	return kits.Files(), name
 }

@@ -107,9 +107,11 @@ func compare(a, b cell) int {
 	}
 	switch x := a.(type) {
 	case string:
-		return strings.Compare(x, b.(string))
+		y, _ := b.(string) // of the same rank, so it is one
+		return strings.Compare(x, y)
 	case bool:
-		return boolRank(x) - boolRank(b.(bool))
+		y, _ := b.(bool) // as above
+		return boolRank(x) - boolRank(y)
 	case int64:
 		if y, ok := b.(int64); ok {
 			return cmp.Compare(x, y)

@@ -122,8 +122,8 @@ func ref(size int) map[string]any {
 
 func streams(t *testing.T, path, cache string) {
 	t.Helper()
-	const size = 20 << 20
-	m := load(t, path, hosttest.Config{CacheDir: cache, Limits: flow.Limits{Memory: 16 * flow.MiB}})
+	const size = 14 << 20
+	m := load(t, path, hosttest.Config{CacheDir: cache, Limits: flow.Limits{Memory: 12 * flow.MiB}})
 	var put []byte
 	begin := time.Now()
 	out, err := m.Call(t.Context(), hosttest.Input{
@@ -155,7 +155,7 @@ func groups(lines int) string {
 
 func spills(t *testing.T, path, cache string) {
 	t.Helper()
-	const size = 16 << 20
+	const size = 6 << 20
 	m := load(t, path, hosttest.Config{CacheDir: cache, Limits: flow.Limits{Memory: 32 * flow.MiB}})
 	out, err := m.Call(t.Context(), hosttest.Input{With: map[string]any{"from": ref(size), "to": "copy.csv"}, Answer: serve(size, new([]byte)), Timeout: 10 * time.Minute})
 	if err != nil {

@@ -210,7 +210,7 @@ func members(doc json.RawMessage) ([]string, map[string]json.RawMessage, error) 
 		if err != nil {
 			return nil, nil, err
 		}
-		name := key.(string) // a member begins with one
+		name, _ := key.(string) // a member begins with one
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
 			return nil, nil, err

@@ -138,6 +138,8 @@ func TestMistakesHaveAPlace(t *testing.T) {
 		"a type":            {with{"filter": ".a", "value": raw(`[1]`)}, "", "value, input 1: expected an object but got: array"},
 		"in which input":    {with{"filter": ".a + 1"}, "{\"a\":1}\n{\"a\":\"x\"}", "from, input 2: cannot add"},
 		"no JSON":           {with{"filter": "."}, "{\"a\":1}\n{\"a\":1,\n  b}", "from, line 3, column 3: invalid character 'b'"},
+		"far in":            {with{"filter": "empty"}, strings.Repeat("[1, \"é\"]\n", 30_000) + "  [1 2]", "from, line 30001, column 6: invalid character '2'"},
+		"far in a line":     {with{"filter": "empty"}, "[" + strings.Repeat("\"é\",", 40_000) + "x]", "from, line 1, column 160002: invalid character 'x'"},
 		"no end":            {with{"filter": "."}, "[1,\n2", "from, line 2, column 2: the value has no end"},
 		"a chosen error":    {with{"filter": `error("too bad")`}, "", "too bad"},
 		"halt":              {with{"filter": "halt"}, "", "the filter halts"},

@@ -24,49 +24,51 @@ type values struct {
 	done  bool
 }
 
-// counter knows the line of what was read through it, and bounds what one value takes.
+// counter knows line and column of what was read last, and bounds what one value takes.
 type counter struct {
-	r      io.Reader
-	recent []byte // from the offset base on
-	base   int64
-	read   int64
-	line   int   // of the byte at base, from 1
-	most   int64 // offset up to which may be read
+	r            io.Reader
+	chunk        []byte // what was read last, from the offset base on
+	base, read   int64
+	line, column int   // of base, from 0
+	most         int64 // offset up to which may be read
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. A decoder looks at once at what it reads, so that a mistake lies in the last chunk.
 func (c *counter) Read(p []byte) (int, error) {
 	if c.read >= c.most {
 		return 0, first.Wrong("a value has more than %d bytes", maxValue)
 	}
-	n, err := c.r.Read(p[:min(int64(len(p)), c.most-c.read)])
-	c.recent = append(c.recent, p[:n]...)
-	c.read += int64(n)
+	n, err := c.r.Read(p[:min(int64(len(p)), c.most-c.read, 64<<10)])
+	if n > 0 {
+		c.line, c.column = c.at(c.read)
+		c.base = c.read
+		c.chunk = append(c.chunk[:0], p[:n]...)
+		c.read += int64(n)
+	}
 	return n, err
 }
 
-// forget drops what lies before an offset, and allows as much behind it as one value may have.
-func (c *counter) forget(offset int64) {
-	c.most = offset + maxValue
-	n := offset - c.base
-	if n < 64<<10 {
-		return // a little is kept, so that it is not moved for each value
+// allow has one value begin at an offset.
+func (c *counter) allow(offset int64) { c.most = offset + maxValue }
+
+// at is line and column of an offset in the last chunk, from 0.
+func (c *counter) at(offset int64) (line, column int) {
+	before := c.chunk[:min(max(offset-c.base, 0), int64(len(c.chunk)))]
+	last := bytes.LastIndexByte(before, '\n')
+	if last < 0 {
+		return c.line, c.column + utf8.RuneCount(before)
 	}
-	c.line += bytes.Count(c.recent[:n], []byte("\n"))
-	c.recent = append(c.recent[:0], c.recent[n:]...)
-	c.base = offset
+	return c.line + bytes.Count(before, []byte("\n")), utf8.RuneCount(before[last+1:])
 }
 
-// place is line and column of an offset.
+// place is line and column of an offset, in words.
 func (c *counter) place(offset int64) string {
-	before := c.recent[:min(max(offset-c.base, 0), int64(len(c.recent)))]
-	line := c.line + bytes.Count(before, []byte("\n"))
-	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
-	return fmt.Sprintf("line %d, column %d", line, column)
+	line, column := c.at(offset)
+	return fmt.Sprintf("line %d, column %d", line+1, column+1)
 }
 
 func newValues(r io.Reader, name string) *values {
-	in := &counter{r: r, line: 1, most: maxValue}
+	in := &counter{r: r, most: maxValue}
 	v := &values{name: name, in: in, dec: json.NewDecoder(in)}
 	v.dec.UseNumber()
 	return v
@@ -82,7 +84,7 @@ func (v *values) Next() (any, bool) {
 	if v.lines {
 		value, err = v.nextLine()
 	} else {
-		v.in.forget(v.dec.InputOffset())
+		v.in.allow(v.dec.InputOffset())
 		err = v.dec.Decode(&value)
 	}
 	if err == nil {
@@ -100,7 +102,7 @@ func (v *values) nextLine() (any, error) {
 	if v.text == nil {
 		v.text = bufio.NewReaderSize(v.in, 64<<10)
 	}
-	v.in.forget(v.in.read - int64(v.text.Buffered()))
+	v.in.allow(v.in.read - int64(v.text.Buffered()))
 	line, err := v.text.ReadString('\n')
 	if errors.Is(err, io.EOF) && line != "" {
 		err = nil

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -228,25 +230,29 @@ func (a *attempt) result(done *proto.Done) flow.Result {
 	return r
 }
 
-// encode returns the document that the plugin reads.
+// encode returns the document that the plugin reads. The values in it are JSON already, and are taken byte for byte.
 func encode(run flow.RunContext) ([]byte, *flow.Fault) {
+	const hole = `"context":null,"with":null,"item":null` // cannot be part of a text, where quotes are escaped
 	run.ABI = flow.RunContextABI
-	if run.Context == nil {
-		run.Context = map[string]json.RawMessage{}
-	}
-	if run.With == nil {
-		run.With = map[string]json.RawMessage{}
-	}
 	if run.Features == nil {
 		run.Features = []string{}
 	}
+	context, with, item := run.Context, run.With, run.Item
+	run.Context, run.With, run.Item = nil, nil, nil
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(run); err != nil {
 		return nil, &flow.Fault{Reason: flow.ReasonInternal, Message: "the run context is not JSON", Err: err}
 	}
-	doc := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	before, after, _ := bytes.Cut(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte(hole))
+	doc := append(bytes.Clone(before), `"context":`...)
+	doc = append(appendObject(doc, context), `,"with":`...)
+	doc = append(appendObject(doc, with), `,"item":`...)
+	if len(item) == 0 {
+		item = json.RawMessage("null")
+	}
+	doc = append(append(doc, item...), after...)
 	if len(doc) > abi.MaxContext {
 		return nil, &flow.Fault{
 			Reason:  flow.ReasonOutputLimit,
@@ -255,4 +261,24 @@ func encode(run flow.RunContext) ([]byte, *flow.Fault) {
 		}
 	}
 	return doc, nil
+}
+
+// appendObject appends members in the order of their names.
+func appendObject(doc []byte, members map[string]json.RawMessage) []byte {
+	doc = append(doc, '{')
+	for i, name := range slices.Sorted(maps.Keys(members)) {
+		if i > 0 {
+			doc = append(doc, ',')
+		}
+		quoted, err := json.Marshal(name)
+		if err != nil {
+			continue // cannot be, of a text
+		}
+		value := members[name]
+		if len(value) == 0 {
+			value = json.RawMessage("null")
+		}
+		doc = append(append(append(doc, quoted...), ':'), value...)
+	}
+	return append(doc, '}')
 }

@@ -237,6 +237,12 @@ func (w *world) guestOf(t *testing.T, plugin flow.PlanPlugin, limits flow.Limits
 		Log:      func(l flow.LogLine) { a.lines = append(a.lines, l) },
 		Progress: func(permille int, message string) { a.beats = append(a.beats, fmt.Sprint(permille, " ", message)) },
 		Put:      func(d flow.Digest, _ int64) { a.put = append(a.put, d) },
+		State:    func(context.Context) (map[string]json.RawMessage, error) { return nil, nil },
+		Wrote:    func(key string, value json.RawMessage) { a.beats = append(a.beats, key+string(value)) },
+		Emit: func(_ context.Context, e flow.EmittedEvent) error {
+			a.beats = append(a.beats, fmt.Sprint(e.Type, e.Subject, string(e.Data)))
+			return nil
+		},
 	})
 	t.Cleanup(a.end)
 	return a
