@@ -114,6 +114,9 @@ func TestScriptEndings(t *testing.T) {
 			if abi.Kind(out.Verdict) != c.kind || !strings.HasPrefix(out.Message, c.message) {
 				t.Errorf("ended as %s %q, want %s %q", abi.Kind(out.Verdict), out.Message, c.kind, c.message)
 			}
+			if strings.Contains(messages(out), "driver") {
+				t.Errorf("the log shows the engine's own frames:\n%s", messages(out))
+			}
 			for _, want := range c.logged {
 				if !strings.Contains(messages(out), want) {
 					t.Errorf("the log has no %q:\n%s", want, messages(out))
