@@ -126,7 +126,7 @@ func TestScriptEndings(t *testing.T) {
 	}
 }
 
-const pythonAbilities = `import dataclasses, datetime, decimal, random
+const pythonAbilities = `import dataclasses, datetime, decimal, random, time
 import uniflow
 from beside import double
 
@@ -141,6 +141,7 @@ class Point:
 async def run(ctx):
     calls.append(1)
     print("printed", end="")
+    time.sleep(0.001)
     return {"calls": len(calls), "double": double(2**80), "point": Point(1, datetime.date(2026, 11, 26)), "big": ctx.inputs["big"],
             "raw": ctx.raw_input("big"), "dec": str(decimal.Decimal("0.1") + decimal.Decimal("0.2")), "drawn": first == random.random()}
 `
