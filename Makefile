@@ -26,7 +26,7 @@ gofumpt       = $(TOOLS)/gofumpt-$(GOFUMPT)/gofumpt
 govulncheck   = $(TOOLS)/govulncheck-$(GOVULNCHECK)/govulncheck
 
 .DEFAULT_GOAL = help
-.PHONY: help fmt lint vuln test faults test-race test-all arm64 build size wasm examples bench docs cross clean
+.PHONY: help fmt lint vuln test faults test-race test-all arm64 build size wasm examples languages bench docs cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,11 @@ wasm: ## rebuild the guests that are not Go from source (needs clang and lld)
 examples: build ## run the example pipelines
 	bin/uniflow run weather
 	cd examples/earthquakes && ../../bin/uniflow run earthquakes
+	cd examples/birdstrikes && ../../bin/uniflow run birdstrikes
+
+languages: ## build the kits of all languages and run their conformance vectors (Debian 12, as root)
+	TOOLS=$(TOOLS) .ci/languages.sh
+	go test -tags languages ./host/hosttest ./cmd/uniflow -run 'TestKits|TestLanguages'
 
 bench: ## measure one step beside its peers, and write docs/PERFORMANCE.md
 	cd bench && go run . -md > ../docs/PERFORMANCE.md

@@ -46,6 +46,7 @@ while read -r source target; do
 done <<'LIST'
 plugins/echo/echo.c plugins/echo/echo.wasm
 examples/weather/summarise/summarise.c examples/weather/plugins/summarise.wasm
+host/internal/wasm/testdata/extism/extism.c host/internal/wasm/testdata/extism/extism.wasm
 bench/guests/c/reactor.c bench/guests/c/reactor.wasm
 bench/guests/c/extism.c bench/guests/c/extism.wasm
 bench/guests/c/extism-mebibyte.c bench/guests/c/extism-mebibyte.wasm

@@ -107,6 +107,7 @@ func (l *lineup) measurements() []measurement {
 		{"a schedule beside runaway guests", l.beside},
 		{"the garbage collector beside a guest that spins", l.collection},
 		{"1 MiB in and out", l.mebibyte},
+		{"unchanged plugins of Extism", l.plugins},
 		{"two cores", l.cores},
 		{"how long the Go module takes to load", l.restart},
 		{"durable runs", l.durable},

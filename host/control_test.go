@@ -214,6 +214,11 @@ func scheduleVerbs(t *testing.T) []verb {
 		{"save nothing", func(c flow.Control) (any, error) { return c.SaveVersion(ctx, "hello", nil) }},
 		{"save of none", func(c flow.Control) (any, error) { return c.SaveVersion(ctx, "hallo", nil) }},
 		{"versions", func(c flow.Control) (any, error) { return c.Versions(ctx, "hello") }},
+		{"set state", func(c flow.Control) (any, error) {
+			return c.SetState(ctx, "hello", flow.StateChange{Set: map[string]json.RawMessage{"n": json.RawMessage(`{"a":1}`)}})
+		}},
+		{"delete nothing", func(c flow.Control) (any, error) { return c.SetState(ctx, "hello", flow.StateChange{Delete: []string{"m"}}) }},
+		{"state", func(c flow.Control) (any, error) { return c.State(ctx, "hello") }},
 	}
 }
 

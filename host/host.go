@@ -189,7 +189,8 @@ func (h *Host) wire(ctx context.Context) error {
 	h.runner = dispatch.New(dispatch.Config{
 		Queue: h.store, Logger: h.log,
 		Runner: run.New(run.Config{
-			Load: h.loadGuarded, Open: openServices(services), Ledger: h.store,
+			Misfit: new(shapes).misfit,
+			Load:   h.loadGuarded, Open: openServices(services), Ledger: h.store,
 			Turns: run.NewTurns(parallel), Features: services.Features(), Logger: h.log,
 		}),
 	})

@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/gofunc"
 	"github.com/uniflow-dev/uniflow/host/internal/plan"
+	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
 )
 
@@ -222,4 +224,45 @@ func (h *Host) Versions(ctx context.Context, id string) ([]flow.VersionRecord, e
 		return nil, err
 	}
 	return h.store.Versions(ctx, e.plan.Tenant, e.plan.Pipeline)
+}
+
+// State returns what a pipeline keeps from run to run, by key.
+func (h *Host) State(ctx context.Context, id string) (map[string]json.RawMessage, error) {
+	e, err := h.known(id)
+	if err != nil {
+		return nil, err
+	}
+	return h.store.State(ctx, e.plan.Tenant, e.plan.Pipeline, "")
+}
+
+// SetState changes what a pipeline keeps, and returns all of it. A run that is live writes over it when it succeeds.
+func (h *Host) SetState(ctx context.Context, id string, c flow.StateChange) (map[string]json.RawMessage, error) {
+	e, err := h.known(id)
+	if err != nil {
+		return nil, err
+	}
+	if h.config.ReadOnly {
+		return nil, errReadOnly("change the state")
+	}
+	kept, err := h.store.State(ctx, e.plan.Tenant, e.plan.Pipeline, "")
+	if err != nil {
+		return nil, err
+	}
+	change := map[string]json.RawMessage{}
+	for _, key := range c.Delete {
+		if _, ok := kept[key]; !ok {
+			return nil, &flow.Error{Code: flow.CodeNotFound, Op: fmt.Sprintf("change the state of %q", id), Message: fmt.Sprintf("it keeps nothing at %q", key), Err: flow.ErrNotFound, Hint: "uniflow pipeline state " + id}
+		}
+		delete(kept, key)
+		change[key] = nil
+	}
+	maps.Copy(kept, c.Set)
+	maps.Copy(change, c.Set)
+	if err := service.CheckState(kept); err != nil {
+		return nil, &flow.Error{Code: flow.CodeRequest, Op: fmt.Sprintf("change the state of %q", id), Message: err.Error()}
+	}
+	if err := h.store.SetState(ctx, e.plan.Tenant, e.plan.Pipeline, change); err != nil {
+		return nil, err
+	}
+	return kept, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,7 @@ each with its place. Nothing is changed and no plugin runs.`,
 				return err
 			}
 			err = a.answer(report, func() { a.checked(&report, format) })
-			if err == nil && (!report.OK || strict && len(report.Problems) > 0) {
+			if err == nil && (!report.OK || strict && mistakes(report.Problems)) {
 				err = ended{failedCheck(report.Problems)}
 			}
 			return err
@@ -38,6 +39,11 @@ each with its place. Nothing is changed and no plugin runs.`,
 	c.Flags().BoolVar(&strict, "strict", false, "warnings count as errors")
 	c.Flags().StringVar(&format, "format", "text", "text, or github for annotations")
 	return c
+}
+
+// mistakes reports whether there are problems of the manifest: a secret that is not on the machine which checks is none.
+func mistakes(problems flow.Problems) bool {
+	return slices.ContainsFunc(problems, func(p flow.Problem) bool { return p.Code != flow.CodeSecretUnset })
 }
 
 // failedCheck is the exit code of a check that did not pass; warnings alone are mistakes of the manifest.
@@ -60,6 +66,11 @@ func (a *app) checked(r *flow.CheckReport, format string) {
 	}
 	if r.OK {
 		fmt.Fprintf(a.out, "ok: %s, %s, %s, %s\n", count(r.Pipelines, "pipeline"), count(r.Steps, "step"), count(r.Plugins, "plugin"), count(r.Schedules, "schedule"))
+		for i := range r.Reach {
+			fmt.Fprintf(a.out, "  plugin    %s\n", line(r.Reach[i].Plugin))
+			writeGrants(a.out, &flow.Grant{HTTP: r.Reach[i].HTTP})
+			writeSecrets(a.out, r.Reach[i].Secrets)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"go/build"
 	"io"
 	"net"
 	"net/http"
@@ -41,6 +42,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("UNIFLOW_TOKEN", "")
 			e.Setenv("TZ", "UTC")
 			e.Setenv("GOCACHE", goCache()) // plugins in Go are built, offline
+			e.Setenv("GOMODCACHE", goModules())
+			e.Setenv("SHORT", os.TempDir()) // sockets of processes need a short path
 			e.Setenv("GOTOOLCHAIN", "local")
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
 			e.Setenv("GOPROXY", "off")
@@ -71,6 +74,14 @@ func goCache() string {
 		return ""
 	}
 	return filepath.Join(dir, "go-build")
+}
+
+// goModules is where the modules are that this test was built from.
+func goModules() string {
+	if dir := os.Getenv("GOMODCACHE"); dir != "" {
+		return dir
+	}
+	return filepath.Join(build.Default.GOPATH, "pkg", "mod")
 }
 
 // exits runs a command and compares its exit code: exits CODE PROGRAM ARG...
@@ -231,7 +242,12 @@ func writeGuests(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	extism, err := os.ReadFile(filepath.Join("..", "..", "host", "internal", "wasm", "testdata", "extism", "extism.wasm"))
+	if err != nil {
+		return err
+	}
 	for name, module := range map[string][]byte{
+		"extism.wasm":    extism,
 		"answer.wasm":    command(1, `{"answer":42}`, false),
 		"engine.wasm":    reactor([]string{"uniflow_run"}),
 		"bytes.wasm":     command(1, "\xff\xfe\x00", false),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,7 +16,7 @@ import (
 func (a *app) pipelineCommand() *cobra.Command {
 	c := a.group(&cobra.Command{Use: "pipeline", Short: "Show pipelines, and keep their versions"})
 	c.AddCommand(a.pipelineList())
-	for _, ofOne := range []*cobra.Command{a.pipelineShow(), a.pipelineSave(), a.pipelineVersions()} {
+	for _, ofOne := range []*cobra.Command{a.pipelineShow(), a.pipelineSave(), a.pipelineVersions(), a.pipelineState()} {
 		c.AddCommand(a.completes(ofOne, pipelineNames))
 	}
 	return c
@@ -123,5 +124,51 @@ func (a *app) pipelineVersions() *cobra.Command {
 				})
 			})
 		},
+	}
+}
+
+func (a *app) pipelineState() *cobra.Command {
+	var change flow.StateChange
+	var pairs []string
+	c := &cobra.Command{
+		Use: "state NAME", Short: "Show what a pipeline keeps from run to run, or change it", Args: args(1, 1),
+		Example: "  uniflow pipeline state weather\n  uniflow pipeline state weather --set last=41 --delete cursor",
+		RunE: func(c *cobra.Command, args []string) error {
+			set, err := a.contextOf("", pairs, nil)
+			if err != nil {
+				return err
+			}
+			change.Set = set
+			mode := tool.Read
+			if len(change.Set)+len(change.Delete) > 0 {
+				mode = tool.Write
+			}
+			return a.with(c.Context(), mode, func(l *tool.Link) error {
+				kept, err := l.State(c.Context(), args[0])
+				if mode == tool.Write && err == nil {
+					kept, err = l.SetState(c.Context(), args[0], change)
+				}
+				if err != nil {
+					return err
+				}
+				return a.answer(kept, func() { a.kept(args[0], kept) })
+			})
+		},
+	}
+	c.Flags().StringArrayVar(&pairs, "set", nil, "`KEY=VALUE` to keep; the value is JSON, or else text; may stand several times")
+	c.Flags().StringArrayVar(&change.Delete, "delete", nil, "`KEY` to delete; may stand several times")
+	return c
+}
+
+// kept shows the state of a pipeline.
+func (a *app) kept(pipeline string, state map[string]json.RawMessage) {
+	rows := [][]string{{"KEY", "VALUE"}}
+	for _, key := range slices.Sorted(maps.Keys(state)) {
+		rows = append(rows, []string{key, line(string(state[key]))})
+	}
+	if len(state) > 0 {
+		a.table(a.out, rows)
+	} else {
+		a.say("%s keeps nothing", line(pipeline))
 	}
 }

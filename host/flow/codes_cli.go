@@ -16,8 +16,8 @@ const (
 	CodeCutOff Code = "UF6006"
 	// CodeCase: a test case of a plugin has a mistake.
 	CodeCase Code = "UF6007"
-	// CodeDescriptor: the description of a plugin has a mistake.
-	CodeDescriptor Code = "UF6008"
+	// CodeDescription: the description of a plugin has a mistake.
+	CodeDescription Code = "UF6008"
 )
 
 func cliCodes() []Explanation {
@@ -29,6 +29,6 @@ func cliCodes() []Explanation {
 		{CodeWaitOver, "The wait is over", "The command waited as long as `--timeout` allows and then cancelled the run.\n\nWait longer, or do not wait at all: `uniflow run PIPELINE --detach` on a host that serves, then `uniflow runs show @last`."},
 		{CodeCutOff, "An earlier run was cut off", "A pipeline has one live run at a time, and its last one never ended: the process that executed it died. Only a host that serves takes such a run up where it was cut off; a single `uniflow run` leaves it alone and cannot pass it.\n\nStart a host, which takes it up. If it shall not go on, ask for its end first:\n\n    uniflow runs cancel RUN\n    uniflow serve"},
 		{CodeCase, "A test case has a mistake", "Each file of testdata is one call of a plugin and what is expected of it. A value in it does not have the form that is needed, or names something that is not there. No case was run.\n\nA case needs little; `uniflow plugin test --update` fills in what comes:\n\n    [with]\n    name = \"Ada\"\n\n    [expect.outputs]\n    greeting = \"Hello, Ada!\""},
-		{CodeDescriptor, "The description of a plugin has a mistake", "The file that describes a plugin is a JSON object with name, version, description, functions and wants. `uniflow plugin pack` embeds it in the module as the custom section uniflow.plugin, and takes no key that hosts would not read and no function that the module does not export.\n\n    {\"name\": \"csv\", \"version\": \"1.0.0\", \"functions\": {\"rows\": {\"with\": {\"type\": \"object\"}}}}"},
+		{CodeDescription, "The description of a plugin has a mistake", "The file that describes a plugin is a JSON object with name, version, description, functions and wants. `uniflow plugin pack` embeds it in the module as the custom section uniflow.plugin, and takes no key that hosts would not read and no function that the module does not export.\n\n    {\"name\": \"csv\", \"version\": \"1.0.0\", \"functions\": {\"rows\": {\"with\": {\"type\": \"object\"}}}}"},
 	}
 }

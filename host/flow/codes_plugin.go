@@ -5,7 +5,7 @@ const (
 	CodeModuleFile       Code = "UF2001" // the plugin file cannot be read
 	CodeNotWasm          Code = "UF2002" // the file is not a Wasm module
 	CodeComponent        Code = "UF2003" // the file is a component, not a core module
-	CodeExtism           Code = "UF2004" // the module speaks the Extism profile
+	CodeExtism           Code = "UF2004" // the Extism plugin needs another host
 	CodeMalformed        Code = "UF2005" // the module is malformed
 	CodeModuleLimit      Code = "UF2006" // the module is too large
 	CodeImports          Code = "UF2007" // the module imports what the host does not offer
@@ -34,13 +34,13 @@ func pluginCodes() []Explanation {
 			"A text module (.wat) must be translated first, for example by wat2wasm. A native program is a plugin of kind process: process = \"bin/name\"."},
 		{CodeComponent, "the file is a component, not a core module", "The component model wraps core modules in a format that this version does not execute.\n\n" +
 			"Build for the target wasip1 instead of wasip2, or take the core module out: wasm-tools component unbundle plugin.wasm --module-dir ."},
-		{CodeExtism, "the module speaks the Extism profile", "The module imports functions of extism:host/env. This version does not offer them.\n\n" +
-			"Build the plugin as a command (an ordinary program for wasip1) or as a reactor with a Uniflow kit."},
+		{CodeExtism, "the Extism plugin needs another host", "Plugins that were built with a kit of Extism run as they are: the host offers all 32 functions of extism:host/env, and WASI preview 1. This one imports functions of the host that it was written for (extism:host/user), or of another module that is to be linked with it. The message lists them.\n\n" +
+			"Build the plugin without them; what it needs of its host it can get by its input, its config (the step's with) and http_request."},
 		{CodeMalformed, "the module is malformed", "The bytes break a rule of the Wasm format at the offset that the message names. Such a file was cut short, changed on its way, or made by a faulty tool.\n\n" +
 			"Build it again, or download it again and compare the digest."},
 		{CodeModuleLimit, "the module is too large", "A module has at most 64 MiB, 50,000 functions, 50,000 locals a function, and further bounds that keep a hostile file from using up the host; among them what compiling it would take, which grows faster than a function does. The message names the bound and the offset.\n\n" +
 			"Strip debug information (wasm-strip, or the option of the compiler), build with optimisation, split a function that is too dear, or split the plugin."},
-		{CodeImports, "the module imports what the host does not offer", "A module can import the functions of uniflow and of wasi_snapshot_preview1 only. The message lists every other import with its signature. Services are no imports: they are reached by the function call of uniflow, so that an older host still loads a newer plugin.\n\n" +
+		{CodeImports, "the module imports what the host does not offer", "A module can import the functions of uniflow, of wasi_snapshot_preview1 and, as a plugin of Extism, of extism:host/env only. The message lists every other import with its signature. Services are no imports: they are reached by the function call of uniflow, so that an older host still loads a newer plugin.\n\n" +
 			"Build for wasip1 without the library that needs the import; for AssemblyScript add --use abort=."},
 		{CodeNoEntry, "the module has no entry", "The host calls _start of a command, or the function that a reactor exports beside the marker uniflow_abi_v1: no parameters, one result i32. A module that imports uniflow or exports an entry must export its memory as \"memory\".\n\n" +
 			"For Go: GOOS=wasip1 GOARCH=wasm go build for a command, -buildmode=c-shared and //go:wasmexport for a reactor."},

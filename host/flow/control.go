@@ -7,6 +7,12 @@ import (
 	"time"
 )
 
+// StateChange changes what a pipeline keeps: keys are deleted first.
+type StateChange struct {
+	Delete []string                   `json:"delete,omitempty"`
+	Set    map[string]json.RawMessage `json:"set,omitempty"`
+}
+
 // Control is everything that a person or a program does to a host. The host itself implements it, and so does the
 // client of its API, so that a command need not know whether the host is in the same process. Names are ids: "weather",
 // or "acme/weather" in a tenant other than the default. What does not exist is an error that wraps ErrNotFound.
@@ -21,6 +27,10 @@ type Control interface {
 	SaveVersion(ctx context.Context, id string, metadata map[string]string) (VersionRecord, error)
 	// Versions lists saved versions, newest first.
 	Versions(ctx context.Context, id string) ([]VersionRecord, error)
+	// State returns what a pipeline keeps from run to run, by key.
+	State(ctx context.Context, id string) (map[string]json.RawMessage, error)
+	// SetState changes what a pipeline keeps, and returns all of it. A run that is live writes over it when it succeeds.
+	SetState(ctx context.Context, id string, change StateChange) (map[string]json.RawMessage, error)
 
 	// Schedules lists all schedules by name.
 	Schedules(ctx context.Context) ([]ScheduleInfo, error)

@@ -304,9 +304,14 @@ type Step struct {
 	Args []string `toml:"args" json:"args,omitempty"`
 	// Stdin replaces the run context on standard input of a command module.
 	Stdin string `toml:"stdin" json:"stdin,omitempty"`
+	// Input replaces the run context as the input of a plugin of Extism: InputWith, or a text that holds ${...}.
+	Input string `toml:"input" json:"input,omitempty"`
 	// Stdout makes the reading of standard output strict: json, text or log.
 	Stdout string `toml:"stdout" json:"stdout,omitempty"`
 }
+
+// InputWith as the input of a step is its with, as a JSON object.
+const InputWith = "with"
 
 // On says after which endings of its predecessors a step runs.
 type On string

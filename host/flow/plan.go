@@ -116,7 +116,10 @@ type PlanStep struct {
 	SetBy  map[string]string `json:"set_by,omitempty"`
 	Args   []string          `json:"args,omitempty"`
 	Stdin  string            `json:"stdin,omitempty"`
+	Input  string            `json:"input,omitempty"`
 	Stdout string            `json:"stdout,omitempty"`
+	// Shape is what the plugin says of the function. It follows from the plugin's bytes and is no part of the version of its own.
+	Shape Shape `json:"shape,omitzero"`
 	// Outputs are the types of outputs, in the words of Param.Type, as far as the plugin's own description says them.
 	Outputs map[string]string `json:"outputs,omitempty"`
 }
@@ -208,15 +211,40 @@ type SlotRules struct {
 	Start Duration `json:"start,omitempty"`
 }
 
+// Shape is what a plugin says of a function: JSON Schemas of its inputs and of the object of all its outputs; empty for
+// nothing.
+type Shape struct {
+	With    json.RawMessage `json:"with,omitempty"`
+	Outputs json.RawMessage `json:"outputs,omitempty"`
+}
+
+// Wants is what a plugin wants to be granted, in the words of the manifest.
+type Wants struct {
+	HTTP   []string `json:"http,omitempty"`
+	Mount  []string `json:"mount,omitempty"` // paths of the guest
+	Secret []string `json:"secret,omitempty"`
+	State  bool     `json:"state,omitempty"`
+	Event  bool     `json:"event,omitempty"`
+	Clock  bool     `json:"clock,omitempty"`
+	Random bool     `json:"random,omitempty"`
+}
+
 // Resolved is what is known of a plugin's bytes before a plan is built.
 type Resolved struct {
 	// Path is absolute.
 	Path   string `json:"path"`
 	Digest Digest `json:"digest"`
+	// Profile is how host and module work together: command, reactor or extism; empty of anything but a module.
+	Profile string `json:"profile,omitempty"`
 	// Entry is the file that a script begins with; empty for any other plugin.
 	Entry string `json:"entry,omitempty"`
 	// Functions are the entries that the bytes offer, where they can be known without running them; nil otherwise.
 	Functions []string `json:"functions,omitempty"`
+	// Default is the one of them that is called where a step names none; empty where a step must.
+	Default string `json:"default,omitempty"`
+	// Shapes are what the module's own descriptor says of its functions, by name, and Wants what it wants to be granted.
+	Shapes map[string]Shape `json:"shapes,omitempty"`
+	Wants  Wants            `json:"wants,omitzero"`
 	// Outputs are the JSON Schemas of a function's outputs from the module's own descriptor, by function, by output.
 	Outputs map[string]map[string]json.RawMessage `json:"outputs,omitempty"`
 }

@@ -15,6 +15,15 @@ type CheckReport struct {
 	Steps     int      `json:"steps"`
 	Plugins   int      `json:"plugins"`
 	Schedules int      `json:"schedules"`
+	// Reach is what plugins may call and which secrets they use, of those that do either.
+	Reach []PluginReach `json:"reach,omitempty"`
+}
+
+// PluginReach is what a plugin may reach by its grants.
+type PluginReach struct {
+	Plugin  string                   `json:"plugin"`
+	HTTP    []string                 `json:"http,omitempty"`
+	Secrets map[string]SecretBinding `json:"secrets,omitempty"`
 }
 
 // PlanReport is the answer of `uniflow plan`: what a host would run, and how that differs from what one runs.

@@ -133,6 +133,7 @@ const (
 	ReasonInvalid     Reason = "invalid"      // the plugin cannot be loaded; of a slot: its run cannot be made
 	ReasonCrashed     Reason = "crashed"      // the process of the plugin, or its worker, died
 	ReasonLost        Reason = "lost"         // the host that executed it died
+	ReasonInput       Reason = "input"        // the inputs are not what the plugin says that it takes
 	ReasonExpression  Reason = "expression"   // a condition or reference could not be evaluated
 	ReasonCondition   Reason = "condition"    // a when condition was false
 	ReasonUpstream    Reason = "upstream"     // a step that it needs did not succeed
@@ -152,7 +153,7 @@ const (
 // Retryable reports whether an attempt that failed for r may be tried again under a retry policy.
 func (r Reason) Retryable() bool {
 	switch r {
-	case ReasonPermanent, ReasonDenied, ReasonInvalid, ReasonFuel, ReasonMemory, ReasonOutputLimit, ReasonOutput, ReasonExpression:
+	case ReasonPermanent, ReasonDenied, ReasonInvalid, ReasonFuel, ReasonMemory, ReasonOutputLimit, ReasonOutput, ReasonInput, ReasonExpression:
 		return false
 	}
 	return true

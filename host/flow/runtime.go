@@ -44,8 +44,9 @@ type Call struct {
 	Context RunContext `json:"context"`
 	// Args are argv[1:] of a command module.
 	Args []string `json:"args,omitempty"`
-	// Stdin, if not nil, replaces the run context on standard input of a command module: the bytes of a JSON string,
-	// any other JSON as it is.
+	// Stdin, if not nil, replaces the run context: on standard input of a command module, and as the input of a plugin of
+	// Extism. It stands for the bytes of a JSON string, for such a plugin also for those of an artifact; any other JSON is
+	// taken as it is.
 	Stdin json.RawMessage `json:"stdin,omitempty"`
 	// Stdout is the strict reading of standard output: json, text, log, or empty for the default.
 	Stdout string `json:"stdout,omitempty"`

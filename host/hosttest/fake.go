@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 
@@ -76,12 +75,11 @@ type Refusal struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-// fakes serves what lies beyond the sandbox from memory, each behind its grant; what else there is, the real services
-// answer. It implements flow.HostCalls.
+// fakes stand for what lies beyond the host: servers, a source of secrets, and the ledger that keeps state and events. All
+// that the host does before and after is done by its own services, which stand behind. It implements flow.HostCalls.
 type fakes struct {
 	flow.HostCalls
 
-	grant   flow.Grant
 	real    bool // requests reach real servers
 	secrets map[string]string
 
@@ -114,41 +112,42 @@ const maxRefusals = 100
 
 // Call implements flow.HostCalls.
 func (f *fakes) Call(ctx context.Context, op string, request, body []byte) ([]byte, error) {
-	if ctx.Err() != nil {
-		return nil, refuse(abi.Cancelled, "the attempt is being stopped", "")
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	answer, err := f.serve(ctx, op, request, body)
-	if e, ok := errors.AsType[*flow.ServiceError](err); ok && len(f.refusals) < maxRefusals {
-		f.refusals = append(f.refusals, Refusal{op, e.Code, e.Message, e.Hint})
+	answer, err := f.HostCalls.Call(ctx, op, request, body)
+	if e, ok := errors.AsType[*flow.ServiceError](err); ok {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if len(f.refusals) < maxRefusals {
+			f.refusals = append(f.refusals, Refusal{op, e.Code, e.Message, e.Hint})
+		}
 	}
 	return answer, err
 }
 
-func (f *fakes) serve(ctx context.Context, op string, request, body []byte) ([]byte, error) {
-	switch op {
-	case abi.OpStateGet, abi.OpStateSet, abi.OpStateDelete, abi.OpStateList:
-		return f.stateful(op, request)
-	case abi.OpEventEmit:
-		return f.emit(request)
+// attempt is what the services are told to serve.
+func (f *fakes) attempt(a service.Attempt) service.Attempt {
+	a.State = func(context.Context) (map[string]json.RawMessage, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return maps.Clone(f.state), nil
 	}
-	return f.HostCalls.Call(ctx, op, request, body)
+	a.Wrote = func(key string, value json.RawMessage) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.state[key] = value; value == nil {
+			delete(f.state, key)
+		}
+	}
+	a.Emit = func(_ context.Context, e flow.EmittedEvent) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.events = append(f.events, Event{e.Type, e.Subject, e.Data})
+		return nil
+	}
+	return a
 }
 
 func refuse(errno abi.Errno, message, hint string) error {
 	return &flow.ServiceError{Errno: int(errno), Code: errno.Name(), Message: message, Hint: hint}
-}
-
-// decode reads a request; an empty one is {}.
-func decode(request []byte, into any) error {
-	if len(request) == 0 {
-		return nil
-	}
-	if abi.CheckJSON(request) != abi.OK || json.Unmarshal(request, into) != nil {
-		return refuse(abi.Invalid, "the request is not a JSON object of the expected shape", "see the table of services in docs/ABI.md")
-	}
-	return nil
 }
 
 // network is how requests leave the host: to the replies of the call, or to real servers.
@@ -171,6 +170,8 @@ func (f *fakes) roundTrip(r *http.Request) (*http.Response, error) {
 			return nil, fmt.Errorf("read the request: %w", err)
 		}
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	reply := f.answer(&asked)
 	f.requests = append(f.requests, asked)
 	switch {
@@ -230,14 +231,6 @@ func canonical(text string) string {
 	return u.String()
 }
 
-func encode(v any) ([]byte, error) {
-	doc, err := json.Marshal(v)
-	if err != nil {
-		return nil, fmt.Errorf("encode response: %w", err)
-	}
-	return doc, nil
-}
-
 // secret reads one of the call's secrets.
 func (f *fakes) secret(name string) (string, error) {
 	value, ok := f.secrets[name]
@@ -245,55 +238,4 @@ func (f *fakes) secret(name string) (string, error) {
 		return "", &flow.Error{Message: "this test has no such secret", Hint: "give it one"}
 	}
 	return value, nil
-}
-
-func (f *fakes) stateful(op string, request []byte) ([]byte, error) {
-	if !f.grant.State {
-		return nil, refuse(abi.Denied, "no grant covers the state of the pipeline", "add grant.state = true")
-	}
-	var in struct {
-		Key    string          `json:"key"`
-		Value  json.RawMessage `json:"value"`
-		Prefix string          `json:"prefix"`
-	}
-	if err := decode(request, &in); err != nil {
-		return nil, err
-	}
-	if op != abi.OpStateList && in.Key == "" {
-		return nil, refuse(abi.Invalid, op+" needs a key", "")
-	}
-	switch op {
-	case abi.OpStateGet:
-		value, ok := f.state[in.Key]
-		if !ok {
-			return nil, refuse(abi.NotFound, fmt.Sprintf("there is no state %q", in.Key), "")
-		}
-		return encode(map[string]json.RawMessage{"value": value})
-	case abi.OpStateSet:
-		if in.Value == nil {
-			in.Value = json.RawMessage("null")
-		}
-		f.state[in.Key] = in.Value
-	case abi.OpStateDelete:
-		delete(f.state, in.Key)
-	case abi.OpStateList:
-		keys := slices.DeleteFunc(slices.Sorted(maps.Keys(f.state)), func(key string) bool { return !strings.HasPrefix(key, in.Prefix) })
-		return encode(map[string][]string{"keys": append([]string{}, keys...)})
-	}
-	return []byte("{}"), nil
-}
-
-func (f *fakes) emit(request []byte) ([]byte, error) {
-	if !f.grant.Event {
-		return nil, refuse(abi.Denied, "no grant covers event.emit", "add grant.event = true")
-	}
-	var e Event
-	if err := decode(request, &e); err != nil {
-		return nil, err
-	}
-	if e.Type == "" {
-		return nil, refuse(abi.Invalid, "an event needs a type", `for example "com.example.report.done"`)
-	}
-	f.events = append(f.events, e)
-	return encode(map[string]string{"id": fmt.Sprintf("event-%d", len(f.events))})
 }

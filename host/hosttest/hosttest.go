@@ -15,7 +15,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -157,8 +156,8 @@ type Input struct {
 	Context, With map[string]any
 	// Args are argv[1:] of a command.
 	Args []string
-	// Stdin, if not nil, replaces the run context on standard input of a command, and Stdout is the reading of its
-	// standard output: json, text or log.
+	// Stdin, if not nil, replaces the run context: on standard input of a command, and as the input of a plugin of Extism.
+	// Stdout is the reading of a command's standard output: json, text or log.
 	Stdin  json.RawMessage
 	Stdout string
 	// At is when the run is scheduled and starts, which also makes its id. Set it where a test needs the same run context,
@@ -236,7 +235,7 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 	defer cancel()
 	out := Output{Run: call.Context.RunID, blobs: m.blobs}
 	var mu sync.Mutex
-	calls, done := services.Open(ctx, service.Attempt{
+	calls, done := services.Open(ctx, f.attempt(service.Attempt{
 		Call: call, Plugin: plugin, Known: known,
 		Log: func(l flow.LogLine) {
 			mu.Lock()
@@ -248,8 +247,8 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 			defer mu.Unlock()
 			out.Progress = append(out.Progress, permille)
 		},
-	})
-	f.HostCalls, f.grant = calls, plugin.Grant
+	}))
+	f.HostCalls = calls
 	calls = f
 	if in.Answer != nil {
 		calls = answered{f, in.Answer}
@@ -295,7 +294,7 @@ func (m *Module) newCall(in Input, features []string) (flow.Call, []flow.Digest,
 		ABI: flow.RunContextABI, Tenant: flow.DefaultTenant, Pipeline: in.pipeline(), RunID: id, Step: cmp.Or(in.Step, "test"), Function: in.Function,
 		Attempt: max(in.Attempt, 1), IdempotencyKey: string(id) + "/" + cmp.Or(in.Step, "test"), Trigger: flow.TriggerManual,
 		ScheduledAt: now, StartedAt: now, Deadline: now.Add(in.Timeout), Context: values, With: with,
-		Features: featuresOf(features),
+		Features: features,
 	}
 	c.MaxAttempts = max(in.MaxAttempts, c.Attempt)
 	if c.Item, c.ItemIndex = in.Item, in.ItemIndex; c.Item != nil && c.ItemIndex == nil {
@@ -324,13 +323,6 @@ func (in *Input) instant() (time.Time, flow.RunID) {
 }
 
 func (in *Input) pipeline() string { return cmp.Or(in.Pipeline, "test") }
-
-// featuresOf adds the services that are answered here to those of the host.
-func featuresOf(services []string) []string {
-	all := append([]string{"event", "state"}, services...)
-	slices.Sort(all)
-	return slices.Compact(all)
-}
 
 // values returns values as JSON, and the artifacts among them.
 func (m *Module) values(values map[string]any) (map[string]json.RawMessage, []flow.Digest, error) {

@@ -3,10 +3,12 @@ package hosttest_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,5 +102,28 @@ func TestFuelIsTheSameEverywhere(t *testing.T) {
 	}
 	if counts[0] == 0 || slices.Min(counts) != slices.Max(counts) {
 		t.Errorf("fuel %v, want the same each time", counts)
+	}
+}
+
+// TestExtismRunsEverywhere calls a plugin of Extism in this process and in a worker.
+func TestExtismRunsEverywhere(t *testing.T) {
+	t.Parallel()
+	for _, where := range []flow.Isolation{flow.IsolationInline, flow.IsolationWorker} {
+		module, err := hosttest.Load(t.Context(), "../internal/wasm/testdata/extism/extism.wasm", hosttest.Config{CacheDir: t.TempDir(), Isolation: where})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = module.Close() })
+		for _, value := range []string{"one", "two"} {
+			out, err := module.Call(t.Context(), hosttest.Input{Function: "configured", With: map[string]any{"name": value}, Stdin: json.RawMessage(`"name"`)})
+			if err != nil || string(out.Outputs["result"]) != `"`+value+`"` {
+				t.Errorf("%s: %+v, %v", where, out, err)
+			}
+		}
+		_, err = module.Call(t.Context(), hosttest.Input{Stdin: json.RawMessage(`"\u0005\u0000"`)}) // load_u8 at 0
+		fault, ok := errors.AsType[*flow.Fault](err)
+		if !ok || fault.Reason != flow.ReasonTrap || !strings.Contains(fault.Message, "extism:host/env.load_u8") {
+			t.Errorf("%s: %v", where, err)
+		}
 	}
 }

@@ -18,7 +18,7 @@ const languagesDir = "../../bin/languages"
 
 // TestKits runs the vectors against the conformance programs of all languages.
 func TestKits(t *testing.T) {
-	for _, name := range []string{"rust", "c", "cpp", "assemblyscript", "zig", "python", "javascript"} {
+	for _, name := range []string{"rust", "c", "cpp", "cpp-wasi", "assemblyscript", "zig", "nim", "python", "javascript"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			runKit(t, filepath.Join(languagesDir, name+".wasm"), kitConfig(t, name))

@@ -3,6 +3,9 @@ package tool
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/project"
@@ -32,7 +35,25 @@ func Check(ctx context.Context, t Target) (flow.CheckReport, error) {
 		}
 	}
 	report.Plugins = len(plugins)
+	report.Reach = reach(p.Plans)
 	return report, nil
+}
+
+// reach lists the plugins that may call something or use a secret, each once.
+func reach(plans []flow.Plan) []flow.PluginReach {
+	var all []flow.PluginReach
+	seen := map[string]bool{}
+	for i := range plans {
+		for _, name := range slices.Sorted(maps.Keys(plans[i].Plugins)) {
+			r := flow.PluginReach{Plugin: name, HTTP: plans[i].Plugins[name].Grant.HTTP, Secrets: plans[i].Plugins[name].Secrets}
+			id := fmt.Sprint(r) // a file that two pipelines name may have two grants
+			if len(r.HTTP)+len(r.Secrets) > 0 && !seen[id] {
+				seen[id] = true
+				all = append(all, r)
+			}
+		}
+	}
+	return all
 }
 
 // Build runs the build commands of a manifest's plugins and pins all plugin files, changed ones included.

@@ -72,7 +72,29 @@ func (d *doctor) manifest(ctx context.Context, t Target) *project.Project {
 	}
 	d.add("manifest", statusOK, t.manifest()+": "+counted(len(p.Plans), "pipeline"), "")
 	d.add("plugins", statusOK, counted(len(p.Resolved), "plugin file")+", there and pinned", "")
+	d.secrets(p)
 	return p
+}
+
+// secrets tells which secrets of plugins cannot be read here and now.
+func (d *doctor) secrets(p *project.Project) {
+	sum := 0
+	for _, plugin := range p.Manifest().Plugins {
+		sum += len(plugin.Secrets)
+	}
+	if sum == 0 {
+		return
+	}
+	missing := 0
+	for _, w := range p.Warnings {
+		if w.Code == flow.CodeSecretUnset {
+			missing++
+			d.add("secrets", statusWarning, w.Message, w.Help)
+		}
+	}
+	if missing == 0 {
+		d.add("secrets", statusOK, counted(sum, "secret")+" of plugins, all there", "")
+	}
 }
 
 // wantedFree is the free disk space below which a host should not be started.

@@ -29,6 +29,7 @@ type caseFile struct {
 	Timeout  flow.Duration   `toml:"timeout"`
 	Args     []string        `toml:"args"`
 	Stdin    json.RawMessage `toml:"stdin"`
+	Input    json.RawMessage `toml:"input"`
 	Stdout   string          `toml:"stdout"`
 	Context  json.RawMessage `toml:"context"`
 	With     json.RawMessage `toml:"with"`
@@ -179,6 +180,11 @@ func (r *caseReader) input(f *caseFile, in *hosttest.Input) {
 	in.Context = r.values(r.object(f.Context, "context"), artifacts, "context")
 	in.With = r.values(r.object(f.With, "with"), artifacts, "with")
 	in.State = r.values(r.object(f.State, "state"), nil, "state")
+	if len(f.Input) > 0 {
+		if in.Stdin = f.Input; string(f.Input) == `"with"` {
+			in.Stdin = json.RawMessage(cmp.Or(string(r.object(f.With, "with")), "{}"))
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(f.HTTP)) {
 		in.HTTP = append(in.HTTP, r.reply(name, f.HTTP[name]))
 	}

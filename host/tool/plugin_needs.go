@@ -18,8 +18,14 @@ const (
 	needWanted    = "wanted"
 )
 
-// wasiModule is the module of WASI preview 1.
-const wasiModule = "wasi_snapshot_preview1"
+// Modules whose functions hosts offer, beside that of the contract.
+const (
+	wasiModule   = "wasi_snapshot_preview1"
+	extismModule = "extism:host/env"
+)
+
+// grantHTTP is a line that lets a plugin make requests.
+const grantHTTP = `grant = { http = ["GET https://host/path/*"] }`
 
 // needs lists what a module uses of the host. Services are reached by one function, so which of them a module calls shows
 // in its data alone, where the names of operations stand as text: a guess, and marked so.
@@ -43,6 +49,9 @@ func needs(m *wasm.Info, module []byte) []flow.Need {
 			all = append(all, flow.Need{What: wasiModule + "." + f.name, How: needImport, Manifest: f.manifest, Note: f.note})
 		}
 	}
+	if imported[extismModule+".http_request"] {
+		all = append(all, flow.Need{What: extismModule + ".http_request", How: needImport, Manifest: grantHTTP, Note: "without it, a request ends the attempt"})
+	}
 	if m.Descriptor != nil {
 		all = append(all, wanted(&m.Descriptor.Wants)...)
 	}
@@ -52,7 +61,7 @@ func needs(m *wasm.Info, module []byte) []flow.Need {
 // services are the operations whose names stand in a module.
 func services(module []byte) []flow.Need {
 	lines := []struct{ manifest, note, ops string }{
-		{`grant = { http = ["GET https://host/path/*"] }`, "without it, the answer is denied", abi.OpHTTPRequest},
+		{grantHTTP, "without it, the answer is denied", abi.OpHTTPRequest},
 		{"grant = { state = true }", "without it, the answer is denied", strings.Join([]string{abi.OpStateGet, abi.OpStateSet, abi.OpStateDelete, abi.OpStateList}, " ")},
 		{"secrets = { NAME = { expose = true } }", "a secret that is bound to an origin and a header needs no call", abi.OpSecretGet},
 		{"grant = { event = true }", "without it, the answer is denied", abi.OpEventEmit},

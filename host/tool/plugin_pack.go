@@ -65,7 +65,7 @@ func replaceFile(path string, content []byte) error {
 // readDescriptor reads and checks a description; it returns the document without needless space.
 func readDescriptor(path string, info *wasm.Info) ([]byte, error) {
 	fail := func(message, hint string, err error) ([]byte, error) {
-		return nil, &flow.Error{Code: flow.CodeDescriptor, Op: "read " + path, Message: message, Hint: hint, Err: err}
+		return nil, &flow.Error{Code: flow.CodeDescription, Op: "read " + path, Message: message, Hint: hint, Err: err}
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {

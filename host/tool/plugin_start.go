@@ -16,6 +16,12 @@ import (
 	"github.com/uniflow-dev/uniflow"
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/schema"
+	"github.com/uniflow-dev/uniflow/sdk/assemblyscript"
+	"github.com/uniflow-dev/uniflow/sdk/c"
+	"github.com/uniflow-dev/uniflow/sdk/cpp"
+	"github.com/uniflow-dev/uniflow/sdk/nim"
+	"github.com/uniflow-dev/uniflow/sdk/rust"
+	"github.com/uniflow-dev/uniflow/sdk/zig"
 )
 
 // templates are the files of new plugins. Each ends with .tmpl, so that none of them is taken for a part of this module.
@@ -48,6 +54,16 @@ func languages() map[string]language {
 			build: []string{"GOOS=wasip1", "GOARCH=wasm", "go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", placeName + ".wasm", "."},
 			files: map[string]string{"sdk/*.go": "uniflow-sdk/sdk", "sdk/abi/*.go": "uniflow-sdk/sdk/abi", "sdk/sdktest/*.go": "uniflow-sdk/sdk/sdktest", "LICENSE": "uniflow-sdk"},
 		},
+		"go-process": {
+			title: "Go, as a process", where: " in main.go", needs: "Go 1.26 or newer, and the modules of go.mod once",
+			kit:    "The kit is a copy in `uniflow-sdk`. A process is no sandbox: `--lang go` is where WebAssembly will do.",
+			output: "bin/" + placeName, ignore: []string{"/bin/"},
+			build: []string{"CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", "bin/" + placeName, "."},
+			files: map[string]string{
+				"sdk/abi/*.go": "uniflow-sdk/sdk/abi", "sdk/process/*.go": "uniflow-sdk/sdk/process",
+				"sdk/process/proto/*.go": "uniflow-sdk/sdk/process/proto", "LICENSE": "uniflow-sdk", "go.sum": "",
+			},
+		},
 		"c": {
 			title: "C", where: " in " + placeName + ".c", needs: "clang and lld",
 			kit: "The kit is the one header `uniflow.h`: no libc, no WASI.",
@@ -56,6 +72,53 @@ func languages() map[string]language {
 				"-Wl,--no-entry,--strip-all,-z,stack-size=16384", "-o", placeName + ".wasm", placeName + ".c",
 			},
 			files: map[string]string{"sdk/c/uniflow.h": ""},
+		},
+		"cpp": {
+			title: "C++", where: " in " + placeName + ".cpp", needs: "clang and lld",
+			kit: "The kit is `uniflow.hpp` over `uniflow.h`: no exceptions, no libc and no C++ library needed.",
+			build: []string{
+				"clang++", "--target=wasm32", "-std=c++17", "-Oz", "-ffreestanding", "-fno-builtin", "-fno-exceptions", "-fno-rtti", "-nostdlib",
+				"-Wall", "-Wextra", "-Wl,--no-entry,--strip-all,-z,stack-size=16384", "-o", placeName + ".wasm", placeName + ".cpp",
+			},
+			files: map[string]string{"sdk/c/uniflow.h": "", "sdk/cpp/uniflow.hpp": ""},
+		},
+		"rust": {
+			title: "Rust", where: " in src/lib.rs", needs: "Rust with the target wasm32-unknown-unknown",
+			kit:    "The kit is the crate in `uniflow`, without dependencies.",
+			output: "target/wasm32-unknown-unknown/release/" + placeIdent + ".wasm", ignore: []string{"/target/"},
+			build: []string{"cargo", "build", "--quiet", "--release", "--target", "wasm32-unknown-unknown"},
+			files: map[string]string{"sdk/rust/Cargo.toml": "uniflow", "sdk/rust/README.md": "uniflow", "sdk/rust/src/*.rs": "uniflow/src"},
+		},
+		"zig": {
+			title: "Zig", where: " in " + placeIdent + ".zig", needs: "Zig 0.15",
+			kit:    "The kit is the one file `uniflow.zig`.",
+			ignore: []string{"/.zig-cache/"},
+			build: []string{
+				"zig", "build-exe", placeIdent + ".zig", "-target", "wasm32-freestanding", "-O", "ReleaseSmall", "-fstrip", "-fno-entry", "-rdynamic",
+				"--stack", "65536", "-femit-bin=" + placeName + ".wasm",
+			},
+			files: map[string]string{"sdk/zig/uniflow.zig": ""},
+		},
+		"nim": {
+			title: "Nim", where: " in " + placeIdent + ".nim", needs: "Nim 1.6 or newer, clang, lld and wasi-libc",
+			kit:    "The kit is `uniflow.nim`, and `nim.cfg` says how a module is built.",
+			ignore: []string{"/nimcache/"},
+			build:  []string{"nim", "c", "--verbosity:0", "--nimcache:nimcache", "-o:" + placeName + ".wasm", placeIdent + ".nim"},
+			files:  map[string]string{"sdk/nim/uniflow.nim": "", "sdk/nim/nim.cfg": ""},
+		},
+		"assemblyscript": {
+			title: "AssemblyScript", where: " in " + placeIdent + ".ts", needs: "Node.js 20 or newer, and `npm install` once",
+			kit:    "The kit is the one file `uniflow.ts`.",
+			ignore: []string{"/node_modules/"},
+			build:  []string{"npm", "run", "--silent", "build"},
+			files:  map[string]string{"sdk/assemblyscript/uniflow.ts": ""},
+		},
+		"typescript": {
+			title: "TypeScript", where: " in " + placeIdent + ".ts", needs: "Node.js 20 or newer, and `npm install` once",
+			kit:    "The engine, `javascript.wasm`, is a plugin of its own that executes all scripts; put it beside the manifest.",
+			script: placeIdent + ".js", engine: "javascript", ignore: []string{"/node_modules/", "/" + placeIdent + ".js"},
+			build: []string{"npm", "run", "--silent", "build"},
+			files: map[string]string{"sdk/javascript/uniflow.d.ts": ""},
 		},
 		"python": {
 			title: "Python", where: " in " + placeIdent + ".py", needs: "nothing: the engine executes the source",
@@ -66,6 +129,7 @@ func languages() map[string]language {
 			title: "JavaScript", where: " in " + placeIdent + ".js", needs: "nothing: the engine executes the source",
 			kit:    "The engine, `javascript.wasm`, is a plugin of its own that executes all scripts; put it beside the manifest.",
 			script: placeIdent + ".js", engine: "javascript",
+			files: map[string]string{"sdk/javascript/uniflow.d.ts": ""},
 		},
 	}
 }
@@ -194,14 +258,44 @@ func (l *language) places(name string) *strings.Replacer {
 	return strings.NewReplacer(
 		placeName, name, placeIdent, strings.ReplaceAll(name, "-", "_"),
 		"__TITLE__", l.title, "__WHERE__", inner.Replace(l.where), "__NEEDS__", l.needs, "__KIT__", inner.Replace(l.kit),
+		"__REQUIRE_INDIRECT__", requirements(" // indirect"), "__REQUIRE__", requirements(""),
 		"__IGNORE__", strings.Join(ignored, "\n"), "__PLUGIN__", inner.Replace(l.plugin()),
 	)
+}
+
+// processModules are the modules whose packages the kit for processes imports, directly or not.
+func processModules() []string {
+	return []string{
+		"github.com/fatih/color", "github.com/golang/protobuf", "github.com/hashicorp/go-hclog", "github.com/hashicorp/go-plugin",
+		"github.com/hashicorp/yamux", "github.com/mattn/go-colorable", "github.com/mattn/go-isatty", "github.com/oklog/run",
+		"golang.org/x/net", "golang.org/x/sys", "golang.org/x/text", "google.golang.org/genproto/googleapis/rpc",
+		"google.golang.org/grpc", "google.golang.org/protobuf",
+	}
+}
+
+// requirements are these modules in the versions of this project's own go.mod.
+func requirements(mark string) string {
+	own, err := fs.ReadFile(kits.Files(), "go.mod")
+	if err != nil { // cannot be: the file is part of the program
+		return ""
+	}
+	var out []string
+	for line := range strings.Lines(string(own)) {
+		if words := strings.Fields(strings.TrimPrefix(line, "require ")); len(words) >= 2 && slices.Contains(processModules(), words[0]) {
+			out = append(out, "\t"+words[0]+" "+words[1]+mark)
+		}
+	}
+	return strings.Join(out, "\n")
 }
 
 // plugin are the tables of the manifest for the plugin.
 func (l *language) plugin() string {
 	if l.engine != "" {
-		return fmt.Sprintf("[plugins.%s]\nscript  = %q\nengine  = %q\n\n[plugins.%s]\nwasm    = %q", placeName, l.script, l.engine, l.engine, l.engine+".wasm")
+		build := ""
+		if len(l.build) > 0 {
+			build = "\nbuild   = " + quotedList(l.build)
+		}
+		return fmt.Sprintf("[plugins.%s]\nscript  = %q\nengine  = %q%s\n\n[plugins.%s]\nwasm    = %q", placeName, l.script, l.engine, build, l.engine, l.engine+".wasm")
 	}
 	output := l.output
 	if output == "" {
@@ -216,15 +310,16 @@ func (l *language) plugin() string {
 
 // kitFiles adds the files of a kit, without its tests.
 func kitFiles(pattern, to string, out map[string][]byte) error {
-	found, err := fs.Glob(kits.Files(), pattern)
+	kit, inside := kitOf(pattern)
+	found, err := fs.Glob(kit, inside)
 	if err != nil || len(found) == 0 {
-		return fmt.Errorf("the kit %s is not part of this program: %w", pattern, cmpErr(err))
+		return fmt.Errorf("the kit %s is not part of this program", pattern)
 	}
 	for _, name := range found {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		body, err := fs.ReadFile(kits.Files(), name)
+		body, err := fs.ReadFile(kit, name)
 		if err != nil {
 			return err
 		}
@@ -233,9 +328,15 @@ func kitFiles(pattern, to string, out map[string][]byte) error {
 	return nil
 }
 
-func cmpErr(err error) error {
-	if err == nil {
-		return fs.ErrNotExist
+// kitOf returns the files of which a path in the project is one, and its path among them.
+func kitOf(name string) (fs.FS, string) {
+	for folder, files := range map[string]fs.FS{
+		"sdk/c/": c.Files, "sdk/cpp/": cpp.Files, "sdk/rust/": rust.Files, "sdk/zig/": zig.Files, "sdk/nim/": nim.Files,
+		"sdk/assemblyscript/": assemblyscript.Files,
+	} {
+		if inside, ok := strings.CutPrefix(name, folder); ok {
+			return files, inside
+		}
 	}
-	return err
+	return kits.Files(), name
 }

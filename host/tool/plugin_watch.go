@@ -126,7 +126,7 @@ func difference(before, now map[string]stamp) string {
 // ignored are the files and folders below dir that builds and hosts write.
 func (w *PluginWatch) ignored(dir string) map[string]bool {
 	skip := map[string]bool{}
-	for _, name := range []string{".git", "node_modules", "target", "zig-out", ".zig-cache", "zig-cache", "__pycache__", "data", "uniflow.lock"} {
+	for _, name := range []string{".git", "node_modules", "target", "zig-out", ".zig-cache", "zig-cache", "__pycache__", "nimcache", "data", "uniflow.lock"} {
 		skip[filepath.Join(dir, name)] = true
 	}
 	doc, err := manifest.Load(w.Target.manifest())

@@ -27,7 +27,7 @@ func Table() []Row {
 		},
 		{
 			Folder: ".",
-			Why:    "the root holds files of kits to be embedded: only from there all of them can be",
+			Why:    "the root holds files of the Go kits, to be embedded: no package reaches out of its folder",
 		},
 		{
 			Folder: "host", May: []string{"host/...", "sdk/abi"},
@@ -36,7 +36,9 @@ func Table() []Row {
 			Why:   "host wires the adapters; it knows no command and no plugin",
 		},
 		{
-			Folder: "host/tool", May: []string{"host/...", "sdk/abi", "."},
+			Folder: "host/tool", May: []string{
+				"host/...", "sdk/abi", ".", "sdk/assemblyscript", "sdk/c", "sdk/cpp", "sdk/nim", "sdk/rust", "sdk/zig",
+			},
 			Never: []string{"host/internal/plugintest/...", "host/internal/store/storetest"},
 			Why:   "verbs of the command line without a stability promise, built from what host has",
 		},
@@ -61,7 +63,7 @@ func Table() []Row {
 		},
 		{
 			Folder: "host/internal/schema", May: []string{"host/flow"},
-			Libs: []string{"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema"},
+			Libs: []string{"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema", "golang.org/x/text"},
 			Why:  "JSON Schemas are made and checked in one place",
 		},
 		{
@@ -69,7 +71,7 @@ func Table() []Row {
 			Why: "expressions are pure: no I/O, no clock",
 		},
 		{
-			Folder: "host/internal/plan", May: []string{"host/flow", "host/internal/calendar", "host/internal/egress", "host/internal/expr"},
+			Folder: "host/internal/plan", May: []string{"host/flow", "host/internal/calendar", "host/internal/egress", "host/internal/expr", "host/internal/schema"},
 			Why: "a plan is a pure function of manifest and descriptors: no I/O, no clock, no plugin code",
 		},
 		{
@@ -226,7 +228,7 @@ func Table() []Row {
 			Why:   "what a process plugin compiles against; the host shares its protocol, not the reverse",
 		},
 		{
-			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/..."}, Never: []string{"host/..."},
+			Folder: "plugins/...", May: []string{"sdk", "sdk/abi", "sdk/process/...", "plugins/internal/..."}, Libs: []string{"github.com/itchyny/gojq"}, Never: []string{"host/..."},
 			Why: "first-party plugins are ordinary guests, so that what they can do, any plugin can do",
 		},
 		{

@@ -185,6 +185,16 @@ func (c *Client) Versions(ctx context.Context, id string) ([]flow.VersionRecord,
 	return call[[]flow.VersionRecord](ctx, c, http.MethodGet, "/v1/pipelines/"+seg(id)+"/versions", nil, nil)
 }
 
+// State implements flow.Control.
+func (c *Client) State(ctx context.Context, id string) (map[string]json.RawMessage, error) {
+	return call[map[string]json.RawMessage](ctx, c, http.MethodGet, "/v1/pipelines/"+seg(id)+"/state", nil, nil)
+}
+
+// SetState implements flow.Control.
+func (c *Client) SetState(ctx context.Context, id string, change flow.StateChange) (map[string]json.RawMessage, error) {
+	return call[map[string]json.RawMessage](ctx, c, http.MethodPost, "/v1/pipelines/"+seg(id)+"/state", nil, change)
+}
+
 // Schedules implements flow.Control.
 func (c *Client) Schedules(ctx context.Context) ([]flow.ScheduleInfo, error) {
 	return call[[]flow.ScheduleInfo](ctx, c, http.MethodGet, "/v1/schedules", nil, nil)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -97,6 +98,19 @@ func (r routes) registerPipelines(a huma.API) {
 	post(a, "save-version", "/v1/pipelines/{id}/versions", "Save the present version", func(ctx context.Context, in *save) (*body[flow.VersionRecord], error) {
 		return answer(r, ctx, func(ctx context.Context) (flow.VersionRecord, error) {
 			return r.control.SaveVersion(ctx, in.ID, in.Body.Metadata)
+		})
+	})
+	get(a, "show-state", "/v1/pipelines/{id}/state", "Show what a pipeline keeps from run to run", func(ctx context.Context, in *ByName) (*body[map[string]json.RawMessage], error) {
+		return answerOne(r, ctx, r.control.State, in.ID)
+	})
+	type setState struct {
+		ByName
+
+		Body flow.StateChange
+	}
+	post(a, "set-state", "/v1/pipelines/{id}/state", "Change what a pipeline keeps", func(ctx context.Context, in *setState) (*body[map[string]json.RawMessage], error) {
+		return answer(r, ctx, func(ctx context.Context) (map[string]json.RawMessage, error) {
+			return r.control.SetState(ctx, in.ID, in.Body)
 		})
 	})
 }

@@ -15,7 +15,7 @@ const (
 func ownHeaders() []string {
 	return []string{
 		"accept-encoding", "connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "te", "trailer",
-		"transfer-encoding", "upgrade", "x-http-method", "x-http-method-override", "x-method-override",
+		"transfer-encoding", "upgrade", "x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url",
 	}
 }
 

@@ -118,7 +118,7 @@ func TestEveryOtherKeyIsRead(t *testing.T) {
 		Name: "many", Order: []string{"a", "b"},
 		Steps: map[string]flow.Step{
 			"a": {
-				Wasm: "a.wasm", Args: []string{"-v", ""}, Stdin: "text", Stdout: "text",
+				Wasm: "a.wasm", Args: []string{"-v", ""}, Stdin: "text", Input: "with", Stdout: "text",
 				Timeout: flow.Timeout{Step: flow.Duration(36 * time.Hour)},
 			},
 			"b": {Process: "bin/b", Needs: []string{"a"}, On: flow.OnFailure, Parallel: 8},

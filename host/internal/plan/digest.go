@@ -56,7 +56,7 @@ func digest(p *flow.Plan) flow.Digest {
 			s.Func = plugin.Path
 		}
 		// The types of outputs follow from the plugin's bytes, its name says nothing, nor does where a limit is written.
-		s.Plugin, s.Outputs, s.SetBy = "", nil, nil
+		s.Plugin, s.Outputs, s.SetBy, s.Shape = "", nil, nil, flow.Shape{}
 		v.Steps = append(v.Steps, s)
 	}
 	raw, err := json.Marshal(v)

@@ -83,6 +83,10 @@ func (b *builder) references(p *flow.Plan, s *flow.PlanStep, at key) []edge {
 		t, err := scope.Text(s.Stdin)
 		template(at.to("stdin"), t, err)
 	}
+	if s.Input != "" && s.Input != flow.InputWith {
+		t, err := scope.Text(s.Input)
+		template(at.to("input"), t, err)
+	}
 	return edges
 }
 

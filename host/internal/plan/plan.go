@@ -14,6 +14,7 @@ import (
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/expr"
+	"github.com/uniflow-dev/uniflow/host/internal/schema"
 )
 
 // Inputs are the facts beside the manifest that a plan depends on.
@@ -36,7 +37,7 @@ func Build(m flow.Manifest, in Inputs) ([]flow.Plan, flow.Problems) {
 	if in.Tenant == "" {
 		in.Tenant = flow.DefaultTenant
 	}
-	b := &builder{m: m, in: in, used: map[string]bool{}, waiting: map[string]bool{}, zones: map[string]bool{}, told: map[string]bool{}}
+	b := &builder{m: m, in: in, used: map[string]bool{}, waiting: map[string]bool{}, zones: map[string]bool{}, told: map[string]bool{}, wanted: map[string]bool{}}
 	b.refuse()
 	var plans []flow.Plan
 	for _, name := range slices.Sorted(maps.Keys(m.Pipelines)) {
@@ -59,6 +60,9 @@ type builder struct {
 	used, waiting map[string]bool
 	// zones are the keys of time zones that were checked.
 	zones map[string]bool
+	// wanted are the plugins of which it was told what they want; shapes judges inputs.
+	wanted map[string]bool
+	shapes schema.Shapes
 	// told are problems of schedules that were told.
 	told map[string]bool
 }

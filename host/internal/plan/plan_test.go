@@ -261,6 +261,7 @@ func TestDigestChangesWhenWhatRunsChanges(t *testing.T) {
 		"step limits":      changeStep("load", func(s *flow.Step) { s.Limits.Log = flow.KiB }),
 		"args":             changeStep("load", func(s *flow.Step) { s.Args = []string{"-v"} }),
 		"stdin":            changeStep("load", func(s *flow.Step) { s.Stdin = "x" }),
+		"input":            changeStep("load", func(s *flow.Step) { s.Input = "with" }),
 		"stdout":           changeStep("load", func(s *flow.Step) { s.Stdout = "text" }),
 		"another plugin":   changeStep("tell", func(s *flow.Step) { s.Plugin, s.Function = "stats", "" }),
 		"mount":            changePlugin("clean", func(p *flow.Plugin) { p.Grant.Mount["/data"] = "other" }),

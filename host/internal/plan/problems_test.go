@@ -21,7 +21,7 @@ type mistake struct {
 }
 
 func mistakes() []mistake {
-	return slices.Concat(mistakesOfSteps(), mistakesOfTables(), mistakesOfEgress(), mistakesOfExpressions())
+	return slices.Concat(mistakesOfSteps(), mistakesOfTables(), mistakesOfEgress(), mistakesOfShapes(), mistakesOfExpressions())
 }
 
 func mistakesOfSteps() []mistake {
@@ -96,6 +96,20 @@ error UF1205 pipelines.weather.order.2: order names step "load" twice | remove o
 			changeStep("tell", func(s *flow.Step) { s.Plugin, s.Process, s.Args, s.Stdout = "", "bin/x", []string{"-v"}, "text" })(m, in)
 		}, `error UF1222 pipelines.weather.steps.tell.args: args is for WebAssembly commands; plugin "bin/x" is none | pass values by with
 error UF1222 pipelines.weather.steps.tell.stdout: stdout is for WebAssembly commands; plugin "bin/x" is none | pass values by with`},
+		{"stdin of a plugin of Extism", func(m *flow.Manifest, in *Inputs) {
+			in.Resolved["stats.wasm"] = flow.Resolved{Path: "/x", Digest: flow.DigestOf(nil), Profile: "extism", Functions: []string{"a", "b"}}
+			changeStep("summarise", func(s *flow.Step) { s.Stdin, s.Input = "x", "with" })(m, in)
+		}, `error UF1222 pipelines.weather.steps.summarise.stdin: stdin is for WebAssembly commands; plugin "stats" is none | write input instead of stdin
+error UF1204 pipelines.weather.steps.summarise.function: plugin "stats" must be told which function to call: it has no run | function = "a"`},
+		{"input of a reactor", func(m *flow.Manifest, in *Inputs) {
+			in.Resolved["stats.wasm"] = flow.Resolved{Path: "/x", Digest: flow.DigestOf(nil), Profile: "reactor", Functions: []string{"uniflow_run"}}
+			changeStep("summarise", func(s *flow.Step) { s.Input = "with" })(m, in)
+		}, `error UF1222 pipelines.weather.steps.summarise.input: input is for plugins of Extism; plugin "stats" is none | pass values by with`},
+		{
+			"stdin and input", changeStep("load", func(s *flow.Step) { s.Stdin, s.Input = "x", "all" }),
+			`error UF1108 pipelines.weather.steps.load.input: input cannot be "all" | known: with, ${...}
+error UF1222 pipelines.weather.steps.load.stdin: step "load" has stdin and input | keep the one that the plugin has`,
+		},
 		{
 			"words of a step", changeStep("load", func(s *flow.Step) { s.On, s.Stdout = "sucess", "xml" }),
 			`error UF1108 pipelines.weather.steps.load.on: on cannot be "sucess" | did you mean "success"?

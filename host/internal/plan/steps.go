@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/expr"
@@ -21,7 +22,7 @@ func (b *builder) step(p *flow.Plan, src *flow.Pipeline, d draft) flow.PlanStep 
 	engine := b.m.Plugins[declared.Engine]
 	out := flow.PlanStep{
 		Name: d.name, Plugin: name, Function: s.Function, With: s.With, When: s.When, Each: s.Each,
-		On: on(s.On), Args: s.Args, Stdin: s.Stdin, Stdout: s.Stdout,
+		On: on(s.On), Args: s.Args, Stdin: s.Stdin, Input: s.Input, Stdout: s.Stdout,
 		Retry: retries(d0.Retry, src.Retry, s.Retry),
 	}
 	bounds(&out, layer{key{"defaults"}, d0.Limits, d0.Timeout}, layer{key{"pipelines", p.Pipeline}, src.Limits, src.Timeout},
@@ -50,6 +51,9 @@ func (b *builder) stepKeys(d draft) {
 	b.policy(d.at, s.Retry, s.Timeout, s.Limits)
 	b.word(d.at.to("on"), string(s.On), string(flow.OnSuccess), string(flow.OnFailure), string(flow.OnAlways))
 	b.word(d.at.to("stdout"), s.Stdout, "json", "text", "log")
+	if !strings.Contains(s.Input, "${") {
+		b.word(d.at.to("input"), s.Input, flow.InputWith, "${...}")
+	}
 	switch {
 	case s.Parallel != 0 && s.Each == "":
 		b.fail(flow.CodePlace, d.at.to("parallel"), `add each = "${...}", or remove parallel`, "parallel bounds the calls of each; step %q has no each", d.name).OnKey = true
@@ -130,6 +134,7 @@ func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key
 	if file := declared.Wasm + declared.Process; file != "" {
 		found := b.resolved(file, at)
 		frozen.Path, frozen.Digest = found.Path, found.Digest
+		b.wants(name, declared, found.Wants, at)
 	}
 	if declared.Script != "" {
 		b.freezeScript(&frozen, declared, at)
@@ -182,22 +187,23 @@ func (b *builder) function(out *flow.PlanStep, d draft, declared flow.Plugin) {
 	if declared.Func != "" && !b.in.Funcs[declared.Func] {
 		b.fail(flow.CodeUnknownFunction, d.at.to("plugin"), first(expr.DidYouMean(declared.Func, slices.Sorted(maps.Keys(b.in.Funcs))), "register it with the host first"), "no Go function %q is registered", declared.Func)
 	}
-	if declared.Wasm == "" && count(declared.Process, declared.Func) > 0 {
-		for _, name := range []string{"args", "stdin", "stdout"} {
-			if (name == "args" && len(out.Args) > 0) || (name == "stdin" && out.Stdin != "") || (name == "stdout" && out.Stdout != "") {
-				b.fail(flow.CodePlace, d.at.to(name), "pass values by with", "%s is for WebAssembly commands; plugin %q is none", name, out.Plugin).OnKey = true
-			}
-		}
-	}
 	facts := b.in.Resolved[declared.Wasm+declared.Process]
+	b.wasmKeys(out, d, declared, facts)
+	usual := defaultFunction
+	if facts.Profile == profileExtism {
+		usual = "run"
+	}
 	switch {
-	case facts.Functions == nil, slices.Contains(facts.Functions, first(out.Function, defaultFunction)):
+	case facts.Functions == nil, slices.Contains(facts.Functions, first(out.Function, facts.Default, usual)):
 	case out.Function != "":
 		b.fail(flow.CodeUnknownFunction, d.at.to("function"), first(expr.DidYouMean(out.Function, facts.Functions), "uniflow plugin inspect lists what it offers"), "plugin %q has no function %q", out.Plugin, out.Function)
 	case len(facts.Functions) > 0:
-		b.fail(flow.CodeUnknownFunction, d.at.to("function"), fmt.Sprintf("function = %q", facts.Functions[0]), "plugin %q must be told which function to call: it has no %s", out.Plugin, defaultFunction)
+		b.fail(flow.CodeUnknownFunction, d.at.to("function"), fmt.Sprintf("function = %q", facts.Functions[0]), "plugin %q must be told which function to call: it has no %s", out.Plugin, usual)
 	}
-	for name, schema := range describedOutputs(facts, out.Function) {
+	shaped := called(facts.Shapes, out.Function)
+	out.Shape = facts.Shapes[shaped]
+	b.shape(d, out)
+	for name, schema := range facts.Outputs[called(facts.Outputs, out.Function)] {
 		if out.Outputs == nil {
 			out.Outputs = map[string]string{}
 		}
@@ -205,22 +211,49 @@ func (b *builder) function(out *flow.PlanStep, d draft, declared flow.Plugin) {
 	}
 }
 
-// describedOutputs are the schemas of the function that a call reaches.
-func describedOutputs(facts flow.Resolved, function string) map[string]json.RawMessage {
+// profileExtism is flow.Resolved.Profile of a plugin of Extism.
+const profileExtism = "extism"
+
+// wasmKeys refuses keys that mean nothing to the plugin.
+func (b *builder) wasmKeys(out *flow.PlanStep, d draft, declared flow.Plugin, facts flow.Resolved) {
+	fail := func(name, help, whose string) {
+		b.fail(flow.CodePlace, d.at.to(name), help, "%s is for %s; plugin %q is none", name, whose, out.Plugin).OnKey = true
+	}
+	module := declared.Wasm != "" || count(declared.Process, declared.Func) == 0
+	for _, key := range []struct {
+		name string
+		set  bool
+	}{{"args", len(out.Args) > 0}, {"stdin", out.Stdin != ""}, {"stdout", out.Stdout != ""}} {
+		if key.set && !module {
+			fail(key.name, "pass values by with", "WebAssembly commands")
+		}
+	}
+	switch extism := facts.Profile == profileExtism; {
+	case out.Stdin != "" && extism:
+		fail("stdin", "write input instead of stdin", "WebAssembly commands")
+	case out.Input != "" && !module, out.Input != "" && facts.Profile != "" && !extism:
+		fail("input", "pass values by with", "plugins of Extism")
+	case out.Input != "" && out.Stdin != "":
+		b.fail(flow.CodePlace, d.at.to("stdin"), "keep the one that the plugin has", "step %q has stdin and input", d.name).OnKey = true
+	}
+}
+
+// called is the name of the function that a call reaches, among those that are described.
+func called[T any](described map[string]T, function string) string {
 	if function != "" {
-		return facts.Outputs[function]
+		return function
 	}
 	for _, name := range []string{defaultFunction, "run"} {
-		if outputs, ok := facts.Outputs[name]; ok {
-			return outputs
+		if _, ok := described[name]; ok {
+			return name
 		}
 	}
-	if len(facts.Outputs) == 1 {
-		for _, outputs := range facts.Outputs {
-			return outputs
+	if len(described) == 1 {
+		for name := range described {
+			return name
 		}
 	}
-	return nil
+	return ""
 }
 
 // typeOf is the word for the type that a JSON Schema states, or "" where it states none or several.

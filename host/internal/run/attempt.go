@@ -114,7 +114,18 @@ func (x *execution) input(ctx context.Context, s *stepState, e *element) (input,
 	if err != nil {
 		return input{}, expressionFailed(ctx, fmt.Sprintf("step %q", s.step.Name), err), false
 	}
+	if why := x.misfit(s.step.Shape.With, in.with); why != "" {
+		return input{}, flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonInput, Message: fmt.Sprintf("with of step %q: plugin %q does not take that: %s", s.step.Name, s.step.Plugin, why)}, false
+	}
 	return in, flow.Ending{}, true
+}
+
+// misfit says why values do not fit a schema of a plugin; empty when they do.
+func (x *execution) misfit(schema json.RawMessage, values map[string]json.RawMessage) string {
+	if len(schema) == 0 || x.runner.config.Misfit == nil {
+		return ""
+	}
+	return x.runner.config.Misfit(schema, values)
 }
 
 // attemptEnd is how one attempt ended, and whether another may follow.
@@ -326,6 +337,10 @@ func (x *execution) answered(s *stepState, r flow.Result) attemptEnd {
 	}
 	if name, bad := x.foreignArtifact(r.Outputs); bad {
 		end.ending = flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonOutput, Message: fmt.Sprintf("output %q of step %q names an artifact that this run neither received nor put", name, s.step.Name)}
+		return end
+	}
+	if why := x.misfit(s.step.Shape.Outputs, r.Outputs); why != "" && r.Verdict == flow.VerdictOK {
+		end.ending = flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonOutput, Message: fmt.Sprintf("the outputs of step %q are not what plugin %q says that they are: %s", s.step.Name, s.step.Plugin, why)}
 		return end
 	}
 	end.outputs.named = r.Outputs

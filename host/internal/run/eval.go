@@ -23,8 +23,9 @@ type stepProgram struct {
 	when  *expr.Condition
 	each  *expr.Template
 	with  map[string]*expr.Template
-	stdin *expr.Template
+	stdin *expr.Template // or input
 	args  []*expr.Template
+	whole bool // with is the input
 }
 
 // maxPrograms bounds the plans whose expressions are kept compiled.
@@ -99,6 +100,11 @@ func compileStep(plan *flow.Plan, step *flow.PlanStep) (*stepProgram, error) {
 			return nil, fmt.Errorf("stdin: %w", err)
 		}
 	}
+	if p.whole = step.Input == flow.InputWith; step.Input != "" && !p.whole {
+		if p.stdin, err = scope.Text(step.Input); err != nil {
+			return nil, fmt.Errorf("input: %w", err)
+		}
+	}
 	for i, arg := range step.Args {
 		t, err := scope.Text(arg)
 		if err != nil {
@@ -130,6 +136,13 @@ func (p *stepProgram) bind(ctx context.Context, v *expr.Values) (input, error) {
 		raw, err := p.stdin.JSON(ctx, v)
 		if err != nil {
 			return in, fmt.Errorf("stdin: %w", err)
+		}
+		in.stdin = raw
+	}
+	if p.whole {
+		raw, err := json.Marshal(in.with)
+		if err != nil {
+			return in, fmt.Errorf("input: %w", err)
 		}
 		in.stdin = raw
 	}

@@ -55,6 +55,9 @@ type Config struct {
 	Open func(ctx context.Context, a Attempt) (flow.HostCalls, func())
 	// Ledger records.
 	Ledger Ledger
+	// Misfit says why values do not have the shape that a JSON Schema of a plugin asks for; empty when they have. Nil does
+	// not look.
+	Misfit func(schema json.RawMessage, values map[string]json.RawMessage) string
 	// Turns bounds the attempts that execute at one time, over all runs. Nil is no bound.
 	Turns *Turns
 	// Features are the names of services that guests find in their run context.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,6 +79,30 @@ func TestOutputsReachLaterSteps(t *testing.T) {
 		Name: "b", Needs: []string{"a"}, Args: []string{"--n=${steps.a.n}"}, Stdin: "${steps.a.rows}",
 		With: outputsOf(`{"n": "${steps.a.n}", "last": "${steps.a.rows[1]}", "text": "at ${context.station}"}`),
 	})
+}
+
+func TestInputOfAStep(t *testing.T) {
+	in(t, func(t *testing.T, r *rig) {
+		r.modules["a"] = says(flow.Result{Outputs: outputsOf(`{"text": "grüße", "n": 12345678901234567890}`)})
+		given := map[string]string{}
+		var mu sync.Mutex
+		for _, name := range []string{"b", "c", "d"} {
+			r.modules[name] = func(_ context.Context, c flow.Call, _ flow.HostCalls) (flow.Result, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				given[name] = string(c.Stdin)
+				return flow.Result{}, nil
+			}
+		}
+		r.want(flow.Succeeded, "")
+		want := map[string]string{"b": `"grüße"`, "c": `"it is 12345678901234567890"`, "d": `{"n":12345678901234567890}`}
+		if !maps.Equal(given, want) {
+			t.Errorf("given %q, want %q", given, want)
+		}
+	}, flow.PlanStep{Name: "a"},
+		flow.PlanStep{Name: "b", Needs: []string{"a"}, Input: "${steps.a.text}"},
+		flow.PlanStep{Name: "c", Needs: []string{"a"}, Input: "it is ${steps.a.n}"},
+		flow.PlanStep{Name: "d", Needs: []string{"a"}, Input: flow.InputWith, With: outputsOf(`{"n": "${steps.a.n}"}`)})
 }
 
 func TestConditionOfTheRun(t *testing.T) {

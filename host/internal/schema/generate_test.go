@@ -68,6 +68,7 @@ func answers() map[string]any {
 		"story":           flow.SlotStory{},
 		"version":         flow.VersionInfo{},
 		"versions":        []flow.VersionRecord{},
+		"state":           map[string]json.RawMessage{},
 	}
 }
 

@@ -84,7 +84,7 @@ func attacksByRequest() []attack {
 	var all []attack
 	for _, header := range []string{
 		"Host", "host", "Connection", "Keep-Alive", "Transfer-Encoding", "transfer_encoding", "Content-Length", "Content_Length", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer", "Upgrade", "Expect",
-		"Accept-Encoding", "HTTP2-Settings", "X-HTTP-Method-Override", "X-HTTP-Method", "x_method_override", "", "a b", "a:b", "a\r\nb", "a\x00", "é", "Host ",
+		"Accept-Encoding", "HTTP2-Settings", "X-HTTP-Method-Override", "X-HTTP-Method", "x_method_override", "X-Original-URL", "x-rewrite-url", "", "a b", "a:b", "a\r\nb", "a\x00", "é", "Host ",
 	} {
 		all = append(all, attack{fmt.Sprintf("header %q", header), request("headers", map[string]string{header: "x"}), abi.Invalid})
 	}

@@ -163,10 +163,9 @@ func TestBudgetsOfAnAttempt(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	b := w.guestOf(t, granted("* http://api.example.com/*"), flow.Limits{Artifacts: flow.MiB})
-	request := fmt.Sprintf(`{"url":"http://api.example.com/size?n=%d"}`, 7<<20)
 	var err error
-	for sum := 0; err == nil && sum < 400<<20; sum += 7 << 20 {
-		_, err = b.get(t, request)
+	for sum := 0; err == nil && sum < 400<<20; sum += 8 << 20 {
+		_, err = b.get(t, `{"method":"POST","url":"http://api.example.com/sink"}`, make([]byte, 8<<20)...)
 	}
 	if errnoOf(t, err) != abi.Quota || !strings.Contains(err.Error(), "traffic") {
 		t.Errorf("got %v", err)

@@ -198,8 +198,17 @@ func (s saying) Call(context.Context, flow.Call, flow.HostCalls) (flow.Result, e
 func TestNothingThatIsRecordedHoldsASecret(t *testing.T) {
 	t.Parallel()
 	w := secretive(t)
-	a := w.guestOf(t, bound("https://api.example.com/*"), flow.Limits{})
+	plugin := bound("https://api.example.com/*")
+	plugin.Grant.State, plugin.Grant.Event = true, true
+	a := w.guestOf(t, plugin, flow.Limits{})
 	for _, secret := range []string{canary, "open-s3cr3t"} {
+		for op, request := range map[string]string{
+			abi.OpStateSet: fmt.Sprintf(`{"key":%q,"value":{"x":[%q]}}`, secret, secret), abi.OpEventEmit: fmt.Sprintf(`{"type":"com.example.x","subject":%q,"data":{%q:1}}`, secret, secret),
+		} {
+			if _, err := a.Call(t.Context(), op, []byte(request), nil); err != nil {
+				t.Errorf("%s: %v", op, err)
+			}
+		}
 		a.Log(flow.LogInfo, "whole "+secret)
 		a.Log(flow.LogInfo, "base64 "+base64.StdEncoding.EncodeToString([]byte("x"+secret)))
 		a.Log(flow.LogWarn, "half "+secret[:8])

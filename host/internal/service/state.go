@@ -147,3 +147,17 @@ func (h *host) ungranted(op, line string) error {
 	}
 	return refuse(abi.Denied, fmt.Sprintf("plugin %q is not granted %s", name, op), "in the manifest: "+where)
 }
+
+// CheckState says what keeps values from being the state of a pipeline, in the words of the bounds that guests have.
+func CheckState(values map[string]json.RawMessage) error {
+	h := host{state: state{values: map[string]json.RawMessage{}}, attempt: Attempt{Wrote: func(string, json.RawMessage) {}}}
+	for key, value := range values {
+		if err := checkKey(key); err != nil {
+			return err
+		}
+		if err := h.setState(key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -45,6 +45,8 @@ type world struct {
 	roots   *x509.CertPool
 	secrets map[string]string
 	store   *blobs
+	// mebibyte is one of zeros, in gzip.
+	mebibyte []byte
 }
 
 const publicAddr = "93.184.216.34"
@@ -55,6 +57,11 @@ func newWorld(t *testing.T) *world {
 	for _, name := range []string{"api.example.com", "other.example.com", "third.example.com"} {
 		w.names[name] = []netip.Addr{netip.MustParseAddr(publicAddr)}
 	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = io.CopyN(z, zeros{}, 1<<20)
+	_ = z.Close()
+	w.mebibyte = packed.Bytes()
 	certificate := w.certificate(t)
 	w.public = httptest.NewUnstartedServer(http.HandlerFunc(w.serve))
 	w.public.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
@@ -147,9 +154,11 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		http.Redirect(rw, r, fmt.Sprintf("/hop?n=%d", n-1), http.StatusFound)
 	case "/bomb":
 		rw.Header().Set("Content-Encoding", "gzip")
-		z := gzip.NewWriter(rw)
-		_, _ = io.CopyN(z, zeros{}, 1<<30)
-		_ = z.Close()
+		for range 1024 { // a gibibyte of zeros, which is a megabyte
+			if _, err := rw.Write(w.mebibyte); err != nil {
+				return
+			}
+		}
 	case "/endless":
 		_, _ = io.Copy(rw, zeros{})
 	case "/drip":
@@ -169,6 +178,8 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Sscan(query.Get("n"), &n)
 		rw.Header().Set("Content-Type", "text/csv")
 		_, _ = io.CopyN(rw, zeros{'0'}, n)
+	case "/sink":
+		_, _ = io.Copy(io.Discard, r.Body)
 	case "/status":
 		rw.WriteHeader(http.StatusTeapot)
 	case "/binary":
@@ -226,6 +237,12 @@ func (w *world) guestOf(t *testing.T, plugin flow.PlanPlugin, limits flow.Limits
 		Log:      func(l flow.LogLine) { a.lines = append(a.lines, l) },
 		Progress: func(permille int, message string) { a.beats = append(a.beats, fmt.Sprint(permille, " ", message)) },
 		Put:      func(d flow.Digest, _ int64) { a.put = append(a.put, d) },
+		State:    func(context.Context) (map[string]json.RawMessage, error) { return nil, nil },
+		Wrote:    func(key string, value json.RawMessage) { a.beats = append(a.beats, key+string(value)) },
+		Emit: func(_ context.Context, e flow.EmittedEvent) error {
+			a.beats = append(a.beats, fmt.Sprint(e.Type, e.Subject, string(e.Data)))
+			return nil
+		},
 	})
 	t.Cleanup(a.end)
 	return a

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"time"
 
 	crypto "crypto/rand"
 
@@ -45,12 +46,15 @@ type attempt struct {
 	lines    *lineLog   // stdout as log lines, or nil
 	stderr   *lineLog
 
+	begun    time.Time
+	trail    trail
 	calls    int64
 	denied   bool // services are not to be had
 	response []byte
 	body     []byte
 	fuel     tank
 
+	extism   *extism // of a plugin of that profile
 	instance *instance
 	clock    virtualClock
 	random   io.Reader
@@ -79,9 +83,13 @@ func newAttempt(ctx context.Context, m *session, call flow.Call, host flow.HostC
 		outputs: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),
 		limit:   uint64(orDefault(call.Limits.Memory, defaultMemory)),
 		clock:   virtualClock{start: call.Context.ScheduledAt},
+		begun:   time.Now(),
 	}
 	if need := m.engine.info.MemoryMin; uint64(need) > a.limit {
 		return nil, a.tooLarge(need)
+	}
+	if m.engine.info.usesExtism {
+		a.extism = &extism{}
 	}
 	a.document = document(&call.Context)
 	if size := a.document.size(); size > abi.MaxContext {
@@ -153,7 +161,11 @@ func (a *attempt) close() {
 }
 
 func (a *attempt) usage() flow.Usage {
-	return flow.Usage{Memory: flow.Size(a.peak), HostCalls: a.calls, Fuel: a.fuel.used()}
+	memory := a.peak
+	if a.extism != nil {
+		memory += a.extism.peak
+	}
+	return flow.Usage{Memory: flow.Size(memory), HostCalls: a.calls, Fuel: a.fuel.used()}
 }
 
 func (a *attempt) tooLarge(need flow.Size) *flow.Fault {
@@ -180,7 +192,7 @@ func (a *attempt) outFull() *flow.Fault {
 	return &fault
 }
 
-// stdin is the run context, or what the step puts in its place.
+// stdin is the run context, or what the step puts in its place: the bytes of a string, any other value as JSON.
 func (a *attempt) stdin() ([]byte, error) {
 	if a.call.Stdin == nil {
 		return bytes.Join(a.document, nil), nil
@@ -219,8 +231,13 @@ func (a *attempt) seed() [32]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "%q %q %d %d", run.RunID, run.Step, run.Attempt, item))
 }
 
-// collect adds what a command printed and what any guest wrote to /out to the outputs.
+// collect adds what a command printed, what a plugin of Extism gave back, and what any guest wrote to /out, to the outputs.
 func (a *attempt) collect(ctx context.Context) *flow.Fault {
+	if a.extism != nil {
+		if fault := a.collectExtism(ctx); fault != nil {
+			return fault
+		}
+	}
 	if a.stdout != nil {
 		if fault := a.collectStdout(ctx); fault != nil {
 			return fault

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -24,6 +25,7 @@ type engine struct {
 	compiled wazero.CompiledModule
 	globals  []string // the exported names of all mutable globals
 	kept     *allowance
+	grown    atomic.Uint64 // bytes that the memory of an instance had at its end
 
 	mu    sync.Mutex
 	pools map[poolKey]*pool
@@ -94,6 +96,15 @@ func (e *engine) imports(ctx context.Context) error {
 		}
 		if _, err := builder.Instantiate(ctx); err != nil {
 			return fmt.Errorf("instantiate the host ABI: %w", err)
+		}
+	}
+	if e.info.usesExtism {
+		builder := e.runtime.NewHostModuleBuilder(extismModule)
+		for _, f := range extismFunctions() {
+			builder.NewFunctionBuilder().WithGoModuleFunction(f.call, valueTypes[api.ValueType](f.params), valueTypes[api.ValueType](f.results)).Export(f.name)
+		}
+		if _, err := builder.Instantiate(ctx); err != nil {
+			return fmt.Errorf("instantiate the functions of Extism: %w", err)
 		}
 	}
 	if e.info.WASI {

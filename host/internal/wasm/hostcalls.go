@@ -28,15 +28,15 @@ type abiFunction struct {
 
 func abiFunctions() []abiFunction {
 	return []abiFunction{
-		{abi.ImportInputSize, 0, 1, answering((*attempt).inputSize)},
-		{abi.ImportInputRead, 3, 1, answering((*attempt).inputRead)},
-		{abi.ImportOutput, 4, 1, answering((*attempt).output)},
+		{abi.ImportInputSize, 0, 1, answering(abi.ImportInputSize, (*attempt).inputSize)},
+		{abi.ImportInputRead, 3, 1, answering(abi.ImportInputRead, (*attempt).inputRead)},
+		{abi.ImportOutput, 4, 1, answering(abi.ImportOutput, (*attempt).output)},
 		{abi.ImportLog, 3, 0, logging},
-		{abi.ImportFail, 3, 1, answering((*attempt).fail)},
+		{abi.ImportFail, 3, 1, answering(abi.ImportFail, (*attempt).fail)},
 		{abi.ImportProgress, 3, 1, progressing},
-		{abi.ImportCall, 4, 1, answering((*attempt).service)},
-		{abi.ImportCallRead, 3, 1, answering((*attempt).callRead)},
-		{abi.ImportCallWrite, 2, 1, answering((*attempt).callWrite)},
+		{abi.ImportCall, 4, 1, answering(abi.ImportCall, (*attempt).service)},
+		{abi.ImportCallRead, 3, 1, answering(abi.ImportCallRead, (*attempt).callRead)},
+		{abi.ImportCallWrite, 2, 1, answering(abi.ImportCallWrite, (*attempt).callWrite)},
 	}
 }
 
@@ -75,19 +75,20 @@ func (p params) copyOut(from pieces) int32 {
 
 // begin finds the attempt of a call, counts it and charges for it; quota is true when it has made too many. A guest that
 // has been stopped does not come back.
-func begin(ctx context.Context, m api.Module, stack []uint64) (a *attempt, p params, quota bool) {
+func begin(ctx context.Context, name string, m api.Module, stack []uint64) (a *attempt, p params, quota bool) {
 	look(ctx)
 	a = attemptOf(ctx)
 	a.calls++
+	a.trail.add(name)
 	a.fuel.connect(m)
 	a.fuel.charge(callFuel)
 	return a, params{memory: m.Memory(), stack: stack, fuel: &a.fuel}, a.calls > maxCalls
 }
 
 // answering wraps a function whose result is a count or a negative errno.
-func answering(f func(*attempt, params) int32) api.GoModuleFunc {
+func answering(name string, f func(*attempt, params) int32) api.GoModuleFunc {
 	return func(ctx context.Context, m api.Module, stack []uint64) {
-		a, p, quota := begin(ctx, m, stack)
+		a, p, quota := begin(ctx, name, m, stack)
 		var result int32
 		switch {
 		case a.ctx.Err() != nil:
@@ -97,12 +98,13 @@ func answering(f func(*attempt, params) int32) api.GoModuleFunc {
 		default:
 			result = f(a, p)
 		}
+		a.trail.last().result = result
 		stack[0] = api.EncodeI32(result)
 	}
 }
 
 func logging(ctx context.Context, m api.Module, stack []uint64) {
-	a, p, quota := begin(ctx, m, stack)
+	a, p, quota := begin(ctx, abi.ImportLog, m, stack)
 	msg, ok := p.slice(1)
 	if !ok || quota {
 		return
@@ -113,7 +115,7 @@ func logging(ctx context.Context, m api.Module, stack []uint64) {
 
 // progressing is the one call that a cancelled attempt hears the truth from.
 func progressing(ctx context.Context, m api.Module, stack []uint64) {
-	a, p, quota := begin(ctx, m, stack)
+	a, p, quota := begin(ctx, abi.ImportProgress, m, stack)
 	msg, ok := p.slice(1)
 	result := int32(0)
 	switch {
@@ -173,7 +175,8 @@ func (a *attempt) service(p params) int32 {
 	case a.denied:
 		return a.refuse(&flow.ServiceError{Errno: int(abi.Unavailable), Code: abi.Unavailable.Name(), Message: "services are not available while the module initialises"})
 	}
-	response, err := a.host.Call(a.ctx, string(op), append([]byte(nil), request...), body)
+	a.trail.last().op = string(op)
+	response, err := a.host.Call(a.ctx, a.trail.last().op, append([]byte(nil), request...), body)
 	if err == nil && len(response) > maxRequest {
 		err = flow.ErrTooLarge
 	}

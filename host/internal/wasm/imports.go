@@ -28,32 +28,36 @@ proc_exit i, proc_raise i, sched_yield , random_get ii, sock_accept iii, sock_re
 func offered() map[string]string {
 	all := map[string]string{}
 	for _, f := range abiFunctions() {
-		all[abiModule+"."+f.name] = signature(strings.Repeat("i", f.params), f.results)
+		all[abiModule+"."+f.name] = signature(strings.Repeat("i", f.params), strings.Repeat("i", f.results))
+	}
+	for _, f := range extismFunctions() {
+		all[extismModule+"."+f.name] = signature(f.params, f.results)
 	}
 	for entry := range strings.SplitSeq(wasiSignatures, ",") {
 		name, params, _ := strings.Cut(strings.TrimSpace(entry), " ")
-		results := 1
+		results := "i"
 		if name == "proc_exit" {
-			results = 0
+			results = ""
 		}
 		all[wasiModule+"."+name] = signature(params, results)
 	}
 	return all
 }
 
-func signature(params string, results int) string {
-	var t binary.FuncType
-	for _, p := range params {
-		v := binary.I32
-		if p == 'I' {
-			v = 0x7e
-		}
-		t.Params = append(t.Params, v)
-	}
-	for range results {
-		t.Results = append(t.Results, binary.I32)
-	}
+func signature(params, results string) string {
+	t := binary.FuncType{Params: valueTypes[binary.ValueType](params), Results: valueTypes[binary.ValueType](results)}
 	return t.String()
+}
+
+// valueTypes are the types that letters stand for; package binary and the engine number them alike.
+func valueTypes[T ~byte](letters string) []T {
+	types := make([]T, len(letters))
+	for n, letter := range letters {
+		if types[n] = 0x7f; letter == 'I' {
+			types[n] = 0x7e
+		}
+	}
+	return types
 }
 
 // refusal says why an import cannot be served, or nothing when it can.
@@ -68,6 +72,10 @@ func refusal(i Import, all map[string]string) string {
 		return ""
 	}
 	switch i.Module {
+	case extismModule:
+		return "Extism has no such function"
+	case "extism:host/user":
+		return "a function of the host that the plugin was written for"
 	case abiModule:
 		return "this version of the host ABI has no such function; services are reached by call"
 	case wasiModule:

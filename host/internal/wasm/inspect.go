@@ -19,6 +19,7 @@ type Profile string
 const (
 	ProfileCommand Profile = "command" // a program: stdin, stdout, exit code
 	ProfileReactor Profile = "reactor" // a library of functions
+	ProfileExtism  Profile = "extism"  // a plugin that was built with a kit of Extism
 )
 
 // Info is what a module's bytes say, without running them.
@@ -31,6 +32,9 @@ type Info struct {
 	Exports []Export `json:"exports,omitempty"`
 	// Functions are the entries that a step can name; a command has none.
 	Functions []string `json:"functions,omitempty"`
+	// Default is the entry of a step that names none; empty where there is none, or the plugin has several and the profile
+	// does not say which.
+	Default string `json:"default,omitempty"`
 	// MemoryMin and MemoryMax are what the module declares; MemoryMax is zero for no maximum.
 	MemoryMin flow.Size `json:"memory_min"`
 	MemoryMax flow.Size `json:"memory_max,omitempty"`
@@ -41,7 +45,7 @@ type Info struct {
 	DescriptorError string            `json:"descriptor_error,omitempty"`
 	Producers       []binary.Producer `json:"producers,omitempty"`
 
-	usesABI bool
+	usesABI, usesExtism bool
 	// resettable is true when an instance can be put back into its first state.
 	resettable bool
 }
@@ -90,7 +94,7 @@ func inspect(b []byte) (*binary.Module, *Info, error) {
 			info.MemoryMax = flow.Size(*m.Memory.Max) << 16
 		}
 	}
-	info.resettable = info.Profile == ProfileReactor && m.Resettable() == ""
+	info.resettable = (info.Profile == ProfileReactor || info.Profile == ProfileExtism && info.Default != entryStart) && m.Resettable() == ""
 	return m, info, info.check()
 }
 
@@ -152,6 +156,7 @@ func (i *Info) imports(m *binary.Module) {
 		found.Refused = refusal(found, all)
 		i.Imports = append(i.Imports, found)
 		i.usesABI = i.usesABI || imp.Module == abiModule
+		i.usesExtism = i.usesExtism || imp.Module == extismModule
 		i.WASI = i.WASI || imp.Module == wasiModule
 	}
 }
@@ -180,13 +185,15 @@ func (i *Info) exports(m *binary.Module) {
 			}
 		}
 		slices.Sort(i.Functions)
-	case slices.ContainsFunc(i.Imports, isExtism):
+		if i.Default = abi.DefaultEntry; !slices.Contains(i.Functions, i.Default) {
+			i.Default = ""
+		}
+	case i.usesExtism:
+		i.extism()
 	case i.export(entryStart) != nil:
 		i.Profile = ProfileCommand
 	}
 }
-
-func isExtism(imp Import) bool { return imp.Module == extismModule }
 
 // export returns the named function, or nil.
 func (i *Info) export(name string) *Export {
@@ -213,12 +220,6 @@ func (i *Info) descriptor(m *binary.Module) {
 
 // check decides whether the module can be loaded.
 func (i *Info) check() error {
-	if i.Profile == "" && slices.ContainsFunc(i.Imports, isExtism) {
-		return &flow.Error{
-			Code: flow.CodeExtism, Message: "the module imports " + extismModule + "; the Extism profile is not in this version",
-			Hint: "build it as a command for wasip1, or as a reactor with a Uniflow kit",
-		}
-	}
 	if err := i.checkImports(); err != nil {
 		return err
 	}
@@ -228,8 +229,10 @@ func (i *Info) check() error {
 // checkImports lists every import that the host cannot serve.
 func (i *Info) checkImports() error {
 	var lines []string
+	foreign := false // of a host other than Extism's
 	for _, imp := range i.Imports {
 		if imp.Refused != "" {
+			foreign = foreign || !slices.Contains([]string{extismModule, wasiModule, abiModule}, imp.Module)
 			form := imp.Signature
 			if form == "" {
 				form = "(" + imp.Kind + ")"
@@ -240,9 +243,13 @@ func (i *Info) checkImports() error {
 	if len(lines) == 0 {
 		return nil
 	}
+	code, hint := flow.CodeImports, "build for wasip1 without what needs them"
+	if i.Profile == ProfileExtism && foreign {
+		code, hint = flow.CodeExtism, "build the plugin without functions of its own host and without modules to link"
+	}
 	return &flow.Error{
-		Code: flow.CodeImports, Message: fmt.Sprintf("the host does not offer %d of %d imports:\n  %s", len(lines), len(i.Imports), strings.Join(lines, "\n  ")),
-		Hint: "build for wasip1 without what needs them",
+		Code: code, Message: fmt.Sprintf("the host does not offer %d of %d imports:\n  %s", len(lines), len(i.Imports), strings.Join(lines, "\n  ")),
+		Hint: hint,
 	}
 }
 
@@ -257,6 +264,12 @@ func (i *Info) checkEntry() error {
 		}
 	}
 	switch {
+	case i.Profile == ProfileReactor && i.usesExtism:
+		return fail("the module exports " + abi.MarkerExport + " and imports " + extismModule + ": it is to be either a reactor or a plugin of Extism")
+	case i.Profile == ProfileExtism && i.signature(entryHaskell) != "" && i.signature(entryHaskell) != haskellSignature:
+		return fail(fmt.Sprintf("export %s has the signature %s, expected %s", entryHaskell, i.signature(entryHaskell), haskellSignature))
+	case i.Profile == ProfileExtism && len(i.Functions) == 0:
+		return fail("the plugin of Extism exports no function " + entrySignature + " or " + voidSignature + " that a step could call")
 	case i.Profile == "":
 		return fail("the module exports neither _start (a command) nor " + abi.MarkerExport + " (a reactor)")
 	case i.Profile == ProfileReactor && len(i.Functions) == 0:
@@ -269,9 +282,14 @@ func (i *Info) checkEntry() error {
 
 // Resolved is what a plan needs to know of the module at path.
 func (i *Info) Resolved(path string) flow.Resolved {
-	r := flow.Resolved{Path: path, Digest: i.Digest, Functions: i.Functions}
+	r := flow.Resolved{Path: path, Digest: i.Digest, Profile: string(i.Profile), Functions: i.Functions, Default: i.Default}
 	if i.Descriptor == nil {
 		return r
+	}
+	r.Wants = flow.Wants(i.Descriptor.Wants)
+	r.Shapes = map[string]flow.Shape{}
+	for name, f := range i.Descriptor.Functions {
+		r.Shapes[name] = flow.Shape{With: f.With, Outputs: f.Outputs}
 	}
 	for name, f := range i.Descriptor.Functions {
 		var schema struct {

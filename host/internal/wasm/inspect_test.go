@@ -98,6 +98,7 @@ func TestFilesThatAreNoPlugin(t *testing.T) {
 	}
 	extism := &bt.Builder{}
 	extism.Import("extism:host/env", "input_length", extism.Type(nil, []byte{bt.I64}))
+	extism.Import("extism:host/user", "mult", extism.Type(nil, []byte{bt.I64}))
 	extism.Export("_start", extism.Func(extism.Type(nil, nil), 0))
 	for name, c := range map[string]struct {
 		module []byte
@@ -112,7 +113,7 @@ func TestFilesThatAreNoPlugin(t *testing.T) {
 		"version":       {[]byte("\x00asm\x02\x00\x00\x00"), flow.CodeNotWasm, "version"},
 		"memory":        {bt.Join(bt.Preamble(), bt.Section(2, []byte("\x01\x03env\x03mem\x02\x00\x01"))), flow.CodeImports, "env.mem (memory): the host offers functions only"},
 		"bomb":          {bt.Join(bt.Preamble(), bt.Section(2, []byte{0xff, 0xff, 0xff, 0xff, 0x0f})), flow.CodeMalformed, "at byte 15"},
-		"Extism":        {extism.Bytes(), flow.CodeExtism, "the Extism profile is not in this version"},
+		"Extism":        {extism.Bytes(), flow.CodeExtism, "extism:host/user.mult () -> i64: a function of the host that the plugin was written for"},
 		"no entry":      {bt.Preamble(), flow.CodeNoEntry, "_start"},
 		"wrong _start":  {command(func(b *bt.Builder) { b.Export("_start", b.Func(b.Type(nil, []byte{bt.I32}), 0, bt.Const(0))) }), flow.CodeNoEntry, "() -> i32"},
 		"reactor alone": {command(func(b *bt.Builder) { b.Export("uniflow_abi_v1", b.Func(b.Type(nil, nil), 0)) }), flow.CodeNoEntry, "no function"},

@@ -30,9 +30,12 @@ type instance struct {
 	touched bool
 }
 
+// maxLikely bounds the memory that an instance is given room for before it asks.
+const maxLikely = 16 << 20
+
 // instantiate makes an instance for the attempt; a start function of the module is executed.
 func (e *engine) instantiate(guest context.Context, a *attempt) (*instance, error) {
-	in := &instance{attempt: a, memory: memory{limit: a.limit, attempt: a}, functions: map[string]api.Function{}}
+	in := &instance{attempt: a, memory: memory{limit: a.limit, likely: min(e.grown.Load(), maxLikely), attempt: a}, functions: map[string]api.Function{}}
 	a.instance = in
 	config, err := in.config(e.info)
 	if err != nil {
@@ -67,14 +70,14 @@ func (in *instance) left(a *attempt) {
 // noteOpen marks an instance that still holds files open.
 func (in *instance) noteOpen(a *attempt) { in.touched = in.touched || a.files != nil && a.files.n > 0 }
 
-// call calls an exported function that takes nothing, and returns its result, if it has one.
+// call calls an exported function and returns its result, if it has one. Parameters, which only hs_init has, are zero.
 func (in *instance) call(guest context.Context, name string) (int32, error) {
 	f := in.functions[name]
 	if f == nil {
 		f = in.module.ExportedFunction(name)
 		in.functions[name] = f
 	}
-	var stack [1]uint64
+	var stack [2]uint64
 	err := f.CallWithStack(guest, stack[:])
 	return api.DecodeI32(stack[0]), err
 }

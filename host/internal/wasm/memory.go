@@ -9,6 +9,7 @@ import (
 // it was refused tells an exhausted guest from any other that ends badly.
 type memory struct {
 	limit   uint64 // bytes
+	likely  uint64 // bytes to which it will grow, by what others did
 	bytes   []byte
 	peak    uint64
 	refused bool
@@ -29,7 +30,7 @@ func (m *memory) Allocate(_, _ uint64) experimental.LinearMemory { return m }
 // Reallocate implements experimental.LinearMemory. Capacity doubles, so that growing page by page does not copy each time.
 // A guest that has been stopped does not get more, and does not come to see that: its next look at the fuel ends it.
 func (m *memory) Reallocate(size uint64) []byte {
-	if size > m.limit {
+	if size+m.blocks() > m.limit {
 		m.refused = true
 		return nil
 	}
@@ -37,7 +38,7 @@ func (m *memory) Reallocate(size uint64) []byte {
 		if m.stopped() {
 			return nil
 		}
-		grown := make([]byte, size, max(size, min(2*uint64(cap(m.bytes)), m.limit)))
+		grown := make([]byte, size, max(size, min(max(2*uint64(cap(m.bytes)), m.likely), m.limit)))
 		for done := 0; done < len(m.bytes); done += copiedAtOnce {
 			if done > 0 && m.stopped() {
 				return nil
@@ -49,6 +50,14 @@ func (m *memory) Reallocate(size uint64) []byte {
 	m.bytes = m.bytes[:size]
 	m.peak = max(m.peak, size)
 	return m.bytes
+}
+
+// blocks is what the attempt has beside the memory, of the same limit.
+func (m *memory) blocks() uint64 {
+	if m.attempt == nil {
+		return 0
+	}
+	return m.attempt.blocks()
 }
 
 func (m *memory) stopped() bool { return m.attempt != nil && m.attempt.ended() }

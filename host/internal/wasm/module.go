@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,7 +106,9 @@ type session struct {
 	script *Script
 	pool   *pool // nil when the instance is for this attempt alone
 	log    *slog.Logger
-	after  func() // what is left to do when the result is known
+	// program is true when the entry is _start, which initialises the module itself.
+	program bool
+	after   func() // what is left to do when the result is known
 }
 
 func (m *session) call(ctx context.Context, call flow.Call, host flow.HostCalls) (flow.Result, error) {
@@ -118,6 +121,12 @@ func (m *session) call(ctx context.Context, call flow.Call, host flow.HostCalls)
 		return flow.Result{}, err
 	}
 	defer a.close()
+	if a.extism != nil {
+		if fault := a.extismInput(m.engine.info.MemoryMin); fault != nil {
+			fault.Usage = a.usage()
+			return flow.Result{}, fault
+		}
+	}
 	guest, stop := guestContext(ctx, call.Grace.Std())
 	defer stop(nil)
 	a.guest, a.stop = guest, stop
@@ -138,8 +147,14 @@ func (m *session) entry(call flow.Call) (string, error) {
 		}
 		return entryStart, nil
 	}
-	if name == "" || m.script != nil { // an engine finds the function in its script
+	if m.script != nil { // an engine finds the function in its script
 		name = abi.DefaultEntry
+	}
+	if name == "" {
+		name = cmp.Or(m.engine.info.Default, m.engine.info.usual())
+	}
+	if name == entryStart && m.engine.info.Profile == ProfileExtism {
+		m.pool, m.program = nil, true
 	}
 	if slices.Contains(m.engine.info.Functions, name) {
 		return name, nil
@@ -196,6 +211,7 @@ func (m *session) run(guest context.Context, a *attempt, entry string) (int32, e
 	a.fuel.restart(a.call.Limits.Fuel)
 	ret, err := in.call(guest, entry)
 	in.left(a)
+	m.engine.grown.Store(uint64(len(in.memory.bytes)))
 	if err == nil && m.pool != nil {
 		m.after = m.pool.give(in)
 	} else {
@@ -214,13 +230,15 @@ func (m *session) take(guest context.Context, a *attempt) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.engine.info.Profile != ProfileReactor || m.engine.info.export(entryInitialize) == nil {
-		return in, nil
-	}
-	if _, err := in.call(guest, entryInitialize); err != nil {
-		in.left(a)
-		in.close()
-		return nil, err
+	for _, name := range m.engine.info.initialisers() {
+		if m.program {
+			break
+		}
+		if _, err := in.call(guest, name); err != nil {
+			in.left(a)
+			in.close()
+			return nil, err
+		}
 	}
 	return in, nil
 }
@@ -229,27 +247,23 @@ func (m *session) take(guest context.Context, a *attempt) (*instance, error) {
 // the guest says.
 func (m *session) settle(ctx context.Context, a *attempt, ret int32, err error) (flow.Result, error) {
 	if fault := flow.EndFault(ctx); fault != nil {
+		fault = a.told(fault, err)
 		fault.Usage = a.usage()
 		return flow.Result{}, fault
 	}
 	if fault, ok := errors.AsType[*flow.Fault](context.Cause(a.guest)); ok {
+		fault = a.told(fault, err)
 		fault.Usage = a.usage()
 		return flow.Result{}, fault
 	}
 	code, exited := exitCode(err)
-	if err != nil && !exited {
+	if err != nil && !exited && (a.extism == nil || !a.extism.gaveUp) {
 		return flow.Result{}, m.broken(a, err)
 	}
 	if code != 0 && a.refused {
-		return flow.Result{}, a.outOfMemory()
+		return flow.Result{}, a.told(a.outOfMemory(), nil)
 	}
-	var verdict abi.Verdict
-	full := a.outFull()
-	if exited || m.engine.info.Profile == ProfileCommand {
-		verdict = a.outputs.SettleExit(code, a.stderr.reason())
-	} else {
-		verdict = a.outputs.Settle(ret)
-	}
+	full, verdict := a.outFull(), m.verdict(a, ret, code, exited)
 	if verdict.Kind == abi.KindFailed && full != nil {
 		if verdict.Message != "" {
 			full.Message += "; the guest said: " + verdict.Message
@@ -278,6 +292,17 @@ func (m *session) settle(ctx context.Context, a *attempt, ret int32, err error) 
 	return result, nil
 }
 
+// verdict is the guest's own word.
+func (m *session) verdict(a *attempt, ret int32, code uint32, exited bool) abi.Verdict {
+	switch {
+	case a.extism != nil && code == 0:
+		return a.extismVerdict(ret)
+	case exited || m.engine.info.Profile == ProfileCommand:
+		return a.outputs.SettleExit(code, a.stderr.reason())
+	}
+	return a.outputs.Settle(ret)
+}
+
 // exitCode returns the code of a guest that ended by proc_exit.
 func exitCode(err error) (uint32, bool) {
 	exit, ok := errors.AsType[*sys.ExitError](err)
@@ -296,7 +321,7 @@ func (m *session) broken(a *attempt, err error) error {
 	fault := trapFault(err)
 	switch {
 	case a.refused && fault.Reason == flow.ReasonTrap:
-		return a.outOfMemory()
+		return a.told(a.outOfMemory(), err)
 	case a.outFull() != nil && fault.Reason == flow.ReasonTrap:
 		fault = a.outFull()
 	case fault.Reason == flow.ReasonInternal:
@@ -305,6 +330,7 @@ func (m *session) broken(a *attempt, err error) error {
 	if line := a.stderr.panicLine; line != "" {
 		fault.Message += "; the guest said: " + line
 	}
+	fault = a.told(fault, nil)
 	fault.Usage = a.usage()
 	return fault
 }

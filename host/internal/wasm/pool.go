@@ -29,8 +29,8 @@ type poolKey struct {
 	tenant, plugin string // the key of the plugin
 }
 
-// pool keeps instances of one plugin that are as new: their memory and globals are those of its image. Only reactors
-// whose state is nothing else have one.
+// pool keeps instances of one plugin that are as new: their memory and globals are those of its image. Only reactors,
+// those of Extism among them, whose state is nothing else have one.
 type pool struct {
 	engine *engine
 
@@ -134,11 +134,11 @@ func (p *pool) fits(a *attempt) bool {
 // take returns an instance in the state of the image, for the attempt.
 func (p *pool) take(guest context.Context, a *attempt) (*instance, error) {
 	in, image := p.pop()
-	if image != nil && uint64(image.size()) > a.limit {
+	if image != nil && uint64(image.size())+a.blocks() > a.limit {
 		if in != nil {
 			p.push(in)
 		}
-		return nil, a.tooLarge(flow.Size(image.size()))
+		return nil, a.tooLarge(flow.Size(uint64(image.size()) + a.blocks()))
 	}
 	var err error
 	switch {
@@ -183,10 +183,11 @@ func (p *pool) bake(guest context.Context, a *attempt) (*instance, *image, error
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, name := range []string{entryInitialize, abi.WarmExport} {
-		if p.engine.info.export(name) == nil {
-			continue
-		}
+	steps := p.engine.info.initialisers()
+	if p.engine.info.export(abi.WarmExport) != nil {
+		steps = append(steps, abi.WarmExport)
+	}
+	for _, name := range steps {
 		if _, err := in.call(guest, name); err != nil {
 			in.left(a)
 			in.close()

@@ -14,6 +14,7 @@ import (
 type prepared struct {
 	Info       *Info    `json:"info"`
 	UsesABI    bool     `json:"uses_abi"`
+	UsesExtism bool     `json:"uses_extism,omitempty"`
 	Resettable bool     `json:"resettable"`
 	Globals    []string `json:"globals"`
 
@@ -38,7 +39,7 @@ func prepare(b []byte) (*prepared, error) {
 	if err != nil {
 		return nil, refused(err)
 	}
-	return &prepared{Info: info, UsesABI: info.usesABI, Resettable: info.resettable, Globals: done.Globals, module: rewritten}, nil
+	return &prepared{Info: info, UsesABI: info.usesABI, UsesExtism: info.usesExtism, Resettable: info.resettable, Globals: done.Globals, module: rewritten}, nil
 }
 
 // write keeps the module in a folder.
@@ -66,7 +67,7 @@ func readPrepared(dir string) (*prepared, error) {
 	if p.Info == nil {
 		return nil, fmt.Errorf("read what is known of a module: %s says nothing", preparedInfo)
 	}
-	p.Info.usesABI, p.Info.resettable = p.UsesABI, p.Resettable
+	p.Info.usesABI, p.Info.usesExtism, p.Info.resettable = p.UsesABI, p.UsesExtism, p.Resettable
 	p.module, err = os.ReadFile(filepath.Join(dir, preparedModule))
 	if err == nil && binary.FormatOf(p.module) != binary.FormatModule {
 		err = fmt.Errorf("%s is no module", preparedModule)

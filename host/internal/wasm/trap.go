@@ -57,6 +57,9 @@ func calledFrom(stack string) string {
 		if !indented || len(names) == maxFrames {
 			break
 		}
+		if strings.HasPrefix(line, abiModule+":") || strings.HasPrefix(line, abiModule+".") || strings.HasPrefix(line, wasiModule+".") {
+			continue // of the host
+		}
 		names = append(names, functionName(line))
 	}
 	if len(names) == 0 {

@@ -38,10 +38,9 @@ func (wasiCalls) NewFunctionListener(f api.FunctionDefinition) experimental.Func
 	}
 	return wasiCall{
 		name:    name,
-		touches: !slices.Contains([]string{"fd_write", "poll_oneoff"}, name),
-		streams: name == "fd_fdstat_get", // of standard streams it only reads, and programs begin by it
+		touches: !slices.Contains([]string{"fd_write", "poll_oneoff", "fd_fdstat_get"}, name), // the last one only reads; C opens files by it
 		opens:   name == "path_open" || name == "path_filestat_get",
-		passes:  slices.Contains([]string{"fd_read", "fd_pread", "fd_close", "fd_seek", "fd_tell", "fd_filestat_get", "fd_fdstat_get", "fd_readdir"}, name),
+		passes:  slices.Contains([]string{"fd_read", "fd_pread", "fd_close", "fd_seek", "fd_tell", "fd_filestat_get", "fd_readdir"}, name),
 		lists:   slices.Contains([]string{"fd_read", "fd_pread", "fd_write", "fd_pwrite", "poll_oneoff"}, name),
 		fills:   slices.Contains([]string{"fd_write", "fd_pwrite", "fd_allocate", "fd_filestat_set_size", "path_open"}, name),
 	}
@@ -49,10 +48,10 @@ func (wasiCalls) NewFunctionListener(f api.FunctionDefinition) experimental.Func
 
 // wasiCall is wasiCalls for one function.
 type wasiCall struct {
-	name                           string
-	touches, streams, lists, fills bool
-	opens                          bool // looks below a folder, and may open a file
-	passes                         bool // of a file that is closed in the end nothing is left
+	name                  string
+	touches, lists, fills bool
+	opens                 bool // looks below a folder, and may open a file
+	passes                bool // of a file that is closed in the end nothing is left
 }
 
 // leaves reports whether the call may leave a trace among the descriptors, beside files that are still open at the end.
@@ -60,7 +59,7 @@ func (w wasiCall) leaves(a *attempt, params []uint64) bool {
 	const create, truncate = 1, 8 // of oflags
 	fd := api.DecodeU32(params[0])
 	switch {
-	case !w.touches || w.streams && fd <= 2:
+	case !w.touches:
 		return false
 	case w.opens:
 		return w.name == "path_open" && api.DecodeU32(params[4])&(create|truncate) != 0
@@ -74,6 +73,7 @@ func (w wasiCall) leaves(a *attempt, params []uint64) bool {
 func (w wasiCall) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
 	look(ctx)
 	a := attemptOf(ctx)
+	a.trail.add(w.name)
 	if w.lists && api.DecodeU32(params[2]) > maxVectors {
 		a.stop(&flow.Fault{
 			Reason: flow.ReasonTrap, Message: fmt.Sprintf("the guest called %s with a list of %d items, at most %d are served", w.name, api.DecodeU32(params[2]), maxVectors),

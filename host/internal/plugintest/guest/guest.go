@@ -84,6 +84,8 @@ var behaviours = map[string]func(abi.RunContext, With, Host) error{
 	"unknown_op":  unknownOp,
 	"artifact":    artifact,
 	"files":       files,
+	"request":     func(_ abi.RunContext, w With, h Host) error { return request(w, h) },
+	"spill":       spill,
 }
 
 func giveContext(run abi.RunContext, _ With, h Host) error {

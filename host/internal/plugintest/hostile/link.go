@@ -37,12 +37,23 @@ func linkCases() []Case {
 			}
 			return b.Bytes()
 		})},
-		{Name: "an import of the Extism profile", Stage: Decode, Want: refused(flow.CodeExtism), Modules: later(func() []byte {
+		{Name: "a plugin of Extism that needs its own host", Stage: Decode, Want: refused(flow.CodeExtism), Modules: later(func() []byte {
 			g := imported()
-			g.Import("extism:host/env", "input_length", g.void)
+			g.Import("extism:host/env", "reset", g.void)
+			g.Import("extism:host/user", "reset", g.void)
 			g.Export("run", g.Func(g.void, 0))
 			return g.Bytes()
 		})},
+		{Name: "functions of Extism that there are not, or by another signature", Stage: Decode, Want: imports, Modules: func() [][]byte {
+			var all [][]byte
+			for _, name := range []string{"input_length", "exec", ""} {
+				g := imported()
+				g.Import("extism:host/env", name, g.void)
+				g.Export("run", g.Func(g.void, 0))
+				all = append(all, g.Bytes())
+			}
+			return all
+		}},
 		{Name: "imports of the host's own module", Stage: Decode, Want: malformed, Modules: func() [][]byte {
 			return [][]byte{importing("uniflow:engine.tick", 0), importing("uniflow:.x", 0), importing("uniflow:engine.other", 0)}
 		}},
