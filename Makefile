@@ -80,7 +80,10 @@ examples: build ## run the example pipelines
 
 languages: ## build the kits of all languages and run their conformance vectors (Debian 12, as root)
 	TOOLS=$(TOOLS) .ci/languages.sh
-	go test -tags languages ./host/hosttest ./cmd/uniflow -run 'TestKits|TestLanguages'
+	TOOLS=$(TOOLS) .ci/process.sh
+	.ci/databases.sh
+	go test -tags languages ./host/hosttest ./cmd/uniflow -run 'TestKits|TestProcessKits|TestLanguages'
+	go test -tags languages ./plugins/sql -run 'TestPostgreSQL|TestMariaDB'
 
 bench: ## measure one step beside its peers, and write docs/PERFORMANCE.md
 	cd bench && go run . -md > ../docs/PERFORMANCE.md
