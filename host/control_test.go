@@ -217,7 +217,9 @@ func scheduleVerbs(t *testing.T) []verb {
 		{"set state", func(c flow.Control) (any, error) {
 			return c.SetState(ctx, "hello", flow.StateChange{Set: map[string]json.RawMessage{"n": json.RawMessage(`{"a":1}`)}})
 		}},
-		{"delete nothing", func(c flow.Control) (any, error) { return c.SetState(ctx, "hello", flow.StateChange{Delete: []string{"m"}}) }},
+		{"delete nothing", func(c flow.Control) (any, error) {
+			return c.SetState(ctx, "hello", flow.StateChange{Delete: []string{"m"}})
+		}},
 		{"state", func(c flow.Control) (any, error) { return c.State(ctx, "hello") }},
 	}
 }

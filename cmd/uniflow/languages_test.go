@@ -45,8 +45,11 @@ func TestLanguages(t *testing.T) {
 func languagesPath(top, path string) string {
 	own, rest, _ := strings.Cut(path, string(filepath.ListSeparator))
 	tools := os.Getenv("TOOLS")
-	if tools == "" {
+	switch {
+	case tools == "":
 		tools = filepath.Join(top, "bin", "tools")
+	case !filepath.IsAbs(tools):
+		tools = filepath.Join(top, tools)
 	}
 	tools = filepath.Join(tools, "languages")
 	return strings.Join([]string{own, filepath.Join(tools, "bin"), filepath.Join(tools, "zig", "ziglang"), "/usr/bin", rest}, string(filepath.ListSeparator))

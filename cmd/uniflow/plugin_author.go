@@ -36,6 +36,9 @@ Languages: ` + strings.Join(tool.Languages(), ", ") + `.`,
 				for _, f := range files {
 					a.say("wrote %s", line(f))
 				}
+				if engine := tool.EngineOf(n.Language); engine != "" && n.Engine == "" {
+					a.say("put %s, the engine, beside the manifest; next time, --engine FILE copies it", engine)
+				}
 				a.say("next: cd %s && uniflow plugin build && uniflow plugin test", line(filepath.Dir(files[0])))
 			})
 		},

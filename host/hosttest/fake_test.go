@@ -151,7 +151,7 @@ func TestServicesAreFakedBehindGrants(t *testing.T) {
 	t.Run("events", func(t *testing.T) {
 		t.Parallel()
 		in := hosttest.Input{With: map[string]any{"case": "event", "type": "com.example.done", "subject": "x", "data": []int{1}}}
-		if out := callService(t, m, in); len(out.Events) != 1 || out.Events[0].Type != "com.example.done" || string(out.Events[0].Data) != "[1]" {
+		if out := callService(t, m, in); len(out.Events) != 1 || out.Events[0].Type != "com.example.done" || string(out.Events[0].Data) != "[1]" || string(out.Outputs["id"]) != `"event-1"` {
 			t.Errorf("got %+v", out)
 		}
 	})

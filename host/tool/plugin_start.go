@@ -16,12 +16,7 @@ import (
 	"github.com/uniflow-dev/uniflow"
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/schema"
-	"github.com/uniflow-dev/uniflow/sdk/assemblyscript"
-	"github.com/uniflow-dev/uniflow/sdk/c"
-	"github.com/uniflow-dev/uniflow/sdk/cpp"
-	"github.com/uniflow-dev/uniflow/sdk/nim"
-	"github.com/uniflow-dev/uniflow/sdk/rust"
-	"github.com/uniflow-dev/uniflow/sdk/zig"
+	"github.com/uniflow-dev/uniflow/host/internal/wasm"
 )
 
 // templates are the files of new plugins. Each ends with .tmpl, so that none of them is taken for a part of this module.
@@ -137,6 +132,14 @@ func languages() map[string]language {
 // Languages are the words that NewPlugin.Language may be.
 func Languages() []string { return slices.Sorted(maps.Keys(languages())) }
 
+// EngineOf is the file of the engine that executes plugins in a language; empty where they are compiled.
+func EngineOf(language string) string {
+	if engine := languages()[language].engine; engine != "" {
+		return engine + ".wasm"
+	}
+	return ""
+}
+
 // NewPlugin says what StartPlugin begins.
 type NewPlugin struct {
 	// Name of the plugin: lower case letters, digits, - and _.
@@ -221,9 +224,14 @@ func (n *NewPlugin) files(lang *language) (map[string][]byte, error) {
 	}
 	out[SchemaName] = doc
 	if n.Engine != "" && lang.engine != "" {
-		if out[lang.engine+".wasm"], err = readPlugin(n.Engine); err != nil {
+		engine, err := readPlugin(n.Engine)
+		if err == nil {
+			_, err = wasm.Inspect(engine)
+		}
+		if err != nil {
 			return nil, err
 		}
+		out[lang.engine+".wasm"] = engine
 	}
 	return out, nil
 }
@@ -259,7 +267,7 @@ func (l *language) places(name string) *strings.Replacer {
 		placeName, name, placeIdent, strings.ReplaceAll(name, "-", "_"),
 		"__TITLE__", l.title, "__WHERE__", inner.Replace(l.where), "__NEEDS__", l.needs, "__KIT__", inner.Replace(l.kit),
 		"__REQUIRE_INDIRECT__", requirements(" // indirect"), "__REQUIRE__", requirements(""),
-		"__IGNORE__", strings.Join(ignored, "\n"), "__PLUGIN__", inner.Replace(l.plugin()),
+		"__IGNORE__", inner.Replace(strings.Join(ignored, "\n")), "__PLUGIN__", inner.Replace(l.plugin()),
 	)
 }
 
@@ -310,8 +318,7 @@ func (l *language) plugin() string {
 
 // kitFiles adds the files of a kit, without its tests.
 func kitFiles(pattern, to string, out map[string][]byte) error {
-	kit, inside := kitOf(pattern)
-	found, err := fs.Glob(kit, inside)
+	found, err := fs.Glob(kits.Files(), pattern)
 	if err != nil || len(found) == 0 {
 		return fmt.Errorf("the kit %s is not part of this program", pattern)
 	}
@@ -319,24 +326,11 @@ func kitFiles(pattern, to string, out map[string][]byte) error {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		body, err := fs.ReadFile(kit, name)
+		body, err := fs.ReadFile(kits.Files(), name)
 		if err != nil {
 			return err
 		}
 		out[path.Join(to, path.Base(name))] = body
 	}
 	return nil
-}
-
-// kitOf returns the files of which a path in the project is one, and its path among them.
-func kitOf(name string) (fs.FS, string) {
-	for folder, files := range map[string]fs.FS{
-		"sdk/c/": c.Files, "sdk/cpp/": cpp.Files, "sdk/rust/": rust.Files, "sdk/zig/": zig.Files, "sdk/nim/": nim.Files,
-		"sdk/assemblyscript/": assemblyscript.Files,
-	} {
-		if inside, ok := strings.CutPrefix(name, folder); ok {
-			return files, inside
-		}
-	}
-	return kits.Files(), name
 }

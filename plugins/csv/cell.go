@@ -53,8 +53,31 @@ func booleanOf(field string) (cell, error) {
 	return nil, fmt.Errorf("%q is neither true nor false", field)
 }
 
+// plainDate reads the form that most dates have, 2006-01-02, without going through layouts.
+func plainDate(text string) (time.Time, bool) {
+	if len(text) != len(time.DateOnly) || text[4] != '-' || text[7] != '-' {
+		return time.Time{}, false
+	}
+	digits := 0
+	for i := range len(text) {
+		if i == 4 || i == 7 {
+			continue
+		}
+		if text[i] < '0' || text[i] > '9' {
+			return time.Time{}, false
+		}
+		digits = digits*10 + int(text[i]-'0')
+	}
+	month, day := time.Month(digits/100%100), digits%100
+	at := time.Date(digits/10_000, month, day, 0, 0, 0, 0, time.UTC)
+	return at, at.Month() == month && at.Day() == day
+}
+
 // dateOf reads a date, or an instant.
 func dateOf(text string) (time.Time, bool) {
+	if at, ok := plainDate(text); ok {
+		return at, true
+	}
 	for _, layout := range []string{time.DateOnly, time.RFC3339Nano, "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04"} {
 		if len(text) < len("2006-01-02") {
 			return time.Time{}, false

@@ -212,6 +212,18 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+func TestDates(t *testing.T) {
+	t.Parallel()
+	for field, want := range map[string]bool{
+		"2024-02-29": true, "2023-02-29": false, "2024-13-01": false, "2024-00-10": false, "2024-01-00": false, "2024-1-01": false, "20x4-01-01": false,
+		"2024-02-29T10:00:00Z": true, "2024-02-29 10:00": true, "2024-02-29T10:00:00+02:00": true, "29.2.2024": false, "2024": false,
+	} {
+		if _, got := dateOf(field); got != want {
+			t.Errorf("%q: got %v", field, got)
+		}
+	}
+}
+
 func TestASortWithALimitKeepsTheFirst(t *testing.T) {
 	t.Parallel()
 	var table strings.Builder

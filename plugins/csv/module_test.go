@@ -178,7 +178,7 @@ func TestTheDescriptorDescribesTheEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, err := abi.DecodeDescriptor(doc)
-	if err != nil || d.Name != "csv" || len(d.Functions) != 2 || d.Functions["read"].With == nil || d.Functions["write"].Outputs == nil {
+	if err != nil || d.Name != "csv" || len(d.Functions) != 3 || !bytes.Equal(d.Functions["uniflow_run"].With, d.Functions["read"].With) || d.Functions["read"].With == nil || d.Functions["write"].Outputs == nil {
 		t.Errorf("got %+v, %v", d, err)
 	}
 }

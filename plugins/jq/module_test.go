@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -74,7 +75,7 @@ func TestTheDescriptorDescribesTheEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, err := abi.DecodeDescriptor(doc)
-	if err != nil || d.Name != "jq" || len(d.Functions) != 1 || d.Functions["filter"].With == nil || d.Functions["filter"].Outputs == nil {
+	if err != nil || d.Name != "jq" || len(d.Functions) != 2 || !bytes.Equal(d.Functions["uniflow_run"].With, d.Functions["filter"].With) || d.Functions["filter"].With == nil || d.Functions["filter"].Outputs == nil {
 		t.Errorf("got %+v, %v", d, err)
 	}
 }

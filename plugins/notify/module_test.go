@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -52,6 +53,7 @@ func TestTheModule(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	m := load(t, hosttest.Config{
+		Network: true,
 		Grant:   flow.Grant{HTTP: []string{"POST " + server.URL + "/*"}, Clock: true},
 		Secrets: map[string]string{"KEY": key, "HOOK": server.URL + "/hook"},
 	})
@@ -76,7 +78,7 @@ func TestTheDescriptorDescribesTheEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, err := abi.DecodeDescriptor(doc)
-	if err != nil || d.Name != "notify" || len(d.Functions) != 1 || d.Functions["send"].With == nil || d.Functions["send"].Outputs == nil {
+	if err != nil || d.Name != "notify" || len(d.Functions) != 2 || !bytes.Equal(d.Functions["uniflow_run"].With, d.Functions["send"].With) || d.Functions["send"].With == nil || d.Functions["send"].Outputs == nil {
 		t.Errorf("got %+v, %v", d, err)
 	}
 }

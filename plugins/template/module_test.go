@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,7 +69,7 @@ func TestTheDescriptorDescribesTheEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, err := abi.DecodeDescriptor(doc)
-	if err != nil || d.Name != "template" || len(d.Functions) != 1 || d.Functions["render"].With == nil || d.Functions["render"].Outputs == nil {
+	if err != nil || d.Name != "template" || len(d.Functions) != 2 || !bytes.Equal(d.Functions["uniflow_run"].With, d.Functions["render"].With) || d.Functions["render"].With == nil || d.Functions["render"].Outputs == nil {
 		t.Errorf("got %+v, %v", d, err)
 	}
 }

@@ -37,7 +37,7 @@ error UF1235 pipelines.weather.steps.load.with.days: plugin "clean" does not tak
 			"a schema that is none", func(_ *flow.Manifest, in *Inputs) {
 				describe(in, `{"properties":{"station":{"pattern":"("}}}`, flow.Wants{})
 			},
-			`warning UF1237 pipelines.weather.steps.load.plugin: plugin "clean" describes its inputs by no JSON Schema: read the schema: "uniflow:shape#" is not valid against metaschema: jsonschema validation failed with 'https://json-schema.org/draft/2020-12/schema#' - at '': 'allOf' failed - at '/properties/station': 'allOf' failed - at '/properties/station/pattern': '(' is not valid regex: error parsing regexp: missing closing ): `+"`(`"+` | tell the author of the plugin`,
+			`warning UF1237 pipelines.weather.steps.load.plugin: plugin "clean" describes its inputs by no JSON Schema: read the schema: "uniflow:shape#" is not valid against metaschema: jsonschema validation failed with 'https://json-schema.org/draft/2020-12/schema#' - at '': 'allOf' failed - at '/properties/station': 'allOf' failed - at '/properties/station/pattern': '(' is not valid regex: error parsing regexp: missing closing ): ` + "`(`" + ` | tell the author of the plugin`,
 		},
 		{
 			"what a plugin wants", func(m *flow.Manifest, in *Inputs) {

@@ -69,7 +69,9 @@ func (s *Shapes) Misfits(schema json.RawMessage, value any, open [][]string) ([]
 		return nil, fmt.Errorf("judge a value by its schema: %w", err)
 	}
 	found := misfits(invalid, open, nil)
-	slices.SortFunc(found, func(a, b Misfit) int { return cmp.Or(slices.Compare(a.Path, b.Path), cmp.Compare(a.Message, b.Message)) })
+	slices.SortFunc(found, func(a, b Misfit) int {
+		return cmp.Or(slices.Compare(a.Path, b.Path), cmp.Compare(a.Message, b.Message))
+	})
 	return found[:min(len(found), mostMisfits)], nil
 }
 

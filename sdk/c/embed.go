@@ -1,0 +1,9 @@
+// Package c holds the header of the C kit, so that a host can write it beside a new plugin.
+package c
+
+import "embed"
+
+// Files is the kit as its authors get it.
+//
+//go:embed README.md uniflow.h
+var Files embed.FS
