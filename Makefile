@@ -82,7 +82,7 @@ languages: ## build the kits of all languages and run their conformance vectors 
 	TOOLS=$(TOOLS) .ci/languages.sh
 	TOOLS=$(TOOLS) .ci/process.sh
 	.ci/databases.sh
-	go test -tags languages -run 'TestKits|TestProcessKits|TestScriptStep|TestPythonPackage' ./host/hosttest
+	go test -tags languages -run 'TestKits|TestProcessKits|TestScript|TestPythonPackage' ./host/hosttest
 	go test -tags languages -run 'TestLanguages|TestTenLanguages' ./cmd/uniflow
 	go test -tags languages -run 'TestPostgreSQL|TestMariaDB' ./plugins/sql
 	go test -tags languages ./examples/programs
