@@ -66,6 +66,7 @@ func blocksOf(text string) []block {
 			if open = !open; open {
 				blocks = append(blocks, block{language: strings.TrimPrefix(strings.TrimLeft(line, " "), "```"), file: fileNamed(before)})
 			}
+			before = ""
 		case open:
 			last := &blocks[len(blocks)-1]
 			last.lines = append(last.lines, line)

@@ -101,17 +101,23 @@ func (r *reader) engine(command string) {
 	}
 }
 
-// TestFilesAreNamedByTheLineBefore guards how documents name the files that they show.
+// TestFilesAreNamedByTheLineBefore guards how documents name the files that they show: what is taken for a file is not run.
 func TestFilesAreNamedByTheLineBefore(t *testing.T) {
 	t.Parallel()
-	for line, want := range map[string]string{
-		"A plugin is one file, here `quote.c`.": "quote.c",
-		"`testdata/new.toml`:":                  "testdata/new.toml",
-		"`Cargo.toml` has this profile:":        "",
-		"With `[host]`:":                        "",
+	for _, c := range []struct {
+		text string
+		want []string
+	}{
+		{"A plugin is\n`quote.c`.\n\n```c\n```\n\n```console\n```\n", []string{"quote.c", ""}},
+		{"`testdata/new.toml`:\n\n```toml\n```\nIts `build`:\n```sh\n```\n", []string{"testdata/new.toml", ""}},
+		{"`Cargo.toml` has this profile:\n```toml\n```\n", []string{""}},
 	} {
-		if got := fileNamed(line); got != want {
-			t.Errorf("%s: got %q, want %q", line, got, want)
+		var got []string
+		for _, b := range blocksOf(c.text) {
+			got = append(got, b.file)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q: got %q, want %q", c.text, got, c.want)
 		}
 	}
 }
