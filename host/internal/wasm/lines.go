@@ -3,14 +3,18 @@ package wasm
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/wasm/binary"
 )
 
-// maxLookups bounds how often the lines of one compiled module are looked for: it takes as long as rewriting it. The places
-// that were found are remembered.
-const maxLookups = 100
+// Bounds of how often, and how long in all, the lines of one compiled module are looked for: each time the module is
+// rewritten. The places that were found are remembered.
+const (
+	maxLookups = 100
+	maxLooking = 5 * time.Second
+)
 
 // lines are the places in its source that are known of a module. It reads nothing before the first trap, and keeps neither
 // the module nor its debug information.
@@ -19,6 +23,7 @@ type lines struct {
 
 	mu      sync.Mutex
 	lookups int
+	looking time.Duration
 	known   map[uint32]string
 }
 
@@ -45,10 +50,12 @@ func (l *lines) learn(p *flow.PlanPlugin, offsets []uint32) {
 			asked = append(asked, offset)
 		}
 	}
-	if len(asked) == 0 || l.lookups == maxLookups {
+	if len(asked) == 0 || l.lookups == maxLookups || l.looking > maxLooking {
 		return
 	}
 	l.lookups++
+	begin := time.Now()
+	defer func() { l.looking += time.Since(begin) }()
 	b, err := readModule(p.Path)
 	if err != nil || flow.DigestOf(b) != p.Digest {
 		return

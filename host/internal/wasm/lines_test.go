@@ -147,3 +147,51 @@ func TestFuelWithLines(t *testing.T) {
 		t.Errorf("fuel with and without debug information: %v", used)
 	}
 }
+
+// What a module says of its lines may be anything.
+func TestHostileDebugSections(t *testing.T) {
+	t.Parallel()
+	module := parsePlugin(t, "dwarf5")
+	for name, change := range map[string]func(section string, content []byte) []byte{
+		"garbage":   func(_ string, c []byte) []byte { return bytes.Repeat([]byte{0xde, 0xad}, len(c)) },
+		"ones":      func(_ string, c []byte) []byte { return bytes.Repeat([]byte{0xff}, len(c)) },
+		"zeros":     func(_ string, c []byte) []byte { return make([]byte, 1<<20) },
+		"cut":       func(_ string, c []byte) []byte { return c[:len(c)/2] },
+		"too large": func(_ string, c []byte) []byte { return append(c, make([]byte, 17<<20)...) },
+		"one alone": func(section string, c []byte) []byte {
+			if section != ".debug_line" {
+				return nil
+			}
+			return c
+		},
+	} {
+		if name == "too large" {
+			whole := change
+			change = func(section string, c []byte) []byte {
+				if section != ".debug_line" {
+					return c
+				}
+				return whole(section, c)
+			}
+		}
+		m := load(t, pluginOf(t, withDebug(module, change)))
+		for _, trap := range traps {
+			got := endOf(t, m, trap.function, flow.Limits{})
+			if want, _, _ := strings.Cut(trap.message, " ("); !strings.HasPrefix(got, want) || strings.Contains(got, "(") {
+				t.Errorf("%s, %s: %s", name, trap.function, got)
+			}
+		}
+	}
+}
+
+// The places in a message are of the guest's own making.
+func TestNamesOfFilesArePrintable(t *testing.T) {
+	t.Parallel()
+	module := withDebug(parsePlugin(t, "dwarf4"), func(_ string, c []byte) []byte {
+		return bytes.ReplaceAll(c, []byte("parse.c"), []byte("a\n\x1b[1m\t"))
+	})
+	got := endOf(t, load(t, pluginOf(t, module)), "divide", flow.Limits{})
+	if want := "the guest trapped: integer divide by zero in divide (a??[1m?:30);"; !strings.HasPrefix(got, want) {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

@@ -32,11 +32,17 @@ func (m *Module) Lines(offsets []uint32) []Line {
 		if r.err != nil {
 			break
 		}
+		if size < leastUnit {
+			continue
+		}
 		clear(t.hits)
 		t.read(&reader{b: unit, end: len(unit)})
 	}
 	return found
 }
+
+// leastUnit is the size of a unit that holds nothing but a header.
+const leastUnit = 12
 
 // lineTable reads the lines of one unit.
 type lineTable struct {
