@@ -15,9 +15,18 @@ for tool in clang wasm-ld sha256sum; do
 	fi
 done
 
-build() { # source, target
-	clang --target=wasm32 -std=c11 -Oz -ffreestanding -nostdlib -Wall -Wextra -Werror -Isdk/c \
-		-fno-builtin -Wl,--no-entry -Wl,--strip-all -Wl,-z,stack-size=16384 -o "$2" "$1"
+build() { # source, output, target
+	case "$3" in
+	*/lines/dwarf[45].wasm)
+		debug=${3%.wasm}
+		set -- "$1" "$2" -O0 "-gdwarf-${debug##*dwarf}" -fdebug-compilation-dir=. -Wno-infinite-recursion
+		;;
+	*) set -- "$1" "$2" -Oz -Wl,--strip-all ;;
+	esac
+	source=$1 output=$2
+	shift 2
+	clang --target=wasm32 -std=c11 -ffreestanding -nostdlib -Wall -Wextra -Werror -Isdk/c \
+		-fno-builtin -Wl,--no-entry -Wl,-z,stack-size=16384 "$@" -o "$output" "$source"
 }
 
 digest() { sha256sum "$1" | cut -d' ' -f1; }
@@ -26,7 +35,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0
 while read -r source target; do
-	build "$source" "$scratch/guest.wasm"
+	build "$source" "$scratch/guest.wasm" "$target"
 	if [ "${1:-}" = "--write" ]; then
 		cp "$scratch/guest.wasm" "$target"
 		chmod 644 "$target"
@@ -47,6 +56,8 @@ done <<'LIST'
 plugins/echo/echo.c plugins/echo/echo.wasm
 examples/weather/summarise/summarise.c examples/weather/plugins/summarise.wasm
 host/internal/wasm/testdata/extism/extism.c host/internal/wasm/testdata/extism/extism.wasm
+host/internal/wasm/testdata/lines/parse.c host/internal/wasm/testdata/lines/dwarf4.wasm
+host/internal/wasm/testdata/lines/parse.c host/internal/wasm/testdata/lines/dwarf5.wasm
 bench/guests/c/reactor.c bench/guests/c/reactor.wasm
 bench/guests/c/extism.c bench/guests/c/extism.wasm
 bench/guests/c/extism-mebibyte.c bench/guests/c/extism-mebibyte.wasm

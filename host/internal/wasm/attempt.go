@@ -34,6 +34,7 @@ type attempt struct {
 	plugin  string
 	script  *Script
 	log     *slog.Logger
+	where   locate
 	stop    context.CancelCauseFunc // ends the guest at its next look at the fuel; the first cause stands
 	guest   context.Context         //nolint:containedctx // what stop ends
 
@@ -79,6 +80,7 @@ func attemptOf(ctx context.Context) *attempt {
 func newAttempt(ctx context.Context, m *session, call flow.Call, host flow.HostCalls) (*attempt, error) {
 	a := &attempt{
 		ctx: ctx, call: call, host: host, grant: m.plugin.Grant, plugin: m.plugin.Name, script: m.script, log: m.log,
+		where:   func(offsets []uint32) []string { return m.engine.lines.of(m.plugin, offsets) },
 		command: m.engine.info.Profile == ProfileCommand,
 		outputs: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),
 		limit:   uint64(orDefault(call.Limits.Memory, defaultMemory)),

@@ -25,6 +25,7 @@ type engine struct {
 	compiled wazero.CompiledModule
 	globals  []string // the exported names of all mutable globals
 	kept     *allowance
+	lines    *lines        // nil without debug information
 	grown    atomic.Uint64 // bytes that the memory of an instance had at its end
 
 	mu    sync.Mutex
@@ -64,6 +65,9 @@ func compile(ctx context.Context, m *prepared, dir string) (e *engine, err error
 		}
 	}()
 	e = &engine{info: m.Info, globals: m.Globals, cache: wazero.NewCompilationCache(), pools: map[poolKey]*pool{}}
+	if m.Lines {
+		e.lines = &lines{resettable: m.Resettable, known: map[uint32]string{}}
+	}
 	if dir != "" {
 		e.cache, err = wazero.NewCompilationCacheWithDir(dir)
 		if err != nil {
@@ -75,7 +79,7 @@ func compile(ctx context.Context, m *prepared, dir string) (e *engine, err error
 		WithCoreFeatures(api.CoreFeaturesV2).
 		WithCompilationCache(e.cache).
 		WithMemoryLimitPages(binary.MaxPages).
-		WithDebugInfoEnabled(false)) // DWARF is the guest's and may be hostile
+		WithDebugInfoEnabled(m.Lines)) // what the rewriting has written; that of the guest may be hostile, and is never there
 	if e.compiled, err = e.runtime.CompileModule(ctx, m.module); err != nil {
 		return e, &flow.Error{Code: flow.CodeCompile, Err: err, Hint: "build with the default features of the target wasip1"}
 	}

@@ -318,7 +318,7 @@ func (m *session) broken(a *attempt, err error) error {
 		fault.Usage = a.usage()
 		return fault
 	}
-	fault := trapFault(err)
+	fault := trapFault(err, a.where)
 	switch {
 	case a.refused && fault.Reason == flow.ReasonTrap:
 		return a.told(a.outOfMemory(), err)

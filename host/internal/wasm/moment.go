@@ -104,7 +104,7 @@ func (a *attempt) told(fault *flow.Fault, err error) *flow.Fault {
 	switch fault.Reason {
 	case flow.ReasonTrap, flow.ReasonStack: // which name their functions
 	case flow.ReasonMemory, flow.ReasonFuel, flow.ReasonTimeout:
-		own.Message += whereStopped(err)
+		own.Message += a.whereStopped(err)
 	default:
 		return fault
 	}
@@ -113,10 +113,10 @@ func (a *attempt) told(fault *flow.Fault, err error) *flow.Fault {
 }
 
 // whereStopped names the functions in which a guest was stopped.
-func whereStopped(err error) string {
+func (a *attempt) whereStopped(err error) string {
 	if err == nil {
 		return ""
 	}
 	_, stack, _ := strings.Cut(err.Error(), "\nwasm stack trace:\n")
-	return calledFrom(stack)
+	return a.where.calledFrom(stack)
 }

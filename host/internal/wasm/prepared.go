@@ -17,6 +17,8 @@ type prepared struct {
 	UsesExtism bool     `json:"uses_extism,omitempty"`
 	Resettable bool     `json:"resettable"`
 	Globals    []string `json:"globals"`
+	// Lines is true when traps can be told by the lines of the source.
+	Lines bool `json:"lines,omitempty"`
 
 	module []byte
 }
@@ -33,13 +35,18 @@ func prepare(b []byte) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := rewriting
-	options.ExportGlobals = info.resettable
-	rewritten, done, err := m.Rewrite(options)
+	rewritten, done, err := m.Rewrite(optionsOf(m, info.resettable))
 	if err != nil {
 		return nil, refused(err)
 	}
-	return &prepared{Info: info, UsesABI: info.usesABI, UsesExtism: info.usesExtism, Resettable: info.resettable, Globals: done.Globals, module: rewritten}, nil
+	return &prepared{Info: info, UsesABI: info.usesABI, UsesExtism: info.usesExtism, Resettable: info.resettable, Globals: done.Globals, Lines: m.HasLines(), module: rewritten}, nil
+}
+
+// optionsOf says how a module is rewritten.
+func optionsOf(m *binary.Module, resettable bool) binary.Options {
+	o := rewriting
+	o.ExportGlobals, o.Places = resettable, m.HasLines()
+	return o
 }
 
 // write keeps the module in a folder.

@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -15,14 +16,15 @@ const (
 )
 
 // trapFault reads the engine's error. Only what the guest is made of reaches the message: the kind of the trap and the
-// names of its functions. A panic in a host function carries a stack of the host, which does not.
-func trapFault(err error) *flow.Fault {
+// names of its functions, with their lines where it has any. A panic in a host function carries a stack of the host,
+// which does not.
+func trapFault(err error, where locate) *flow.Fault {
 	first, stack, _ := strings.Cut(err.Error(), "\nwasm stack trace:\n")
 	_, kind, trapped := strings.Cut(first, "wasm error: ")
 	switch {
 	case strings.HasSuffix(first, "stack overflow"):
 		return &flow.Fault{
-			Reason: flow.ReasonStack, Message: "the guest's call stack is exhausted: it has " + stackBound + calledFrom(stack),
+			Reason: flow.ReasonStack, Message: "the guest's call stack is exhausted: it has " + stackBound + where.calledFrom(stack),
 			Hint: "look for a recursion without an end, or one that is too deep", Err: err,
 		}
 	case !trapped && strings.HasSuffix(first, "out of bounds memory access"): // before anything was called
@@ -33,39 +35,88 @@ func trapFault(err error) *flow.Fault {
 	case !trapped && strings.HasPrefix(stack, "\t"+wasiModule+"."):
 		// The engine's WASI trusts some numbers and panics on them, which it recovers from.
 		return &flow.Fault{
-			Reason: flow.ReasonTrap, Message: "the guest called the host with arguments that cannot be served" + calledFrom(stack),
+			Reason: flow.ReasonTrap, Message: "the guest called the host with arguments that cannot be served" + where.calledFrom(stack),
 			Hint: "look for a wrong pointer or length", Err: err,
 		}
 	case !trapped:
 		return &flow.Fault{
-			Reason: flow.ReasonInternal, Message: "a fault of the host ended the guest" + calledFrom(stack),
+			Reason: flow.ReasonInternal, Message: "a fault of the host ended the guest" + where.calledFrom(stack),
 			Hint: "the host's log holds the details", Err: err,
 		}
 	}
-	fault := &flow.Fault{Reason: flow.ReasonTrap, Message: "the guest trapped: " + kind + calledFrom(stack), Err: err}
+	fault := &flow.Fault{Reason: flow.ReasonTrap, Message: "the guest trapped: " + kind + where.calledFrom(stack), Err: err}
 	if kind == "unreachable" {
 		fault.Hint = "guests abort that way: a panic, a failed assertion, or no memory left"
 	}
 	return fault
 }
 
+// locate returns the places in the source of offsets in the code of a module; nothing, or "" for what is not known.
+type locate func(offsets []uint32) []string
+
 // calledFrom names the innermost functions of a stack trace.
-func calledFrom(stack string) string {
+func (where locate) calledFrom(stack string) string {
+	frames := framesOf(stack)
+	var offsets []uint32
+	for _, f := range frames {
+		if f.offset > 0 {
+			offsets = append(offsets, f.offset)
+		}
+	}
+	var places []string
+	if len(offsets) > 0 {
+		places = where(offsets)
+	}
 	var names []string
-	for line := range strings.Lines(stack) {
-		line, indented := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "\t")
-		if !indented || len(names) == maxFrames {
-			break
+	for _, f := range frames {
+		name := f.name
+		if f.offset > 0 && len(places) > 0 {
+			if places[0] != "" {
+				name += " (" + places[0] + ")"
+			}
+			places = places[1:]
 		}
-		if strings.HasPrefix(line, abiModule+":") || strings.HasPrefix(line, abiModule+".") || strings.HasPrefix(line, wasiModule+".") {
-			continue // of the host
-		}
-		names = append(names, functionName(line))
+		names = append(names, name)
 	}
 	if len(names) == 0 {
 		return ""
 	}
 	return " in " + strings.Join(names, ", called from ")
+}
+
+// stackFrame is a function of the guest; offset is where in its code it was, or zero.
+type stackFrame struct {
+	name   string
+	offset uint32
+}
+
+// framesOf returns the innermost functions of a stack trace. Behind a function of a module with debug information stands a
+// line of its own that begins with the offset.
+func framesOf(stack string) []stackFrame {
+	var frames []stackFrame
+	last := (*stackFrame)(nil)
+	for line := range strings.Lines(stack) {
+		line, indented := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "\t")
+		if !indented {
+			break
+		}
+		if source, ok := strings.CutPrefix(line, "\t"); ok {
+			offset, _, _ := strings.Cut(source, ":")
+			if at, err := strconv.ParseUint(offset, 0, 32); err == nil && last != nil {
+				last.offset = uint32(at)
+			}
+			continue
+		}
+		if len(frames) == maxFrames {
+			break
+		}
+		if last = nil; strings.HasPrefix(line, abiModule+":") || strings.HasPrefix(line, abiModule+".") || strings.HasPrefix(line, wasiModule+".") {
+			continue // of the host
+		}
+		frames = append(frames, stackFrame{name: functionName(line)})
+		last = &frames[len(frames)-1]
+	}
+	return frames
 }
 
 // functionName drops the signature that the engine appends, "name(i32,i32) i32". Names are the guest's own text.

@@ -103,13 +103,16 @@ func (m *meter) rewrite(out []byte, f *body) []byte {
 	m.blocks = append(m.blocks, block{op: opBlock, carries: f.results})
 	for len(m.blocks) > 0 && m.r.err == nil {
 		in := m.r.instruction()
+		m.plan.trace.instruction(len(m.code), in.pos)
 		m.instruction(&in)
 	}
 	m.excuse()
 	from := 0
 	for _, g := range m.groups {
 		out = append(out, m.code[from:g.at]...)
+		size := len(out)
 		out = m.charge(out, g)
+		m.plan.trace.charge(g.at, len(out)-size)
 		from = g.at
 	}
 	return append(out, m.code[from:]...)

@@ -1,6 +1,8 @@
 package binary
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"unicode/utf8"
 )
@@ -136,4 +138,43 @@ func (r *reader) name() string {
 		r.fail("a name is not UTF-8")
 	}
 	return string(text)
+}
+
+// fixed16 and fixed32 read numbers of a fixed size.
+func (r *reader) fixed16() uint16 {
+	if b := r.bytes(2); b != nil {
+		return binary.LittleEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (r *reader) fixed32() uint32 {
+	if b := r.bytes(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
+
+// number reads an unsigned LEB128 number; bits beyond the 64th are lost.
+func (r *reader) number() uint64 {
+	var v uint64
+	for shift := 0; r.err == nil; shift = min(shift+7, 64) {
+		c := r.byte()
+		v |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			break
+		}
+	}
+	return v
+}
+
+// text reads a text up to the zero that ends it.
+func (r *reader) text() []byte {
+	n := bytes.IndexByte(r.b[r.pos:r.end], 0)
+	if n < 0 {
+		r.fail("a text without an end")
+		return nil
+	}
+	r.pos += n + 1
+	return r.b[r.pos-n-1 : r.pos-1]
 }

@@ -33,6 +33,8 @@ type Options struct {
 	ExportGlobals bool
 	// Keep names custom sections to keep. Others are dropped; names of functions are kept always.
 	Keep []string
+	// Places adds what makes the engine say where in the code a trap was.
+	Places bool
 }
 
 // RewriteInfo is what Rewrite did.
@@ -74,6 +76,9 @@ func (m *Module) Rewrite(o Options) ([]byte, RewriteInfo, error) {
 			out = p.section(out, sectionCustom, append(appendName(nil, c.Name), c.Data...))
 		}
 	}
+	if o.Places {
+		out = p.places(out)
+	}
 	out = p.section(out, sectionCustom, p.names())
 	return out, RewriteInfo{SegmentsBefore: m.datas, SegmentsAfter: segments, Globals: p.exported}, nil
 }
@@ -88,6 +93,7 @@ type plan struct {
 	// typeVoid, typeCount and typeThree are the types () -> (), (i32) -> (i32) and (i32, i32, i32) -> ().
 	typeVoid, typeCount, typeThree uint32
 	exported                       []string
+	trace                          *trace // nil but in Origins
 }
 
 // Rewritable returns the error that Rewrite would.
@@ -362,8 +368,10 @@ func (p *plan) codes() []byte {
 	var buf []byte
 	for i, f := range p.m.bodies {
 		buf = locals(buf[:0], reader{b: p.m.bytes, pos: f.start, end: f.code})
+		declared := len(buf)
 		buf = m.rewrite(buf, &p.m.bodies[i])
 		out = append(appendU32(out, uint32(len(buf))), buf...)
+		p.trace.body(len(out)-len(buf)+declared, len(out))
 	}
 	for _, e := range p.extra {
 		buf = append(append(append(buf[:0], 0), e.code...), opEnd)
