@@ -83,6 +83,8 @@ retry     = { attempts = 2, backoff = "1ms" }
 wasm = "good.wasm"
 [pipelines.bad]
 wasm = "bad.wasm"
+[pipelines.parse]
+wasm = "parse.wasm"
 `
 
 // module is a command of a body without locals that ends with the byte 0x0b.
@@ -96,8 +98,12 @@ func module(body ...byte) []byte {
 func TestManifestRunsModulesInWorkers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	parse, err := os.ReadFile(filepath.Join("internal", "wasm", "testdata", "lines", "dwarf4.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, content := range map[string][]byte{
-		"uniflow.toml": []byte(inWorkers), "good.wasm": module(0x0b), "bad.wasm": module(0x00, 0x0b),
+		"uniflow.toml": []byte(inWorkers), "good.wasm": module(0x0b), "bad.wasm": module(0x00, 0x0b), "parse.wasm": parse,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
@@ -117,6 +123,10 @@ func TestManifestRunsModulesInWorkers(t *testing.T) {
 	result, err = h.RunNow(t.Context(), "bad", nil)
 	if err != nil || result.Success || !strings.Contains(result.Err.Error(), "unreachable") {
 		t.Errorf("bad: %+v, %v, want a trap", result, err)
+	}
+	result, err = h.RunNow(t.Context(), "parse", nil)
+	if err != nil || result.Success || !strings.Contains(result.Err.Error(), "unreachable in parse (parse.c:12)") {
+		t.Errorf("parse: %+v, %v, want a trap in a line", result, err)
 	}
 	if err := h.Close(); err != nil {
 		t.Error(err)

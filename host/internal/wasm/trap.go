@@ -16,7 +16,8 @@ const (
 )
 
 // trapFault reads the engine's error. Only what the guest is made of reaches the message: the kind of the trap and the
-// names of its functions, with their lines where it has any. A panic in a host function carries a stack of the host, which does not.
+// names of its functions, with their lines where it has any. A panic in a host function carries a stack of the host,
+// which does not.
 func trapFault(err error, where locate) *flow.Fault {
 	first, stack, _ := strings.Cut(err.Error(), "\nwasm stack trace:\n")
 	_, kind, trapped := strings.Cut(first, "wasm error: ")
@@ -100,7 +101,8 @@ func framesOf(stack string) []stackFrame {
 			break
 		}
 		if source, ok := strings.CutPrefix(line, "\t"); ok {
-			if at, err := strconv.ParseUint(strings.SplitN(source, ":", 2)[0], 0, 32); err == nil && last != nil {
+			offset, _, _ := strings.Cut(source, ":")
+			if at, err := strconv.ParseUint(offset, 0, 32); err == nil && last != nil {
 				last.offset = uint32(at)
 			}
 			continue

@@ -124,7 +124,7 @@ const (
 
 func TestLines(t *testing.T) {
 	t.Parallel()
-	path := hex.EncodeToString([]byte("/home/me/b.c\x00"))
+	path := hex.EncodeToString([]byte("src/b.c\x00"))
 	for name, c := range map[string]struct {
 		sections []string
 		want     binary.Line

@@ -2,10 +2,10 @@ package binary
 
 import "slices"
 
-// Bounds of modules whose places are kept: the engine's map takes memory for each instruction, and reading the lines of a
-// module takes time.
+// Bounds of modules whose places are kept: the engine's map takes memory, and two reads of a file where the module comes
+// from the cache, for each instruction that may trap; reading the lines of a module takes time.
 const (
-	maxPlacedCode = 8 << 20
+	maxPlacedCode = 4 << 20
 	maxLineTable  = 16 << 20
 )
 
