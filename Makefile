@@ -80,7 +80,12 @@ examples: build ## run the example pipelines
 
 languages: ## build the kits of all languages and run their conformance vectors (Debian 12, as root)
 	TOOLS=$(TOOLS) .ci/languages.sh
-	go test -tags languages ./host/hosttest ./cmd/uniflow -run 'TestKits|TestLanguages|TestTenLanguages'
+	TOOLS=$(TOOLS) .ci/process.sh
+	.ci/databases.sh
+	go test -tags languages -run 'TestKits|TestProcessKits|TestScript|TestPythonPackage' ./host/hosttest
+	go test -tags languages -run 'TestLanguages|TestTenLanguages|TestLanguageDocuments' ./cmd/uniflow
+	go test -tags languages -run 'TestPostgreSQL|TestMariaDB' ./plugins/sql
+	go test -tags languages ./examples/programs
 
 bench: ## measure one step beside its peers, and write docs/PERFORMANCE.md
 	cd bench && go run . -md > ../docs/PERFORMANCE.md

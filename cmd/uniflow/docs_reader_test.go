@@ -24,27 +24,13 @@ func TestDocumentedCommandsRun(t *testing.T) {
 	t.Parallel()
 	ran := 0
 	for _, d := range documents(t) {
-		if d.commands() == 0 {
+		if d.commands() == 0 || d.needsToolchains() {
 			continue
 		}
 		ran += d.commands()
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			r := newReader(t)
-			before := ""
-			for _, b := range d.blocks {
-				switch {
-				case b.language == "sh":
-					r.sh(b.lines)
-				case b.language == "console":
-					r.console(b.lines)
-				case b.language == "output" && before == "sh":
-					r.saw(b.lines)
-				case b.language == "c":
-					r.source = b.text()
-				}
-				before = b.language
-			}
+			newReader(t).follow(&d)
 		})
 	}
 	if ran < 20 {
@@ -75,7 +61,6 @@ type reader struct {
 	dir     string   // where the shell stands
 	path    []string // of programs, first ones first
 	printed bytes.Buffer
-	source  string // the last one that was shown
 }
 
 func newReader(t *testing.T) *reader {
@@ -83,6 +68,25 @@ func newReader(t *testing.T) *reader {
 	clone := t.TempDir()
 	copyProject(t, clone)
 	return &reader{t: t, clone: clone, dir: clone, path: []string{os.Getenv("PATH")}}
+}
+
+// follow does what a document says, in its order.
+func (r *reader) follow(d *document) {
+	r.t.Helper()
+	before := ""
+	for _, b := range d.blocks {
+		switch {
+		case b.file != "":
+			r.write(&b)
+		case b.language == "sh":
+			r.sh(b.lines)
+		case b.language == "console":
+			r.console(b.lines)
+		case b.language == "output" && before == "sh":
+			r.saw(b.lines)
+		}
+		before = b.language
+	}
 }
 
 // sh follows a block of commands.
@@ -120,12 +124,11 @@ type way struct {
 
 // ways of all commands that documents may name; the first that fits counts.
 func ways() []way {
-	return []way{
+	return append([]way{
 		{"cd ", (*reader).cd},
 		{"uniflow serve", (*reader).serve},
 		{"uniflow ", (*reader).execute},
 		{"go run ", (*reader).goRun},
-		{"clang ", (*reader).clang},
 		{"go install ./cmd/uniflow", (*reader).install},
 		// It runs this test. That it passes is what the check of the whole project says.
 		{"go test ./...", func(r *reader, command string) {
@@ -140,7 +143,7 @@ func ways() []way {
 				r.t.Errorf("%s: the Makefile has no target %q", command, wrong)
 			}
 		}},
-	}
+	}, toolchainWays()...)
 }
 
 // line follows one line of a block.
@@ -194,22 +197,6 @@ func (r *reader) goRun(command string) {
 		r.t.Fatalf("%s: from %s that is not %s", command, r.dir, want)
 	}
 	r.execute("uniflow " + words[3])
-}
-
-// clang compiles the source that was shown. Without a compiler what follows cannot be seen; the check of the whole
-// project has one.
-func (r *reader) clang(command string) {
-	r.t.Helper()
-	words := strings.Fields(command)
-	if err := os.WriteFile(filepath.Join(r.dir, words[len(words)-1]), []byte(r.source), 0o600); err != nil {
-		r.t.Fatal(err)
-	}
-	for _, tool := range []string{"clang", "wasm-ld"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			r.t.Skip(tool + " is not installed")
-		}
-	}
-	r.execute(command)
 }
 
 // execute has the shell run a command, which must succeed.

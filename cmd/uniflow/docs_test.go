@@ -30,6 +30,7 @@ type document struct {
 // block is a fenced piece of a document.
 type block struct {
 	language string
+	file     string // that it is, or "": the line before it ends with its name
 	lines    []string
 }
 
@@ -39,7 +40,7 @@ func (b *block) text() string { return strings.Join(b.lines, "\n") + "\n" }
 func documents(t *testing.T) []document {
 	t.Helper()
 	var all []document
-	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*/README.md", "plugins/*/README.md", "sdk/*/README.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/languages/*.md", "examples/*/README.md", "plugins/*/README.md", "sdk/*/README.md"} {
 		names, err := fs.Glob(os.DirFS(root), pattern)
 		if err != nil || len(names) == 0 {
 			t.Fatalf("%s: found %d documents, %v", pattern, len(names), err)
@@ -57,20 +58,30 @@ func documents(t *testing.T) []document {
 
 func blocksOf(text string) []block {
 	var blocks []block
-	open := false
+	open, before := false, ""
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		switch {
 		case strings.HasPrefix(strings.TrimLeft(line, " "), "```"):
 			if open = !open; open {
-				blocks = append(blocks, block{language: strings.TrimPrefix(strings.TrimLeft(line, " "), "```")})
+				blocks = append(blocks, block{language: strings.TrimPrefix(strings.TrimLeft(line, " "), "```"), file: fileNamed(before)})
 			}
 		case open:
 			last := &blocks[len(blocks)-1]
 			last.lines = append(last.lines, line)
+		case line != "":
+			before = line
 		}
 	}
 	return blocks
+}
+
+// fileNamed is the file that a line before a block names, as in "its source is `quote.c`:".
+func fileNamed(line string) string {
+	if hit := regexp.MustCompile("`([\\w./-]+\\.\\w+)`[.:]$").FindStringSubmatch(line); hit != nil {
+		return hit[1]
+	}
+	return ""
 }
 
 // prose is the text of a document outside of its blocks.
@@ -95,13 +106,14 @@ func TestEveryBlockIsOfAKindThatIsTested(t *testing.T) {
 		before := ""
 		for _, b := range d.blocks {
 			switch {
+			case b.file != "" && d.commands() > 0: // it is written to be built
 			case b.language == "output" && before != "sh" && before != "toml":
 				t.Errorf("%s: an output block stands after a block of kind %q, which prints nothing:\n%s", d.name, before, b.text())
 			case b.language == "text" && command.MatchString(b.text()):
 				t.Errorf("%s: a block of text holds a command, which is not run; mark it as sh:\n%s", d.name, b.text())
 			case b.language == "json" && !json.Valid([]byte(b.text())):
 				t.Errorf("%s: this is no JSON:\n%s", d.name, b.text())
-			case !slices.Contains([]string{"sh", "console", "output", "toml", "json", "c", "text"}, b.language):
+			case !slices.Contains([]string{"sh", "console", "output", "toml", "json", "text"}, b.language):
 				t.Errorf("%s: nothing tests a block of kind %q: give this test a way, or mark it as text\n%s", d.name, b.language, b.text())
 			}
 			before = b.language
@@ -227,7 +239,7 @@ func TestDocumentedManifestsPassTheCheck(t *testing.T) {
 	checked := 0
 	for _, d := range documents(t) {
 		for i, b := range d.blocks {
-			if b.language != "toml" {
+			if b.language != "toml" || b.file != "" && b.file != "uniflow.toml" {
 				continue
 			}
 			checked++
@@ -249,7 +261,7 @@ func TestDocumentedManifestsPassTheCheck(t *testing.T) {
 	}
 }
 
-// checkManifest checks a manifest strictly, in a folder with a module or a calendar for each file that it names.
+// checkManifest checks a manifest strictly, in a folder with a module, a program or a calendar for each file that it names.
 func checkManifest(t *testing.T, text string) (said string, exit int) {
 	t.Helper()
 	if !strings.Contains(text, "version = 1") {
@@ -264,6 +276,9 @@ func checkManifest(t *testing.T, text string) (said string, exit int) {
 	for _, hit := range regexp.MustCompile(`wasm\s*=\s*"([^"]+)"`).FindAllStringSubmatch(text, -1) {
 		files[hit[1]] = reactor(functions)
 	}
+	for _, hit := range regexp.MustCompile(`(?:script|process)\s*=\s*"([^"]+)"`).FindAllStringSubmatch(text, -1) {
+		files[hit[1]] = []byte("#!/bin/sh\n")
+	}
 	for _, hit := range regexp.MustCompile(`"([^"]+\.ics)"`).FindAllStringSubmatch(text, -1) {
 		files[hit[1]] = []byte("BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20261225\nEND:VEVENT\nEND:VCALENDAR\n")
 	}
@@ -272,7 +287,7 @@ func checkManifest(t *testing.T, text string) (said string, exit int) {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file, content, 0o644); err != nil {
+		if err := os.WriteFile(file, content, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}

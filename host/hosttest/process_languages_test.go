@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,10 +22,20 @@ func TestProcessKits(t *testing.T) {
 	for _, language := range []string{"python", "node"} {
 		t.Run(language, func(t *testing.T) {
 			path := filepath.Join(languagesDir, "process-"+language)
-			t.Run("vectors", func(t *testing.T) { runProcessKit(t, path) })
-			t.Run("life", func(t *testing.T) { processLife(t, path) })
+			config := processConfig(map[string]string{"python": "python3", "node": "node"}[language])
+			t.Run("vectors", func(t *testing.T) { runProcessKit(t, path, config) })
+			t.Run("life", func(t *testing.T) { processLife(t, path, config) })
 		})
 	}
+}
+
+// processConfig grants nothing, so that the environment is empty, where the interpreter is found without.
+func processConfig(interpreter string) hosttest.Config {
+	c := hosttest.Config{Kind: flow.KindProcess}
+	if _, err := os.Stat("/usr/bin/" + interpreter); err != nil {
+		c.Grant.Env = map[string]string{"PATH": os.Getenv("PATH")}
+	}
+	return c
 }
 
 // life calls the function of the conformance programs that misbehaves.
@@ -34,10 +45,10 @@ func life(t *testing.T, m *hosttest.Module, ctx context.Context, with map[string
 }
 
 // processLife is what a kit owes its host beyond the vectors.
-func processLife(t *testing.T, path string) {
+func processLife(t *testing.T, path string, c hosttest.Config) {
 	t.Helper()
 	begin := time.Now()
-	m, err := hosttest.Load(t.Context(), path, hosttest.Config{Kind: flow.KindProcess})
+	m, err := hosttest.Load(t.Context(), path, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,14 +24,14 @@ func TestGoProcessKit(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	runProcessKit(t, path)
+	runProcessKit(t, path, hosttest.Config{Kind: flow.KindProcess})
 }
 
 // runProcessKit runs the vectors that a process can be asked for against the conformance program at path. All cases run in
 // one process: none of them ends it.
-func runProcessKit(t *testing.T, path string) {
+func runProcessKit(t *testing.T, path string, c hosttest.Config) {
 	t.Helper()
-	module, err := hosttest.Load(t.Context(), path, hosttest.Config{Kind: flow.KindProcess})
+	module, err := hosttest.Load(t.Context(), path, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,6 +114,9 @@ func TestScriptEndings(t *testing.T) {
 			if abi.Kind(out.Verdict) != c.kind || !strings.HasPrefix(out.Message, c.message) {
 				t.Errorf("ended as %s %q, want %s %q", abi.Kind(out.Verdict), out.Message, c.kind, c.message)
 			}
+			if strings.Contains(messages(out), "driver") {
+				t.Errorf("the log shows the engine's own frames:\n%s", messages(out))
+			}
 			for _, want := range c.logged {
 				if !strings.Contains(messages(out), want) {
 					t.Errorf("the log has no %q:\n%s", want, messages(out))
@@ -123,7 +126,7 @@ func TestScriptEndings(t *testing.T) {
 	}
 }
 
-const pythonAbilities = `import dataclasses, datetime, decimal, random
+const pythonAbilities = `import dataclasses, datetime, decimal, random, time
 import uniflow
 from beside import double
 
@@ -138,6 +141,7 @@ class Point:
 async def run(ctx):
     calls.append(1)
     print("printed", end="")
+    time.sleep(0.001)
     return {"calls": len(calls), "double": double(2**80), "point": Point(1, datetime.date(2026, 11, 26)), "big": ctx.inputs["big"],
             "raw": ctx.raw_input("big"), "dec": str(decimal.Decimal("0.1") + decimal.Decimal("0.2")), "drawn": first == random.random()}
 `

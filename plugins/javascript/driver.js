@@ -232,7 +232,8 @@ function failed(error) {
   }
   const known = error instanceof Error;
   const trace = known ? `${error.name}: ${error.message}\n${error.stack ?? ""}` : `thrown: ${show(error)}`;
-  for (const one of trace.trimEnd().split("\n").slice(0, 100)) uniflow.log.error(one);
+  const lines = trace.trimEnd().split("\n");
+  for (const one of lines.filter((l) => !l.includes("(<driver>:")).slice(0, 100)) uniflow.log.error(one);
   if (error instanceof uniflow.CallError) {
     host.fail(error.kind, uniflow.ending(error.message, error.code));
     return error.kind;

@@ -264,13 +264,31 @@ def _machinery(frame):
     return frame.f_globals is globals() or frame.f_code.co_filename.startswith("<frozen importlib")
 
 
+def _cleaned(trace):
+    """Takes the engine's own frames out of a traceback."""
+    while trace is not None and _machinery(trace.tb_frame):
+        trace = trace.tb_next
+    at = trace
+    while at is not None:
+        following = at.tb_next
+        while following is not None and _machinery(following.tb_frame):
+            following = following.tb_next
+        at.tb_next = following
+        at = following
+    return trace
+
+
 def traceback_of(error):
-    frames = error.__traceback__
-    while frames is not None and _machinery(frames.tb_frame):
-        frames = frames.tb_next
+    seen, chain = set(), [error]
+    while chain:
+        one = chain.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = _cleaned(one.__traceback__)
+            chain += [one.__cause__, one.__context__]
     kept, sys.stderr = sys.stderr, io.StringIO()
     try:
-        sys.__excepthook__(type(error), error.with_traceback(frames), frames)
+        sys.__excepthook__(type(error), error, error.__traceback__)
         return sys.stderr.getvalue().rstrip("\n")
     finally:
         sys.stderr = kept

@@ -1,5 +1,7 @@
 /* What CPython needs to know of wasm32-wasi with its libc, and which parts of
- * itself it shall have: no sockets, no processes, no threads, no users. */
+ * itself it shall have: no sockets, no processes, no threads, no users. There is
+ * no clock_nanosleep, because the host waits for a time to pass, not for a time
+ * to come. */
 #ifndef Py_PYCONFIG_H
 #define Py_PYCONFIG_H
 
@@ -49,7 +51,6 @@
 #define HAVE_CLOCK 1
 #define HAVE_CLOCK_GETRES 1
 #define HAVE_CLOCK_GETTIME 1
-#define HAVE_CLOCK_NANOSLEEP 1
 #define HAVE_DIRENT_D_TYPE 1
 #define HAVE_DIRENT_H 1
 #define HAVE_DIRFD 1

@@ -68,8 +68,14 @@ download_zig() {
 
 # debian_mirror prints where this machine gets Debian from.
 debian_mirror() {
-	cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
-		awk '$1 == "URIs:" || $1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /\/debian\/?$/) { print $i; exit } }'
+	cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null | awk '
+		$1 == "URIs:" || $1 == "deb" {
+			for (i = 2; i <= NF; i++) {
+				if ($i ~ /\/debian\/?$/) { print $i; found = 1; exit }
+				if (other == "" && $i ~ /:\/\/.*debian/ && $i !~ /security/) other = $i
+			}
+		}
+		END { if (!found) print other }'
 }
 
 # fetch_source SUITE PACKAGE FILE SHA256 DIR unpacks the upstream sources of a package into DIR.

@@ -65,7 +65,8 @@ func (r RunContext) Encode() ([]byte, error) {
 	return doc, nil
 }
 
-// DecodeRunContext reads the document and ignores unknown fields. It refuses a
+// DecodeRunContext reads the document and ignores unknown fields. What is JSON
+// of its own in it, such as With, stays a part of doc, which must not change. It refuses a
 // document of another version or shape with Invalid and one over MaxContext bytes with
 // TooLarge.
 func DecodeRunContext(doc []byte) (RunContext, error) {
@@ -73,7 +74,7 @@ func DecodeRunContext(doc []byte) (RunContext, error) {
 	if len(doc) > MaxContext {
 		return r, refuse(TooLarge, "run context of %d bytes, at most %d", len(doc), MaxContext)
 	}
-	if err := json.Unmarshal(doc, &r); err != nil {
+	if err := r.read(doc); err != nil {
 		return RunContext{}, refuse(Invalid, "decode run context: %v", err)
 	}
 	if r.ABI != Version {

@@ -271,7 +271,7 @@ func (i *Info) checkEntry() error {
 	case i.Profile == ProfileExtism && len(i.Functions) == 0:
 		return fail("the plugin of Extism exports no function " + entrySignature + " or " + voidSignature + " that a step could call")
 	case i.Profile == "":
-		return fail("the module exports neither _start (a command) nor " + abi.MarkerExport + " (a reactor)")
+		return i.noProfile()
 	case i.Profile == ProfileReactor && len(i.Functions) == 0:
 		return fail("the reactor exports no function " + entrySignature + " that a step could call")
 	case (i.usesABI || i.WASI) && !slices.ContainsFunc(i.Exports, func(e Export) bool { return e.Name == "memory" && e.Kind == "memory" }):
@@ -304,4 +304,22 @@ func (i *Info) Resolved(path string) flow.Resolved {
 		r.Outputs[name] = schema.Properties
 	}
 	return r
+}
+
+// noProfile tells what a module lacks to be one that the host can call.
+func (i *Info) noProfile() error {
+	const marker = "uniflow_abi_v"
+	e := &flow.Error{Code: flow.CodeNoEntry, Message: "the module exports neither _start (a command) nor " + abi.MarkerExport + " (a reactor)", Hint: "see uniflow explain " + string(flow.CodeNoEntry)}
+	for _, x := range i.Exports {
+		switch {
+		case strings.HasPrefix(x.Name, marker):
+			e.Message = fmt.Sprintf("the module speaks another version of the host ABI: it exports %s, this host knows %s", printable(x.Name), abi.MarkerExport)
+			e.Hint = "build it with a kit of this version, or take a newer host"
+			return e
+		case x.Kind == "func" && x.Signature == entrySignature && i.usesABI:
+			e.Message = fmt.Sprintf("the module has the function %s that a step could call, but lacks the mark of a reactor, %s", printable(x.Name), abi.MarkerExport)
+			e.Hint = "export an empty function " + abi.MarkerExport + "; the kits have it"
+		}
+	}
+	return e
 }
