@@ -140,11 +140,13 @@ func (k kindOfPlugin) open(t *testing.T, dir, base string, log *slog.Logger) *ho
 	t.Helper()
 	text, line := "version = 1\n[host]\nsecrets = \"dir:secrets\"\n", k.source(t, dir)
 	if line != "" {
-		text = fmt.Sprintf(spillManifest, k.isolation, line, base)
+		var all strings.Builder
+		fmt.Fprintf(&all, spillManifest, k.isolation, line, base)
 		for name, with := range spillPipelines(base) {
 			value, _ := json.Marshal(with["value"])
-			text += fmt.Sprintf("[pipelines.%s.steps.do]\nplugin = \"spill\"\nretry = { attempts = 1 }\nwith = { behaviour = %q, code = %q, kind = %d, size = 1, value = %s }\n", name, with["behaviour"], with["code"], with["kind"], strings.ReplaceAll(string(value), `":`, `"=`))
+			fmt.Fprintf(&all, "[pipelines.%s.steps.do]\nplugin = \"spill\"\nretry = { attempts = 1 }\nwith = { behaviour = %q, code = %q, kind = %d, size = 1, value = %s }\n", name, with["behaviour"], with["code"], with["kind"], strings.ReplaceAll(string(value), `":`, `"=`))
 		}
+		text = all.String()
 	}
 	if err := errors.Join(os.WriteFile(filepath.Join(dir, "uniflow.toml"), []byte(text), 0o600), os.Mkdir(filepath.Join(dir, "secrets"), 0o700),
 		os.WriteFile(filepath.Join(dir, "secrets", "TOKEN"), []byte(boundSecret+"\n"), 0o600), os.WriteFile(filepath.Join(dir, "secrets", "OPEN"), []byte(openSecret+"\n"), 0o600)); err != nil {
@@ -274,9 +276,9 @@ func holdsItsPart(t *testing.T, outputs map[string]map[string]json.RawMessage) {
 
 func without(t *testing.T, veil *secret.Veil, what, text string) {
 	t.Helper()
-	if clear := veil.Text(text); clear != text {
-		at := strings.Index(clear, "[secret ")
-		t.Errorf("%s holds a secret: …%.200q", what, clear[max(0, at-100):])
+	if masked := veil.Text(text); masked != text {
+		at := strings.Index(masked, "[secret ")
+		t.Errorf("%s holds a secret: …%.200q", what, masked[max(0, at-100):])
 	}
 }
 

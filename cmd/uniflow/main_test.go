@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TZ", "UTC")
 			e.Setenv("GOCACHE", goCache()) // plugins in Go are built, offline
 			e.Setenv("GOMODCACHE", goModules())
-			e.Setenv("SHORT", os.TempDir()) // sockets of processes need a short path
+			e.Setenv("SHORT", os.TempDir()) //nolint:usetesting // sockets of processes need a short path
 			e.Setenv("GOTOOLCHAIN", "local")
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
 			e.Setenv("GOPROXY", "off")

@@ -113,7 +113,7 @@ nothing else.`,
 			if err != nil {
 				return err
 			}
-			call.Args = append(o.args, args[1:]...)
+			call.Args = slices.Concat(o.args, args[1:])
 			report, err := tool.RunPlugin(c.Context(), call)
 			if err != nil {
 				return err

@@ -70,8 +70,8 @@ func TestSecretIsInNothingThatIsPrinted(t *testing.T) {
 			ids = strings.NewReplacer("BOUND", p.anyRun("bound"), "OPEN", p.anyRun("open"))
 		}
 		said[line] = p.prints(strings.Fields(ids.Replace(line))...)
-		if clear := findSecret(said[line]); clear != "" {
-			t.Errorf("uniflow %s prints the secret as %s", line, clear)
+		if found := findSecret(said[line]); found != "" {
+			t.Errorf("uniflow %s prints the secret as %s", line, found)
 		}
 	}
 	for line, want := range map[string]string{"run bound": "[secret TOKEN]", "run open": "[secret OPEN]", "runs logs BOUND": "[secret TOKEN]", "runs logs OPEN --json": "[secret OPEN]"} {
@@ -84,8 +84,8 @@ func TestSecretIsInNothingThatIsPrinted(t *testing.T) {
 			return err
 		}
 		content, err := os.ReadFile(path)
-		if clear := findSecret(string(content)); clear != "" {
-			t.Errorf("%s holds the secret as %s", path, clear)
+		if found := findSecret(string(content)); found != "" {
+			t.Errorf("%s holds the secret as %s", path, found)
 		}
 		return err
 	})

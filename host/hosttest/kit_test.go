@@ -24,7 +24,7 @@ import (
 const vectors = "../../sdk/abi/testdata"
 
 // TestGoKit runs the conformance program of the Go kit as a reactor.
-func TestGoKit(t *testing.T) {
+func TestGoKit(t *testing.T) { //nolint:tparallel // its cases share one module
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "conformance.wasm")
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-buildmode=c-shared", "-o", path, "../../sdk/testdata/conformance")

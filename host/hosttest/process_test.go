@@ -13,7 +13,7 @@ import (
 )
 
 // TestGoProcessKit runs the conformance program of the Go kit for processes.
-func TestGoProcessKit(t *testing.T) {
+func TestGoProcessKit(t *testing.T) { //nolint:tparallel // its cases share one module
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "conformance")
 	if runtime.GOOS == "windows" {

@@ -73,11 +73,11 @@ func TestInspectionIsQuick(t *testing.T) {
 
 func TestPackingReplacesTheSection(t *testing.T) {
 	t.Parallel()
-	first, err := withSection(starterModule, abi.CustomSection, []byte(`{"name":"first"}`))
+	first, err := withSection(starterModule, []byte(`{"name":"first"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := withSection(first, abi.CustomSection, []byte(`{"name":"second"}`))
+	second, err := withSection(first, []byte(`{"name":"second"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestPackingReplacesTheSection(t *testing.T) {
 	if err != nil || info.Descriptor == nil || info.Descriptor.Name != "second" {
 		t.Errorf("got %+v, %v", info, err)
 	}
-	for cut := range len(first) {
-		_, _ = withSection(first[:cut], abi.CustomSection, nil) // must not panic
+	for cut := range first {
+		_, _ = withSection(first[:cut], nil) // must not panic
 	}
 }

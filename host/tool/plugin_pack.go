@@ -33,7 +33,7 @@ func PackPlugin(path, descriptor, out string) (flow.PluginInfo, error) {
 	if err != nil {
 		return flow.PluginInfo{Path: path}, err
 	}
-	packed, err := withSection(module, abi.CustomSection, doc)
+	packed, err := withSection(module, doc)
 	if err == nil {
 		_, err = wasm.Inspect(packed)
 	}
@@ -118,8 +118,9 @@ func checkFunction(name string, f abi.Function, info *wasm.Info) (message, hint 
 
 var errCut = errors.New("the module is cut short")
 
-// withSection returns a module with one custom section of that name, at its end.
-func withSection(module []byte, name string, content []byte) ([]byte, error) {
+// withSection returns a module with one descriptor, at its end.
+func withSection(module, content []byte) ([]byte, error) {
+	const name = abi.CustomSection
 	const header = 8
 	if len(module) < header {
 		return nil, errCut

@@ -24,7 +24,7 @@ func (c *pluginTestCase) update(r *caseResult) error {
 		}
 	}
 	text := replaceExpect(string(c.source), c.expectText(r))
-	if err := os.WriteFile(c.path, []byte(text), 0o644); err != nil { //nolint:gosec // to be read by others, and committed
+	if err := os.WriteFile(c.path, []byte(text), 0o644); err != nil {
 		return &flow.Error{Code: flow.CodeInput, Op: "write " + c.path, Message: "the case cannot be written", Hint: "check its permissions", Err: err}
 	}
 	r.OK, r.Updated, r.Differences = true, true, nil
@@ -70,7 +70,7 @@ func openQuote(line, open string) string {
 			if !found {
 				return open
 			}
-			line, open = rest, ""
+			line = rest
 		}
 		basic, literal := strings.Index(line, `"""`), strings.Index(line, `'''`)
 		switch {
@@ -198,7 +198,7 @@ func tomlText(v any) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if e.Encode(v) != nil {
+	if err := e.Encode(v); err != nil {
 		return `""`
 	}
 	return strings.ReplaceAll(strings.TrimSuffix(b.String(), "\n"), "\x7f", `\u007f`)

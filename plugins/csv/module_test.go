@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,11 +147,12 @@ func groups(lines int) string {
 		count[i%7]++
 		last[i%7] = i
 	}
-	table := "k,last,rows\n"
+	var table strings.Builder
+	table.WriteString("k,last,rows\n")
 	for k := range count {
-		table += fmt.Sprintf("%d,%d,%d\n", k, last[k], count[k])
+		fmt.Fprintf(&table, "%d,%d,%d\n", k, last[k], count[k])
 	}
-	return table
+	return table.String()
 }
 
 func spills(t *testing.T, path, cache string) {

@@ -16,7 +16,7 @@ func read(c *uniflow.Context) error {
 	if err := o.decode(c); err != nil {
 		return err
 	}
-	from := io.ReadCloser(io.NopCloser(strings.NewReader(o.Text)))
+	from := io.NopCloser(strings.NewReader(o.Text))
 	if o.From.Given() {
 		var err error
 		if from, err = o.From.Open(c, "from"); err != nil {

@@ -185,7 +185,9 @@ func quoted(s string) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a text is always JSON
+	if err := enc.Encode(s); err != nil { // cannot be: a text is always JSON
+		return []byte(`""`)
+	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 

@@ -38,7 +38,7 @@ func write(c *uniflow.Context) error {
 	if utf8.RuneCountInString(o.Delimiter) > 1 {
 		return first.Wrong("with: delimiter %q is not one character", o.Delimiter)
 	}
-	from := io.ReadCloser(io.NopCloser(bytes.NewReader(o.Rows)))
+	from := io.NopCloser(bytes.NewReader(o.Rows))
 	if o.From.Given() {
 		var err error
 		if from, err = o.From.Open(c, "from"); err != nil {

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		plugin = filepath.Join(dir, "exec")
-		if out, err := exec.Command("go", "build", "-o", plugin, ".").CombinedOutput(); err != nil { //nolint:noctx // ends with the test
+		if out, err := exec.Command("go", "build", "-o", plugin, ".").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 			return 1
 		}

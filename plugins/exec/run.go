@@ -208,7 +208,7 @@ func (x *execution) end(state *os.ProcessState) error {
 	if state.ExitCode() < 0 {
 		return process.Fail("signal", fmt.Errorf("the command was ended by a %s", state))
 	}
-	verdict := abi.VerdictOfExit(uint32(state.ExitCode()), x.last) //nolint:gosec // not negative
+	verdict := abi.VerdictOfExit(uint32(state.ExitCode()), x.last)
 	switch verdict.Kind {
 	case abi.KindOK:
 		return errors.Join(x.outputs(), x.files(true))

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +99,7 @@ func TestJSONIsSentAndHandedOver(t *testing.T) {
 	w := newWorld(says(`{"status":201,"headers":{},"body":" {\"id\": 7}\n"}`))
 	result := w.run(t, `{"url":"https://example.com/","json":{"a": [1]},"as":"json","status":[201],"headers":{"X-Mine":"y"},"idempotency":true}`)
 	r := w.asked[0]
-	if r.Method != "POST" || r.body != `{"a":[1]}` || r.Headers["content-type"] != "application/json" || r.Headers["x-mine"] != "y" || r.Headers["idempotency-key"] != "test" || r.Artifact != "" {
+	if r.Method != http.MethodPost || r.body != `{"a":[1]}` || r.Headers["content-type"] != "application/json" || r.Headers["x-mine"] != "y" || r.Headers["idempotency-key"] != "test" || r.Artifact != "" {
 		t.Errorf("asked %+v", r)
 	}
 	if string(result.Outputs["json"]) != `{"id": 7}` {

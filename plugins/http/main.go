@@ -138,7 +138,7 @@ func (o *options) decodeBody() error {
 			o.Method = "POST"
 		}
 	}
-	if o.Unchanged != "" && o.Method != "GET" {
+	if o.Unchanged != "" && o.Method != "GET" { //nolint:usestdlibvars // a guest does without net/http
 		return first.Wrong("with: unchanged is for GET, and the method is %s", o.Method)
 	}
 	return nil

@@ -126,7 +126,7 @@ func filter(c *uniflow.Context) error {
 	if err != nil {
 		return err
 	}
-	from := io.ReadCloser(io.NopCloser(strings.NewReader(string(o.Value))))
+	from := io.NopCloser(strings.NewReader(string(o.Value)))
 	name := "value"
 	if o.From.Given() {
 		name = "from"

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,7 +61,7 @@ func TestASignedWebhook(t *testing.T) {
 	t.Parallel()
 	result, got := run(t, `{"url":"https://example.com/hook","title":"Done","text":"a <b>","fields":{"rows":3},"data":{"x": [1]},"sign":"KEY","headers":{"X-Team":"a"},"timeout":"5s"}`, ok)
 	const want = `{"type":"uniflow.notify","timestamp":"2026-11-26T21:00:00Z","data":{"tenant":"default","pipeline":"strikes","run":"01M","step":"tell","level":"info","title":"Done","text":"a <b>","fields":{"rows":3}},"payload":{"x":[1]}}`
-	if got.body != want || got.Method != "POST" || got.URL != "https://example.com/hook" || got.Timeout != 5000 {
+	if got.body != want || got.Method != http.MethodPost || got.URL != "https://example.com/hook" || got.Timeout != 5000 {
 		t.Errorf("got %+v\nwant %s", got, want)
 	}
 	h := got.Headers

@@ -124,7 +124,7 @@ func openURL(text string) (*database, error) {
 		db, err = openSQLite(rest)
 		speaks = sqLite()
 	default:
-		err = errors.New("it must begin with postgres://, mysql:// or sqlite:")
+		err = errors.New("it must begin with postgres://, mysql:// or sqlite:") //nolint:revive // what it begins with ends so
 	}
 	if err != nil {
 		return nil, refuse("the URL of the database: %w", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -71,13 +72,8 @@ func unknown(err error) failure {
 
 func describePostgres(err error) (failure, bool) {
 	if said, ok := errors.AsType[*pgconn.PgError](err); ok {
-		message := said.Message
-		for _, more := range []string{said.Detail, said.Hint} {
-			if more != "" {
-				message += "; " + more
-			}
-		}
-		return failure{kindOfState(said.Code), said.Code, message}, true
+		parts := slices.DeleteFunc([]string{said.Message, said.Detail, said.Hint}, func(s string) bool { return s == "" })
+		return failure{kindOfState(said.Code), said.Code, strings.Join(parts, "; ")}, true
 	}
 	if failed, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return failure{abi.KindRetry, "unavailable", failed.Error()}, true

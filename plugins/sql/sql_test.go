@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 		if runtime.GOOS == "windows" {
 			plugin += ".exe"
 		}
-		if out, err := exec.Command("go", "build", "-o", plugin, ".").CombinedOutput(); err != nil { //nolint:noctx // ends with the test
+		if out, err := exec.Command("go", "build", "-o", plugin, ".").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 			return 1
 		}
@@ -135,8 +135,14 @@ func suite(t *testing.T, e engine) {
 		name string
 		test func(client)
 	}{
-		{"types", types}, {"params", params}, {"load", loads}, {"upsert", upserts}, {"artifacts", artifacts},
-		{"transactions", transactions}, {"limits", limits}, {"failures", failures},
+		{"types", types},
+		{"params", params},
+		{"load", loads},
+		{"upsert", upserts},
+		{"artifacts", artifacts},
+		{"transactions", transactions},
+		{"limits", limits},
+		{"failures", failures},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(client{t, c.module, e}) })
 	}
@@ -158,7 +164,7 @@ func types(c client) {
 	}
 	c.same("columns", strings.Join(kinds, " "), c.engine.kinds)
 	c.do("exec", with{"sql": "DELETE FROM kinds"})
-	c.do("load", with{"table": "kinds", "rows": json.RawMessage(out.Outputs["rows"])})
+	c.do("load", with{"table": "kinds", "rows": out.Outputs["rows"]})
 	c.same("rows that were loaded back", c.rows("SELECT * FROM kinds"), c.engine.rows)
 }
 

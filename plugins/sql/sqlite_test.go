@@ -22,7 +22,7 @@ func sqliteEngine(t *testing.T) engine {
 	}
 }
 
-func TestSQLite(t *testing.T) {
+func TestSQLite(t *testing.T) { //nolint:tparallel // its cases share one module
 	t.Parallel()
 	suite(t, sqliteEngine(t))
 }

@@ -18,7 +18,7 @@ func (p *Project) missingSecrets() flow.Problems {
 	}
 	source, err := secret.Open(m.Host.Secrets, p.Dir)
 	if err != nil {
-		return nil // so it does with a source that it does not know
+		return nil //nolint:nilerr // so it does with a source that it does not know
 	}
 	var problems flow.Problems
 	for _, plugin := range slices.Sorted(maps.Keys(m.Plugins)) {

@@ -52,7 +52,7 @@ func escaped(value string) []string {
 	var quoted strings.Builder
 	enc := json.NewEncoder(&quoted)
 	enc.SetEscapeHTML(false)
-	if enc.Encode(value) == nil {
+	if err := enc.Encode(value); err == nil {
 		inner := strings.TrimSuffix(quoted.String()[1:], "\"\n")
 		for _, text := range []string{inner, forHTML(inner)} {
 			forms = append(forms, text, ascii(text), strings.ReplaceAll(text, "/", `\/`), strings.ReplaceAll(ascii(text), "/", `\/`))

@@ -203,7 +203,7 @@ func unbroken(text string) (string, cuts) {
 
 // breakAt returns the length of the line break that a text begins with, its indent included; 0 if there is none.
 func breakAt(text string) int {
-	n := 0
+	var n int
 	switch {
 	case text[0] == '\n' || text[0] == '\r':
 		n = 1
@@ -325,7 +325,7 @@ func (r *veiled) fill() {
 	end := len(r.pending)
 	if r.err = err; err == nil {
 		end = max(0, end-slack*longest)
-	} else if err == io.ErrUnexpectedEOF { //nolint:errorlint // of ReadFull itself
+	} else if err == io.ErrUnexpectedEOF {
 		r.err = io.EOF
 	}
 	spans := known.find(string(r.pending))

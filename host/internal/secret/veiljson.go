@@ -3,6 +3,7 @@ package secret
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 )
 
 // JSON returns a JSON document without secrets in its texts, names and numbers, however they are escaped. What holds none
@@ -20,7 +21,7 @@ func (v *Veil) JSON(doc json.RawMessage) json.RawMessage {
 			end = at + textEnd(doc[at:])
 			b.Write(maskedText(doc[at:end], forms))
 		case c == '-' || c >= '0' && c <= '9':
-			for end < len(doc) && bytes.IndexByte([]byte("0123456789+-.eE"), doc[end]) >= 0 {
+			for end < len(doc) && strings.IndexByte("0123456789+-.eE", doc[end]) >= 0 {
 				end++
 			}
 			b.Write(maskedNumber(doc[at:end], forms))

@@ -23,7 +23,7 @@ func TestServicesWithAnyRequests(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("UNIFLOW_FUZZ_CALLS")); err == nil {
 		want = n
 	}
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not for secrets
+	r := rand.New(rand.NewPCG(1, 2))
 	var calls flow.HostCalls
 	for n := range want {
 		if n%500 == 0 {

@@ -3,6 +3,7 @@ package service_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ func TestRequestsThatAreGrantedAreSent(t *testing.T) {
 	w := newWorld(t)
 	a := w.guestOf(t, granted("* https://api.example.com/*", "http://api.example.com/plain", "HEAD https://*.example.com/head"), flow.Limits{})
 	got := a.echo(t, `{"method":"POST","url":"https://API.example.com:443/v1/%7Eitems?q=a%2Fb&r=%C3%A4","headers":{"X-One":"1","content-type":"text/csv"},"body":"a,b"}`)
-	if got.Method != "POST" || got.Host != "api.example.com" || got.URI != "/v1/~items?q=a%2Fb&r=%C3%A4" || got.Body != "a,b" ||
+	if got.Method != http.MethodPost || got.Host != "api.example.com" || got.URI != "/v1/~items?q=a%2Fb&r=%C3%A4" || got.Body != "a,b" ||
 		got.Headers.Get("X-One") != "1" || got.Headers.Get("Content-Type") != "text/csv" || got.Headers.Get("User-Agent") != "uniflow/v9" || got.Headers.Get("Content-Length") != "3" {
 		t.Errorf("the server saw %+v", got)
 	}
@@ -28,7 +29,7 @@ func TestRequestsThatAreGrantedAreSent(t *testing.T) {
 	if got := a.echo(t, `{"method":"PUT","url":"https://api.example.com/x","headers":{"User-Agent":"mine"}}`, 'r', 'a', 'w'); got.Body != "raw" || got.Headers.Get("User-Agent") != "mine" {
 		t.Errorf("the server saw %+v", got)
 	}
-	if got := a.echo(t, `{"url":"http://api.example.com/plain"}`); got.Method != "GET" || got.Body != "" {
+	if got := a.echo(t, `{"url":"http://api.example.com/plain"}`); got.Method != http.MethodGet || got.Body != "" {
 		t.Errorf("the server saw %+v", got)
 	}
 	if head, err := a.get(t, `{"method":"HEAD","url":"https://other.example.com/head"}`); err != nil || head.Status != 200 || *head.Body != "" || head.Headers["set-cookie"] != "a=1, b=2" {
@@ -66,12 +67,15 @@ func TestOperatorCanNameAnAddressOfThisMachine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, c := range []struct{ grant, url string }{
-		{"http://127.0.0.1:8080/*", "http://127.0.0.1:8080/x"}, {"http://localhost:81/*", "http://localhost:81/x"},
-		{"http://[::1]/*", "http://[0::1]/x"}, {"http://10.1.2.3/*", "http://10.1.2.3/x"}, {"http://169.254.169.254/latest/*", "http://169.254.169.254/latest/x"},
+		{"http://127.0.0.1:8080/*", "http://127.0.0.1:8080/x"},
+		{"http://localhost:81/*", "http://localhost:81/x"},
+		{"http://[::1]/*", "http://[0::1]/x"},
+		{"http://10.1.2.3/*", "http://10.1.2.3/x"},
+		{"http://169.254.169.254/latest/*", "http://169.254.169.254/latest/x"},
 	} {
 		a := w.guestOf(t, granted(c.grant), flow.Limits{})
 		before := w.hits.Load()
-		if got := a.echo(t, fmt.Sprintf(`{"url":%q}`, c.url)); got.Method != "GET" || w.hits.Load() != before+1 {
+		if got := a.echo(t, fmt.Sprintf(`{"url":%q}`, c.url)); got.Method != http.MethodGet || w.hits.Load() != before+1 {
 			t.Errorf("%s: %+v", c.url, got)
 		}
 	}

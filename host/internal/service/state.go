@@ -65,7 +65,8 @@ func (h *host) serveState(ctx context.Context, op string, request []byte) ([]byt
 	case abi.OpStateSet:
 		return []byte("{}"), h.setState(req.Key, req.Value)
 	case abi.OpStateDelete:
-		return []byte("{}"), h.deleteState(req.Key)
+		h.deleteState(req.Key)
+		return []byte("{}"), nil
 	}
 	keys := []string{}
 	for key := range h.state.values {
@@ -129,13 +130,12 @@ func (h *host) setState(key string, value json.RawMessage) error {
 	return nil
 }
 
-func (h *host) deleteState(key string) error {
+func (h *host) deleteState(key string) {
 	if old, exists := h.state.values[key]; exists {
 		delete(h.state.values, key)
 		h.state.bytes -= len(key) + len(old)
 		h.attempt.Wrote(key, nil)
 	}
-	return nil
 }
 
 // ungranted refuses an operation, with the line of the manifest that would grant it.

@@ -36,7 +36,7 @@ func TestCallsWithAnyNumbers(t *testing.T) {
 	rt := newRuntime(t, wasm.Config{})
 	made := int64(0)
 	for seed := uint64(1); made < int64(want); seed++ {
-		p := pluginOf(t, callingModule(rand.New(rand.NewPCG(seed, 7)))) //nolint:gosec // not for secrets
+		p := pluginOf(t, callingModule(rand.New(rand.NewPCG(seed, 7))))
 		m, err := rt.Load(t.Context(), p)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
