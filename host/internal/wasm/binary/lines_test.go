@@ -70,7 +70,7 @@ func TestOrigins(t *testing.T) {
 			if from < 0 || to < 0 {
 				t.Fatalf("mark %d is at %d and %d", i, from, to)
 			}
-			for inside := range len(code) {
+			for inside := range code {
 				if got := m.Origins(o, []uint32{uint32(to + inside)}); got[0] != uint32(from) {
 					t.Errorf("mark %d: %d comes from %d, want %d", i, to+inside, got[0], from)
 				}
