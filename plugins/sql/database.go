@@ -124,7 +124,7 @@ func openURL(text string) (*database, error) {
 		db, err = openSQLite(rest)
 		speaks = sqLite()
 	default:
-		err = errors.New("it must begin with postgres://, mysql:// or sqlite:") //nolint:revive // what it begins with ends so
+		err = errors.New("it must begin with one of postgres://, mysql:// and sqlite: in front of the rest")
 	}
 	if err != nil {
 		return nil, refuse("the URL of the database: %w", err)

@@ -154,9 +154,9 @@ func FuzzVeil(f *testing.F) {
 	f.Add("\n", "aaaaaa", "aaaaaaaa\n", 1)
 	f.Add(`\`, `n\n\n\n\n`, `\`, 3)
 	f.Add("123", "123456", "456", 0)
-	const mask = "[secret S0]"
+	const twice = "[secret S0][secret S0]"
 	f.Fuzz(func(t *testing.T, before, secret, after string, at int) {
-		if len(secret) < LeastLength || strings.Contains(mask+mask, secret) || len(secret) > 1000 {
+		if len(secret) < LeastLength || strings.Contains(twice, secret) || len(secret) > 1000 {
 			return
 		}
 		v := veilOf(secret)
