@@ -187,7 +187,7 @@ func (r *reader) shell(ctx context.Context, command string) *exec.Cmd {
 }
 
 // commandTime bounds one command; what takes longer is stuck.
-const commandTime = 2 * time.Minute
+const commandTime = 5 * time.Minute
 
 // goRun runs the program that is installed: building it from the copy would compile all of it once more.
 func (r *reader) goRun(command string) {

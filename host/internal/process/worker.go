@@ -126,7 +126,7 @@ func (w *worker) loadFailure(ctx, limited context.Context, p flow.PlanPlugin, er
 		return fmt.Errorf("load plugin %q: %w", p.Name, context.Cause(ctx))
 	case w.proc.runtime.stopping():
 		return loadError(p, flow.CodeStopping, "", "the host is stopping", nil)
-	case limited.Err() != nil:
+	case limited.Err() != nil || status.Code(err) == codes.DeadlineExceeded: // which the other side may notice first
 		return loadError(p, flow.CodeCompile, hint, fmt.Sprintf("the module was not compiled within %s", w.proc.runtime.compile), nil)
 	case wait(w.proc.child.gone, timeToDie(err)) && w.last.memory.Load():
 		return loadError(p, flow.CodeCompile, hint, fmt.Sprintf("compiling the module took more than %s of memory", w.proc.runtime.memory), nil)
