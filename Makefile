@@ -57,7 +57,7 @@ test-all: ## run everything that can be checked on this machine
 	CGO_ENABLED=1 go test -race ./...
 	UNIFLOW_TEST_ALL=1 go test -timeout 30m ./host/internal/calendar ./host/internal/schedule
 	.ci/guests.sh
-	$(MAKE) lint examples size cross arm64
+	$(MAKE) lint examples size languages faults cross arm64
 
 arm64: ## count fuel on arm64, under emulation (needs qemu-user-static)
 	GOARCH=arm64 go test -exec qemu-aarch64-static -run FuelIsTheSame ./host/internal/wasm
