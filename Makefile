@@ -26,7 +26,7 @@ gofumpt       = $(TOOLS)/gofumpt-$(GOFUMPT)/gofumpt
 govulncheck   = $(TOOLS)/govulncheck-$(GOVULNCHECK)/govulncheck
 
 .DEFAULT_GOAL = help
-.PHONY: help fmt lint vuln test faults test-race test-all arm64 build size wasm examples languages bench docs cross clean
+.PHONY: help fmt lint vuln test faults test-race test-all arm64 build size wasm examples languages programs bench docs cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,7 @@ test-all: ## run everything that can be checked on this machine
 	CGO_ENABLED=1 go test -race ./...
 	UNIFLOW_TEST_ALL=1 go test -timeout 30m ./host/internal/calendar ./host/internal/schedule
 	.ci/guests.sh
-	$(MAKE) lint examples size languages faults cross arm64
+	$(MAKE) lint examples size languages programs faults cross arm64
 
 arm64: ## count fuel on arm64, under emulation (needs qemu-user-static)
 	GOARCH=arm64 go test -exec qemu-aarch64-static -run FuelIsTheSame ./host/internal/wasm
@@ -85,6 +85,8 @@ languages: ## build the kits of all languages and run their conformance vectors 
 	go test -tags languages -run 'TestKits|TestProcessKits|TestScript|TestPythonPackage' ./host/hosttest
 	go test -tags languages -run 'TestLanguages|TestTenLanguages|TestLanguageDocuments' ./cmd/uniflow
 	go test -tags languages -run 'TestPostgreSQL|TestMariaDB' ./plugins/sql
+
+programs: ## run programs of others as steps, compiled from their modules
 	go test -tags languages ./examples/programs
 
 bench: ## measure one step beside its peers, and write docs/PERFORMANCE.md
