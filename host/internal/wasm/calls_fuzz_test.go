@@ -26,7 +26,7 @@ var abiCalls = []struct { //nolint:gochecknoglobals // a table
 const callsPerAttempt = 2_000
 
 // Promise: whatever numbers a guest hands to the functions of the ABI, the host does not panic, and the attempt ends by the
-// guest's own word. A thousand calls are made here; make fuzz-abi makes a million.
+// guest's own word. Twenty thousand calls are made, or as many as UNIFLOW_FUZZ_CALLS says.
 func TestCallsWithAnyNumbers(t *testing.T) {
 	t.Parallel()
 	want := 20_000
