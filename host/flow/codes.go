@@ -15,7 +15,7 @@ type Explanation struct {
 
 // Explanations returns all codes in order.
 func Explanations() []Explanation {
-	all := slices.Concat(manifestCodes(), planCodes(), scheduleCodes(), pluginCodes(), supplyCodes(), runCodes(), hostCodes(), cliCodes())
+	all := slices.Concat(manifestCodes(), planCodes(), scheduleCodes(), pluginCodes(), supplyCodes(), runCodes(), hostCodes(), tenantCodes(), cliCodes())
 	slices.SortFunc(all, func(a, b Explanation) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	return all
 }

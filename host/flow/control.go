@@ -25,8 +25,26 @@ type Control interface {
 	Pipeline(ctx context.Context, id string) (PipelineInfo, error)
 	// SaveVersion records the pipeline's present version with metadata.
 	SaveVersion(ctx context.Context, id string, metadata map[string]string) (VersionRecord, error)
-	// Versions lists saved versions, newest first.
+	// Versions lists the versions that were applied or saved, newest first.
 	Versions(ctx context.Context, id string) ([]VersionRecord, error)
+	// Rollback makes an earlier version of a pipeline the one that runs. One that was never applied or saved is an error
+	// that wraps ErrNotFound.
+	Rollback(ctx context.Context, r RollbackRequest) (PipelineInfo, error)
+	// Apply makes what the host's manifest says now the state that runs, all at once; live runs keep their version. A
+	// manifest that is refused changes nothing: the error is Problems. Manifests of tenants are refused one by one.
+	Apply(ctx context.Context, r ApplyRequest) (ApplyReport, error)
+	// Deployments lists what was applied, newest first.
+	Deployments(ctx context.Context, q DeploymentQuery) ([]Deployment, error)
+	// Tenants lists the tenants by name, the default one first, with what they use.
+	Tenants(ctx context.Context) ([]TenantInfo, error)
+	// Tokens lists the tokens by name.
+	Tokens(ctx context.Context) ([]Token, error)
+	// CreateToken makes a token. A name that is taken is an error with CodeExists.
+	CreateToken(ctx context.Context, r TokenRequest) (NewToken, error)
+	// RevokeToken ends a token, and all that it has under way.
+	RevokeToken(ctx context.Context, name string) error
+	// Audit lists writes, newest first.
+	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
 	// State returns what a pipeline keeps from run to run, by key.
 	State(ctx context.Context, id string) (map[string]json.RawMessage, error)
 	// SetState changes what a pipeline keeps, and returns all of it. A run that is live writes over it when it succeeds.
@@ -81,6 +99,8 @@ type Control interface {
 	Runs(ctx context.Context, q RunQuery) ([]RunRecord, error)
 	// Run returns one run whole. The name is an id, the unambiguous beginning of one, or "@last".
 	Run(ctx context.Context, name string) (RunRecord, error)
+	// RunVersion tells what a run executes, and what has changed since the pipeline's last success before it.
+	RunVersion(ctx context.Context, name string) (RunVersion, error)
 	// Logs returns lines of guests, oldest first.
 	Logs(ctx context.Context, q LogQuery) ([]LogLine, error)
 	// Events returns recorded changes, oldest first, without contexts and outputs. An answer ends by 8 MiB, whatever the

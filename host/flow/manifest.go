@@ -34,6 +34,20 @@ type HostSettings struct {
 	Secrets string `toml:"secrets" json:"secrets,omitempty"`
 	// MinInterval is the least time between two slots of a schedule. Defaults to 1s.
 	MinInterval Duration `toml:"min_interval" json:"min_interval,omitempty"`
+	// Keys are minisign public keys. With any, each plugin file of the default tenant needs a signature by one of them.
+	Keys []string `toml:"keys" json:"keys,omitempty"`
+	// TLS serves the API's TCP address by TLS. Defaults to none.
+	TLS TLS `toml:"tls" json:"tls,omitzero"`
+	// Names are further host names by which the API may be addressed, such as that of a proxy before it.
+	Names []string `toml:"names" json:"names,omitempty"`
+}
+
+// TLS names the files of a certificate, relative to the manifest. New ones hold without a restart.
+type TLS struct {
+	// Cert is a PEM file: the certificate and those that lead to its root.
+	Cert string `toml:"cert" json:"cert,omitempty"`
+	// Key is the PEM file of its private key.
+	Key string `toml:"key" json:"key,omitempty"`
 }
 
 // Defaults is the [defaults] table; pipelines and steps override it key by key.
@@ -339,32 +353,4 @@ type Schedule struct {
 	// From and To bound the slots, both included: instants, or dates in the schedule's zone.
 	From string `toml:"from" json:"from,omitempty"`
 	To   string `toml:"to" json:"to,omitempty"`
-}
-
-// Tenant is a [tenants.NAME] table of an operator's manifest.
-type Tenant struct {
-	Manifest  string    `toml:"manifest" json:"manifest"`
-	Isolation Isolation `toml:"isolation" json:"isolation,omitempty"`
-	Ceiling   Ceiling   `toml:"ceiling" json:"ceiling,omitzero"`
-	Quota     Quota     `toml:"quota" json:"quota,omitzero"`
-	Secrets   string    `toml:"secrets" json:"secrets,omitempty"`
-}
-
-// Ceiling is the most that a tenant's plugins may be granted.
-type Ceiling struct {
-	Process []string `toml:"process" json:"process,omitempty"`
-	HTTP    []string `toml:"http" json:"http,omitempty"`
-	State   bool     `toml:"state" json:"state,omitempty"`
-	Clock   bool     `toml:"clock" json:"clock,omitempty"`
-	Random  bool     `toml:"random" json:"random,omitempty"`
-	Event   bool     `toml:"event" json:"event,omitempty"`
-	Limits  Limits   `toml:"limits" json:"limits,omitzero"`
-}
-
-// Quota bounds a tenant.
-type Quota struct {
-	Running     int  `toml:"running" json:"running,omitempty"`
-	Queued      int  `toml:"queued" json:"queued,omitempty"`
-	RunsPerHour int  `toml:"runs_per_hour" json:"runs_per_hour,omitempty"`
-	Storage     Size `toml:"storage" json:"storage,omitempty"`
 }

@@ -154,6 +154,15 @@ type PlanPlugin struct {
 	// Isolation is where a module runs; empty is IsolationInline. It is not part of the version: what a step does is the
 	// same in both.
 	Isolation Isolation `json:"isolation,omitempty"`
+	// Imports are what a module imports of the host, as module.name, sorted. They follow from its bytes.
+	Imports []string `json:"imports,omitempty"`
+	// Wants is what the plugin says that it wants to be granted. It follows from its bytes.
+	Wants Wants `json:"wants,omitzero"`
+	// GrantFrom is the table of the manifest that grants, Ceiling the place of the operator's that allows it; empty where
+	// there is none. Signer is the key that signed the bytes. None of them is part of the version.
+	GrantFrom string `json:"grant_from,omitempty"`
+	Ceiling   string `json:"ceiling,omitempty"`
+	Signer    string `json:"signer,omitempty"`
 }
 
 // Key names what a runtime prepares of a plugin: two plugins with the same key are one.
@@ -238,6 +247,10 @@ type Resolved struct {
 	Profile string `json:"profile,omitempty"`
 	// Entry is the file that a script begins with; empty for any other plugin.
 	Entry string `json:"entry,omitempty"`
+	// Imports are what a module imports of the host, as module.name, sorted.
+	Imports []string `json:"imports,omitempty"`
+	// Signer is the key that signed the bytes; empty where none is asked for.
+	Signer string `json:"signer,omitempty"`
 	// Functions are the entries that the bytes offer, where they can be known without running them; nil otherwise.
 	Functions []string `json:"functions,omitempty"`
 	// Default is the one of them that is called where a step names none; empty where a step must.

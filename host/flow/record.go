@@ -179,4 +179,8 @@ type VersionRecord struct {
 	Label    string            `json:"label,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
 	SavedAt  time.Time         `json:"saved_at"`
+	// Deployment is the Seq of the deployment that applied it; 0 for a version that was saved by hand.
+	Deployment int64 `json:"deployment,omitempty"`
+	// Present is true for the version that runs now.
+	Present bool `json:"present,omitempty"`
 }

@@ -35,6 +35,10 @@ type PlanReport struct {
 	// Changes against the running host, or against what was recorded last; in words.
 	Changes  []PlanChange `json:"changes"`
 	Problems Problems     `json:"problems"`
+	// Digest is that of the deployment that applying the manifest would make, for `apply --expect`.
+	Digest Digest `json:"digest,omitempty"`
+	// Refused are the problems of manifests of tenants that would be refused, by tenant.
+	Refused map[string]Problems `json:"refused,omitempty"`
 }
 
 // PlanChange is one difference between two sets of plans.
@@ -43,6 +47,8 @@ type PlanChange struct {
 	// Kind is added, removed, changed or drift.
 	Kind string   `json:"kind"`
 	What []string `json:"what,omitempty"`
+	// Plugins are what changes of the plugins, bytes and rights.
+	Plugins []PluginChange `json:"plugins,omitempty"`
 }
 
 // BuildReport is the answer of `uniflow build`.

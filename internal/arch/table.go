@@ -21,7 +21,7 @@ func Table() []Row {
 	return []Row{
 		{
 			Folder: "cmd/uniflow", May: []string{"host", "host/flow", "host/tool"},
-			Libs:  []string{"github.com/spf13/cobra", "golang.org/x/term"},
+			Libs:  []string{"github.com/spf13/cobra", "golang.org/x/term", "github.com/coreos/go-systemd"},
 			Never: []string{"host/internal/..."},
 			Why:   "the command line is one more embedder: what it needs, others need, so it goes through host",
 		},
@@ -175,6 +175,7 @@ func Table() []Row {
 		},
 		{
 			Folder: "host/internal/supply", May: []string{"host/flow"},
+			Libs:  []string{"oras.land/oras-go", "github.com/opencontainers", "aead.dev/minisign"},
 			Never: []string{"host/internal/wasm/...", "host/internal/process"},
 			Why:   "it brings bytes and proves their digest; it never runs them",
 		},
@@ -186,6 +187,7 @@ func Table() []Row {
 		},
 		{
 			Folder: "host/internal/secret", May: []string{"host/flow"},
+			Libs:  []string{"filippo.io/age"},
 			Never: []string{"host/internal/store/..."},
 			Why:   "a secret must have no way into the ledger",
 		},
@@ -196,7 +198,22 @@ func Table() []Row {
 			Why:   "it reads the ledger after the fact, so that it can delay nothing",
 		},
 		{
-			Folder: "host/internal/api", May: []string{"host/flow"}, Libs: []string{"github.com/danielgtaylor/huma"},
+			Folder: "host/internal/watch/metrics", May: []string{"host/flow"}, Libs: []string{"github.com/prometheus"},
+			Never: []string{"host/internal/run", "host/internal/schedule"},
+			Why:   "figures for monitoring, from the ledger's events and from what the host tells of itself",
+		},
+		{
+			Folder: "host/internal/watch/trace", May: []string{"host/flow"}, Libs: []string{"go.opentelemetry.io"},
+			Never: []string{"host/internal/run", "host/internal/schedule"},
+			Why:   "traces are made after the fact, from the ledger's events, so that they can delay nothing",
+		},
+		{
+			Folder: "host/internal/access", May: []string{"host/flow"},
+			Never: []string{"host/internal/store/...", "host/internal/api"},
+			Why:   "what a principal may see and do is decided in one place, the same for every door: no HTTP, no SQL",
+		},
+		{
+			Folder: "host/internal/api", May: []string{"host/flow"}, Libs: []string{"github.com/danielgtaylor/huma", "golang.org/x/time"},
 			Never: []string{"host/internal/store/..."},
 			Why:   "the API serves a narrow interface that host implements",
 		},

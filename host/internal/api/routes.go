@@ -40,6 +40,8 @@ func (r routes) register(a huma.API) {
 		return answer(r, ctx, r.control.Info)
 	})
 	r.registerHealth(a)
+	r.registerDeployments(a)
+	r.registerTenants(a)
 }
 
 // answer makes a body of what a verb without arguments returns.

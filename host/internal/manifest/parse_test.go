@@ -134,7 +134,7 @@ func TestEveryOtherKeyIsRead(t *testing.T) {
 			Process: []string{"bin/lib"}, HTTP: []string{"https://example.com/*"}, State: true, Clock: true, Random: true, Event: true,
 			Limits: flow.Limits{Log: 10},
 		},
-		Quota: flow.Quota{Running: 1, Queued: 2, RunsPerHour: 3, Storage: flow.GiB},
+		Quota: flow.Quota{Running: 1, Queued: 2, RunsPerHour: 3, Artifacts: flow.GiB},
 	}})
 }
 

@@ -50,6 +50,8 @@ type Project struct {
 	Pins []flow.BuiltPlugin
 	// Calendars are what calendar files of not_on say, as entries, by path as written; nil for one that cannot be read.
 	Calendars map[string][]string
+	// Tenants are the declared tenants, by name.
+	Tenants []Tenant
 
 	document *manifest.Document
 }
