@@ -191,7 +191,7 @@ func (h *Host) wire(ctx context.Context) error {
 		Runner: run.New(run.Config{
 			Misfit: new(shapes).misfit,
 			Load:   h.loadGuarded, Open: openServices(services), Ledger: h.store,
-			Turns: run.NewTurns(parallel), Features: services.Features(), Logger: h.log,
+			Turns: run.NewTurns(parallel, nil), Features: services.Features(), Logger: h.log,
 		}),
 	})
 	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Soon: h.slotSoon, Logger: h.log})
