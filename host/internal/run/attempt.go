@@ -238,6 +238,7 @@ func (x *execution) open(ctx context.Context, s *stepState, call flow.Call, kept
 			kept.artifacts.Add(size)
 			x.put(d)
 		},
+		Egress: func(bytes int64) { kept.egress.Add(bytes) },
 		State: func(ctx context.Context) (map[string]json.RawMessage, error) {
 			return x.runner.config.Ledger.State(ctx, x.plan.Tenant, x.plan.Pipeline, x.claimed.Run.ID)
 		},

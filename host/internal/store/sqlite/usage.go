@@ -190,10 +190,23 @@ func (s *Store) Usage(ctx context.Context, tenant string) (flow.TenantUsage, err
 		return u, row.Scan(&u.RunsPerHour, &u.FuelPerDay, &u.Egress, &u.Running, &u.Queued, &u.State)
 	}, `SELECT used.*, (SELECT count(*) FROM runs INDEXED BY runs_live WHERE tenant = ?1 AND state = 'running'),
 		(SELECT count(*) FROM runs INDEXED BY runs_waiting WHERE tenant = ?1 AND state = 'queued'),
-		(SELECT coalesce(sum(length(key) + length(CAST(value AS BLOB))), 0) FROM state WHERE tenant = ?1)
+		(SELECT coalesce(sum(`+stateSize+`), 0) FROM state WHERE tenant = ?1)
 		FROM (`+usedText+`) AS used`, tenant, now-hourly, now-daily)
 	if err != nil {
 		return flow.TenantUsage{}, err
+	}
+	return found[0], nil
+}
+
+// stateSize is what one key of the state takes, as a guest counts it.
+const stateSize = "length(CAST(key AS BLOB)) + length(CAST(value AS BLOB))"
+
+// StateSize returns what the pipelines of a tenant keep beside the given one.
+func (s *Store) StateSize(ctx context.Context, tenant, pipeline string) (flow.Size, error) {
+	found, err := collect(ctx, reader{s.readers}, func(row scanner) (n flow.Size, err error) { return n, row.Scan(&n) },
+		"SELECT coalesce(sum("+stateSize+"), 0) FROM state WHERE tenant = ? AND pipeline <> ?", tenant, pipeline)
+	if err != nil {
+		return 0, err
 	}
 	return found[0], nil
 }
