@@ -167,6 +167,7 @@ func (h *Host) read(ctx context.Context) error {
 			return err
 		}
 		h.project, h.data = p, p.Data
+		h.quotas.set(p.Tenants)
 	}
 	if h.data == "" {
 		return &flow.Error{Code: flow.CodeData, Op: "open a host", Message: "neither a manifest nor a data folder was given", Hint: "set Config.Manifest or Config.Data"}

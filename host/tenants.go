@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,9 +21,9 @@ func (h *Host) Tenants(ctx context.Context) ([]flow.TenantInfo, error) {
 		if i := h.project.Manifest().Defaults.Isolation; i != "" {
 			infos[0].Isolation = i
 		}
-	}
-	for _, t := range h.declared() {
-		infos = append(infos, tenantInfo(&t))
+		for i := range h.project.Tenants {
+			infos = append(infos, tenantInfo(&h.project.Tenants[i]))
+		}
 	}
 	place := map[string]*flow.TenantInfo{}
 	for i := range infos {
@@ -48,11 +49,8 @@ func (h *Host) Tenants(ctx context.Context) ([]flow.TenantInfo, error) {
 
 // tenantInfo is what a manifest says of a tenant.
 func tenantInfo(t *project.Tenant) flow.TenantInfo {
-	quota, isolation := t.Settings.Quota.Filled(), t.Settings.Isolation
-	if isolation == "" {
-		isolation = flow.IsolationWorker
-	}
-	return flow.TenantInfo{Name: t.Name, Manifest: t.Path, Isolation: isolation, Ceiling: &t.Settings.Ceiling, Quota: &quota, Refused: t.Refused}
+	s := &t.Settings
+	return flow.TenantInfo{Name: t.Name, Manifest: t.Path, Isolation: cmp.Or(s.Isolation, flow.IsolationWorker), Ceiling: &s.Ceiling, Quota: &s.Quota, Refused: t.Refused}
 }
 
 // usage counts what a tenant uses. The artifacts of one without a quota are not counted: they may be many.

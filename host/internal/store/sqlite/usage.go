@@ -198,6 +198,19 @@ func (s *Store) Usage(ctx context.Context, tenant string) (flow.TenantUsage, err
 	return found[0], nil
 }
 
+// SlotMessage returns what the event of a slot's ending says beside the reason; empty where it says nothing, or is no longer
+// kept.
+func (s *Store) SlotMessage(ctx context.Context, r *flow.SlotRecord) (string, error) {
+	found, err := collect(ctx, reader{s.readers}, func(row scanner) (text string, err error) { return text, row.Scan(&text) },
+		`SELECT coalesce(json_extract(body, '$.message'), '') FROM events WHERE tenant = ? AND pipeline = ? AND run = '' AND at >= ?
+			AND json_extract(body, '$.kind') = 'slot.ended' AND json_extract(body, '$.schedule') = ? AND json_extract(body, '$.detail.from') = ? LIMIT 1`,
+		r.Tenant, r.Pipeline, nanos(r.From), r.Schedule, r.From.UTC().Format(time.RFC3339Nano))
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	return found[0], nil
+}
+
 // stateSize is what one key of the state takes, as a guest counts it.
 const stateSize = "length(CAST(key AS BLOB)) + length(CAST(value AS BLOB))"
 
