@@ -272,6 +272,7 @@ func (s *Store) Logs(ctx context.Context, q flow.LogQuery) ([]flow.LogLine, erro
 func logsQuery(q flow.LogQuery) (string, []any) {
 	var f filter
 	f.where("run = ?", true, q.Run)
+	f.where("tenant = ?", q.Tenant != "", q.Tenant)
 	f.where("seq > ?", true, q.After)
 	f.where("step = ?", q.Step != "", q.Step)
 	return "SELECT seq, at, tenant, run, step, item, attempt, level, message, dropped FROM logs" + f.text.String() + " ORDER BY seq LIMIT ?",
