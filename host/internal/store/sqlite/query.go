@@ -225,6 +225,15 @@ func (s *Store) Events(ctx context.Context, q flow.EventQuery) ([]flow.Event, er
 	}, text, args...)
 }
 
+// LastEvent returns the Seq of the newest event; zero where there is none.
+func (s *Store) LastEvent(ctx context.Context) (int64, error) {
+	last, err := collect(ctx, reader{s.followers}, func(row scanner) (seq int64, err error) { return seq, row.Scan(&seq) }, "SELECT coalesce(max(seq), 0) FROM events")
+	if err != nil || len(last) == 0 {
+		return 0, err
+	}
+	return last[0], nil
+}
+
 func eventsQuery(q flow.EventQuery) (string, []any) {
 	var f filter
 	f.where("seq > ?", true, q.After)
