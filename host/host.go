@@ -85,7 +85,6 @@ type Host struct {
 	watcher *watch.Watcher
 	quotas  quotas
 	turns   *run.Turns
-	secrets secret.Source
 	tokens  *access.Tokens
 	opened  time.Time
 
