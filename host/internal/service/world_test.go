@@ -233,7 +233,7 @@ func (w *world) guestOf(t *testing.T, plugin flow.PlanPlugin, limits flow.Limits
 	services := service.New(service.Config{
 		Blobs: w.store, Version: "v9", Secrets: func(_, name string) (string, error) { return w.read(name) },
 		Network: service.Network{Resolve: w.Resolve, Dial: w.Dial, Roots: w.roots},
-		Quotas: w.quotas,
+		Quotas:  w.quotas,
 	})
 	a.HostCalls, a.end = services.Open(t.Context(), service.Attempt{
 		Call: call, Plugin: plugin,
