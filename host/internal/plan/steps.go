@@ -134,6 +134,7 @@ func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key
 	if file := declared.Wasm + declared.Process; file != "" {
 		found := b.resolved(file, at)
 		frozen.Path, frozen.Digest = found.Path, found.Digest
+		frozen.Imports, frozen.Wants, frozen.Signer = found.Imports, found.Wants, found.Signer
 		b.wants(name, declared, found.Wants, at)
 	}
 	if declared.Script != "" {
@@ -156,6 +157,7 @@ func (b *builder) resolved(file string, at key) flow.Resolved {
 func (b *builder) freezeScript(frozen *flow.PlanPlugin, declared flow.Plugin, at key) {
 	script := b.resolved(declared.Script, at)
 	frozen.Script = &flow.PlanScript{Path: script.Path, Digest: script.Digest, Entry: script.Entry}
+	frozen.Signer = script.Signer
 	engine, ok := b.m.Plugins[declared.Engine]
 	place := at[:len(at)-1].to("engine")
 	switch {
@@ -169,7 +171,7 @@ func (b *builder) freezeScript(frozen *flow.PlanPlugin, declared flow.Plugin, at
 	}
 	b.used[declared.Engine] = true
 	found := b.resolved(engine.Wasm, key{"plugins", declared.Engine, "wasm"})
-	frozen.Path, frozen.Digest = found.Path, found.Digest
+	frozen.Path, frozen.Digest, frozen.Imports = found.Path, found.Digest, found.Imports
 	frozen.Fresh = frozen.Fresh || engine.Snapshot != nil && !*engine.Snapshot
 	if script.Digest == "" {
 		frozen.Digest = "" // no version without the text

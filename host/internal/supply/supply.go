@@ -82,7 +82,7 @@ func (f *Folder) Read(name string) ([]byte, flow.Resolved, error) {
 
 // Text reads a regular file of at most limit bytes that is no plugin.
 func (f *Folder) Text(name string, limit int64) ([]byte, error) {
-	file, err := f.root.Open(filepath.FromSlash(name))
+	file, err := f.root.OpenFile(filepath.FromSlash(name), openFlags, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
@@ -103,7 +103,7 @@ func (f *Folder) Text(name string, limit int64) ([]byte, error) {
 
 // open opens a regular file of at most limit bytes.
 func (f *Folder) open(name string, limit int64) (*os.File, int64, error) {
-	file, err := f.root.Open(filepath.FromSlash(name))
+	file, err := f.root.OpenFile(filepath.FromSlash(name), openFlags, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, 0, fmt.Errorf("plugin file %s: %w", name, fs.ErrNotExist)
