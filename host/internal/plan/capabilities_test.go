@@ -57,7 +57,7 @@ func TestDiffSaysWhatAPluginMayDoNow(t *testing.T) {
 	in.Resolved["clean.wasm"] = facts
 	before := built(t, m, in)
 
-	m, in = mended(), in
+	m = mended()
 	clean := m.Plugins["clean"]
 	clean.Grant.HTTP, clean.Grant.State = []string{"https://api.example.com/*"}, true
 	clean.Grant.Env = map[string]string{"MODE": "slow"}

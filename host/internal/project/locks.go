@@ -25,9 +25,11 @@ func (p *Project) readLocks() (*locks, error) {
 	if err != nil {
 		return nil, err
 	}
-	built, err := supply.ReadLock(filepath.Join(p.Data, supply.BuildLockName))
-	if err != nil {
-		return nil, err
+	built := &supply.Lock{} // nothing of a tenant is built here
+	if p.tenant == "" {
+		if built, err = supply.ReadLock(filepath.Join(p.Data, supply.BuildLockName)); err != nil {
+			return nil, err
+		}
 	}
 	var names, builds, tables, buildTables []string
 	for _, f := range p.files() {
@@ -191,10 +193,17 @@ func (p *Project) keys(o Options) []string {
 // checkKeys reports the manifest's keys that are none.
 func (p *Project) checkKeys() flow.Problems {
 	var problems flow.Problems
-	for i, text := range p.document.Manifest.Host.Keys {
-		if _, err := supply.ParseKey(text); err != nil {
-			problems = append(problems, *(&file{at: []string{"host", "keys", strconv.Itoa(i)}}).problem(err, Options{}))
+	check := func(keys []string, at ...string) {
+		for i, text := range keys {
+			if _, err := supply.ParseKey(text); err != nil {
+				f := file{at: append(slices.Clone(at), strconv.Itoa(i))}
+				problems = append(problems, *f.problem(err, Options{}))
+			}
 		}
+	}
+	check(p.document.Manifest.Host.Keys, "host", "keys")
+	for _, name := range slices.Sorted(maps.Keys(p.document.Manifest.Tenants)) {
+		check(p.document.Manifest.Tenants[name].Keys, "tenants", name, "keys")
 	}
 	return problems
 }
