@@ -209,18 +209,18 @@ func (l *Lock) Write() error {
 	if err := os.MkdirAll(filepath.Dir(l.path), 0o755); err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(l.path), err)
 	}
-	return replaceFile(l.path, append(encode(l.doc, "  "), '\n'))
+	return Replace(l.path, append(encode(l.doc, "  "), '\n'), 0o644)
 }
 
-// replaceFile writes a file beside itself, and puts it in place at once.
-func replaceFile(path string, body []byte) error {
+// Replace writes a file beside itself, and puts it in place at once.
+func Replace(path string, body []byte, mode fs.FileMode) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
 	defer os.Remove(temp.Name())
 	_, err = temp.Write(body)
-	err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close())
+	err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close())
 	if err == nil {
 		err = os.Rename(temp.Name(), path)
 	}
