@@ -36,6 +36,10 @@ type Config struct {
 	// refused, so that a page in a browser cannot reach the API by a name that it has pointed here.
 	Hosts  []string
 	Logger *slog.Logger
+	// Metrics serves figures for monitoring at /metrics: those of one tenant, or of all for no name. Defaults to none.
+	Metrics func(tenant string) http.Handler
+	// Served hears of each request: its route, which is empty where there is none, and the status of the answer.
+	Served func(route string, status int)
 }
 
 const (
@@ -83,7 +87,8 @@ func Handler(c Config) http.Handler {
 		config.Security = []map[string][]string{{"token": {}}}
 	}
 	routes{c.Control, c.Logger}.register(humago.New(mux, config))
-	return secure(routed(mux))
+	serveMetrics(c, mux)
+	return counted(c, mux, secure(routed(mux)))
 }
 
 // routed gives requests that no route takes the body of every other error. A path that is not clean is one of these: the
