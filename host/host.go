@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/access"
 	"github.com/uniflow-dev/uniflow/host/internal/blob"
 	"github.com/uniflow-dev/uniflow/host/internal/dispatch"
 	"github.com/uniflow-dev/uniflow/host/internal/gofunc"
@@ -53,8 +54,8 @@ type Config struct {
 	// Build runs the build commands of the manifest's plugins and pins what they make, as `uniflow run` does. Defaults
 	// to no: a plugin that is not pinned is then refused.
 	Build bool
-	// Secrets names the source of secrets: env:PREFIX_, file:PATH or dir:PATH; relative paths are in the manifest's folder,
-	// without a manifest in the working directory. Defaults to what the manifest says.
+	// Secrets names the source of secrets: env:PREFIX_, file:PATH, dir:PATH or age:PATH; relative paths are in the
+	// manifest's folder, without a manifest in the working directory. Defaults to what the manifest says.
 	Secrets string
 	// ReadOnly opens the ledger for reading, beside a host that may be running; what would write is refused.
 	ReadOnly bool
@@ -86,11 +87,15 @@ type Host struct {
 	watcher *watch.Watcher
 	metrics *metrics.Metrics
 	tracer  *trace.Tracer // nil where traces go nowhere
-	secrets secret.Source
+	quotas  quotas
+	turns   *run.Turns
+	tokens  *access.Tokens
 	opened  time.Time
 
-	mu    sync.Mutex
-	plans map[string]*entry // by id
+	mu sync.Mutex
+	// sources are where the secrets of tenants are; one that is not there has none.
+	sources map[string]secret.Source
+	plans   map[string]*entry // by id
 	// broken are the schedules whose runs cannot be made, by id, with what was told of it.
 	broken map[string]string
 	// registered are the names of Go functions.
@@ -103,6 +108,7 @@ type Host struct {
 	stopped  bool
 	listen   string
 	socket   string
+	refused  access.Refusals
 	services sync.WaitGroup
 	// background is the life of everything that Start starts.
 	background context.Context //nolint:containedctx // the host's own lifetime, not a caller's request
@@ -121,7 +127,7 @@ func Open(ctx context.Context, c Config) (*Host, error) {
 	if process.IsWorker() {
 		return nil, errInsideWorker()
 	}
-	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, broken: map[string]string{}, opened: time.Now()}
+	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, broken: map[string]string{}, opened: time.Now(), tokens: access.NewTokens()}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -140,13 +146,18 @@ func (h *Host) open(ctx context.Context) error {
 	if err = os.MkdirAll(h.data, 0o700); err != nil && !h.config.ReadOnly {
 		return &flow.Error{Code: flow.CodeData, Op: "open the data folder", Message: "it cannot be made", Hint: "check its path and permissions, or choose another with `data` under [host]", Err: err}
 	}
-	if h.store, err = sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.data, "uniflow.db"), Boot: string(flow.NewRunID(h.opened)), ReadOnly: h.config.ReadOnly, Logger: h.log}); err != nil {
+	if h.store, err = sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.data, "uniflow.db"), Boot: string(flow.NewRunID(h.opened)), ReadOnly: h.config.ReadOnly, Quotas: h.quotas.of, Logger: h.log}); err != nil {
 		return err
 	}
 	if h.blobs, err = blob.Open(filepath.Join(h.data, "artifacts")); err != nil {
 		return err
 	}
-	if h.secrets, err = h.openSecrets(); err != nil {
+	h.quotas.ledger = h.store
+	h.blobs.Bound(h.quotas.artifacts)
+	if h.sources, err = h.openSecrets(h.project); err != nil {
+		return err
+	}
+	if err = h.openTokens(ctx); err != nil {
 		return err
 	}
 	h.openWatch()
@@ -170,6 +181,7 @@ func (h *Host) read(ctx context.Context) error {
 			return err
 		}
 		h.project, h.data = p, p.Data
+		h.quotas.set(p.Tenants)
 	}
 	if h.data == "" {
 		return &flow.Error{Code: flow.CodeData, Op: "open a host", Message: "neither a manifest nor a data folder was given", Hint: "set Config.Manifest or Config.Data"}
@@ -192,13 +204,14 @@ func (h *Host) wire(ctx context.Context) error {
 	if parallel <= 0 {
 		parallel = 2 * runtime.GOMAXPROCS(0)
 	}
-	services := service.New(service.Config{Blobs: h.blobs, Version: Version, Secrets: h.secrets.Read})
+	services := service.New(service.Config{Blobs: h.blobs, Version: Version, Secrets: h.secretOf, Quotas: &h.quotas})
+	h.turns = run.NewTurns(parallel, h.quotas.memory)
 	h.runner = dispatch.New(dispatch.Config{
-		Queue: h.store, Logger: h.log,
+		Queue: h.store, Logger: h.log, Bounded: func(tenant string) bool { return h.quotas.of(tenant) != nil },
 		Runner: run.New(run.Config{
 			Misfit: new(shapes).misfit,
 			Load:   h.loadGuarded, Open: openServices(services, h.tracer), Sampled: h.tracer.Sampled, Ledger: h.store,
-			Turns: run.NewTurns(parallel), Features: services.Features(), Logger: h.log,
+			Turns: h.turns, Features: services.Features(), Logger: h.log,
 		}),
 	})
 	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Soon: h.slotSoon, Logger: h.log})
@@ -211,13 +224,13 @@ func (h *Host) keepPlans(ctx context.Context) error {
 		return nil
 	}
 	if !h.config.ReadOnly {
-		if err := h.store.SavePlans(ctx, h.project.Plans); err != nil {
+		if err := h.store.SavePlans(ctx, h.project.AllPlans()); err != nil {
 			return fmt.Errorf("record the plans of the manifest: %w", err)
 		}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, p := range h.project.Plans {
+	for _, p := range h.project.AllPlans() {
 		h.plans[p.ID()] = &entry{plan: p, origin: flow.OriginManifest}
 	}
 	return nil
@@ -276,6 +289,7 @@ func (h *Host) Start(ctx context.Context) error {
 	h.services.Go(func() { h.metrics.Run(h.background) })
 	h.services.Go(func() { h.tracer.Run(h.background) })
 	h.services.Go(func() { h.giveBack(h.background) })
+	h.services.Go(func() { h.touchTokens(h.background) })
 	return nil
 }
 
@@ -335,6 +349,12 @@ func (h *Host) wake(ctx context.Context) error {
 			if woken[id] {
 				continue
 			}
+			if tenant := waiting[i].Tenant; !woken[tenant+"/"] && h.quotas.of(tenant) != nil {
+				woken[tenant+"/"] = true
+				if err := h.runner.Oldest(ctx, tenant); err != nil {
+					return err
+				}
+			}
 			woken[id] = true
 			if err := h.runner.Next(ctx, waiting[i].Tenant, waiting[i].Pipeline); err != nil {
 				return err
@@ -381,6 +401,7 @@ func (h *Host) Stop(ctx context.Context) error {
 // closeParts releases what Open acquired, the ledger last.
 func (h *Host) closeParts(ctx context.Context) error {
 	var failures []error
+	h.tokens.Close()
 	if h.loader != nil {
 		failures = append(failures, h.loader.Close(context.WithoutCancel(ctx)))
 	}

@@ -100,6 +100,13 @@ func TestAnswersKeepToTheirDescription(t *testing.T) {
 		{"GET", "/v1/runs/{id}/logs", run, "", 200},
 		{"POST", "/v1/runs/{id}/cancel", run, "", 409},
 		{"GET", "/v1/events", nil, "", 200},
+		{"POST", "/v1/tokens", nil, `{"name":"ci","tenant":"acme","role":"operator","expires":"2199-01-01T00:00:00Z"}`, 200},
+		{"POST", "/v1/tokens", nil, `{"name":"ci","tenant":"acme","role":"operator"}`, 409},
+		{"POST", "/v1/tokens", nil, `{"name":"ci","role":"king"}`, 422},
+		{"GET", "/v1/tokens", nil, "", 200},
+		{"DELETE", "/v1/tokens/{id}", map[string]string{"id": "acme/ci"}, "", 204},
+		{"DELETE", "/v1/tokens/{id}", map[string]string{"id": "acme/ci"}, "", 404},
+		{"GET", "/v1/audit", nil, "", 200},
 	} {
 		d.check(t, c.method, c.path, c.with, c.body, c.status)
 	}

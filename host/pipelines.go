@@ -132,12 +132,15 @@ func (h *Host) entry(id string) *entry {
 
 // known returns a pipeline or an error with the nearest names.
 func (h *Host) known(id string) (*entry, error) {
-	if e := h.entry(strings.TrimPrefix(id, flow.DefaultTenant+"/")); e != nil {
+	a := readID(id)
+	if e := h.entry(flow.ID(a.tenant, a.name)); e != nil && a.is(e.plan.Tenant, e.plan.Pipeline) {
 		return e, nil
 	}
 	var names []string
 	for _, e := range h.entries() {
-		names = append(names, e.plan.ID())
+		if a.hears(e.plan.Tenant) {
+			names = append(names, e.plan.ID())
+		}
 	}
 	return nil, notFound("pipeline", id, names)
 }
@@ -158,8 +161,16 @@ func notFound(what, name string, names []string) error {
 
 // Pipelines lists all pipelines by id.
 func (h *Host) Pipelines(ctx context.Context) ([]flow.PipelineInfo, error) {
+	return h.pipelinesOf(ctx, "")
+}
+
+// pipelinesOf lists the pipelines of a tenant; empty stands for all.
+func (h *Host) pipelinesOf(ctx context.Context, tenant string) ([]flow.PipelineInfo, error) {
 	infos := []flow.PipelineInfo{}
 	for _, e := range h.entries() {
+		if tenant != "" && e.plan.Tenant != tenant {
+			continue
+		}
 		info, err := h.pipelineInfo(ctx, e)
 		if err != nil {
 			return nil, err
@@ -248,6 +259,7 @@ func (h *Host) SetState(ctx context.Context, id string, c flow.StateChange) (map
 	if err != nil {
 		return nil, err
 	}
+	before := sizeOf(kept)
 	change := map[string]json.RawMessage{}
 	for _, key := range c.Delete {
 		if _, ok := kept[key]; !ok {
@@ -260,6 +272,9 @@ func (h *Host) SetState(ctx context.Context, id string, c flow.StateChange) (map
 	maps.Copy(change, c.Set)
 	if err := service.CheckState(kept); err != nil {
 		return nil, &flow.Error{Code: flow.CodeRequest, Op: fmt.Sprintf("change the state of %q", id), Message: err.Error()}
+	}
+	if err := h.stateFits(ctx, &e.plan, before, sizeOf(kept), fmt.Sprintf("change the state of %q", id)); err != nil {
+		return nil, err
 	}
 	if err := h.store.SetState(ctx, e.plan.Tenant, e.plan.Pipeline, change); err != nil {
 		return nil, err

@@ -27,11 +27,9 @@ func (b *builder) alerts() {
 		}
 		b.secretText(at.to("url"), a.URL)
 		b.secretText(at.to("sign"), a.Sign)
+		b.beyondAlert(at.to("url"), a.URL)
 		scheme := b.alertURL(at.to("url"), a.URL.Text)
 		b.sign(at.to("sign"), a.Sign, scheme)
-	}
-	if strings.HasPrefix(b.m.Host.Secrets, "age:") {
-		b.fail(flow.CodeUnsupported, key{"host", "secrets"}, "use env:PREFIX_, file:PATH or dir:PATH", "age: not supported by this version")
 	}
 }
 

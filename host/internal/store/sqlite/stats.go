@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"os"
 	"sync/atomic"
 	"time"
@@ -37,13 +36,4 @@ func (s *Store) Stats() Stats {
 		}
 	}
 	return stats
-}
-
-// LastEvent returns the newest event; 0 where there is none.
-func (s *Store) LastEvent(ctx context.Context) (int64, error) {
-	found, err := collect(ctx, reader{s.followers}, func(row scanner) (seq int64, err error) { return seq, row.Scan(&seq) }, "SELECT coalesce(max(seq), 0) FROM events")
-	if err != nil || len(found) == 0 {
-		return 0, err
-	}
-	return found[0], nil
 }
