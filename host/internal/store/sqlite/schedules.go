@@ -170,7 +170,9 @@ func (w *writer) replaceSchedules(ctx context.Context, records []flow.ScheduleRe
 		for i := range known {
 			old[[2]string{known[i].Tenant, known[i].Name}] = &known[i]
 		}
-		find = func(r *flow.ScheduleRecord) (*flow.ScheduleRecord, error) { return old[[2]string{r.Tenant, r.Name}], nil }
+		find = func(r *flow.ScheduleRecord) (*flow.ScheduleRecord, error) {
+			return old[[2]string{r.Tenant, r.Name}], nil
+		}
 	}
 	kept := make([]flow.ScheduleRecord, len(records))
 	for i := range records {
