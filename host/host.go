@@ -204,13 +204,13 @@ func (h *Host) keepPlans(ctx context.Context) error {
 		return nil
 	}
 	if !h.config.ReadOnly {
-		if err := h.store.SavePlans(ctx, h.project.Plans); err != nil {
+		if err := h.store.SavePlans(ctx, h.project.AllPlans()); err != nil {
 			return fmt.Errorf("record the plans of the manifest: %w", err)
 		}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, p := range h.project.Plans {
+	for _, p := range h.project.AllPlans() {
 		h.plans[p.ID()] = &entry{plan: p, origin: flow.OriginManifest}
 	}
 	return nil

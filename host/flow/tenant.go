@@ -1,6 +1,9 @@
 package flow
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Tenant is a [tenants.NAME] table of an operator's manifest. A manifest path with one * is a pattern: each file that it
 // matches is the manifest of a tenant that is named by what the * stands for, and the table says the same for all of them.
@@ -42,6 +45,34 @@ type Ceiling struct {
 	Limits Limits `toml:"limits" json:"limits,omitzero"`
 	// Timeout bounds that of every step and run, as Limits do.
 	Timeout Timeout `toml:"timeout" json:"timeout,omitzero"`
+}
+
+// AllowsAlert reports whether messages may go to a URL: it begins as one of Alerts does, and does not walk out of it.
+func (c *Ceiling) AllowsAlert(url string) bool {
+	place, _, _ := strings.Cut(url, "?")
+	place, _, _ = strings.Cut(place, "#")
+	lower := strings.ToLower(place)
+	if strings.ContainsAny(place, "\\\t\r\n ") || strings.Contains(lower, "%2e") || strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") {
+		return false
+	}
+	for segment := range strings.SplitSeq(place, "/") {
+		if segment == ".." || segment == "." {
+			return false
+		}
+	}
+	for _, beginning := range c.Alerts {
+		if GoodAlertBeginning(beginning) && strings.HasPrefix(url, beginning) {
+			return true
+		}
+	}
+	return false
+}
+
+// GoodAlertBeginning reports whether a text can stand in Alerts: a whole scheme, alone or with all of what stands before
+// the path, so that no other host begins with it.
+func GoodAlertBeginning(text string) bool {
+	scheme, rest, ok := strings.Cut(text, "://")
+	return ok && scheme != "" && (rest == "" || strings.Contains(rest, "/"))
 }
 
 // Quota bounds a tenant as a whole. Zero is the default.

@@ -52,6 +52,21 @@ func (p Pattern) Covers(o Origin) bool {
 	return p.Origin.Host == o.Host
 }
 
+// Includes reports whether the pattern allows all that another one allows.
+func (p Pattern) Includes(q Pattern) bool {
+	if p.Method != q.Method && p.Method != AnyMethod && (p.Method != Methods()[0] || q.Method != "HEAD") {
+		return false
+	}
+	if !p.Prefix && (q.Prefix || q.Path != p.Path) || !strings.HasPrefix(q.Path, p.Path) {
+		return false
+	}
+	if below, ok := strings.CutPrefix(q.Origin.Host, "*"); ok { // all names that end so
+		parent, wild := strings.CutPrefix(p.Origin.Host, "*")
+		return wild && strings.HasSuffix(below, parent) && p.Origin.Scheme == q.Origin.Scheme && p.Origin.Port == q.Origin.Port
+	}
+	return p.Covers(q.Origin)
+}
+
 // Line is a line of grant.http that would allow a request, and little more.
 func Line(method string, u URL) string {
 	path, _, cut := strings.Cut(u.Path, "*")

@@ -285,6 +285,8 @@ func (b *binder) text(r rule, s string, path []string) bool {
 		if word := closest(s, r.words); word != "" {
 			p.Help = fmt.Sprintf("did you mean %q?", word)
 		}
+	case r.absolute && plainAbsolute(s):
+		return true
 	case (r.path || r.calendar && strings.HasSuffix(strings.ToLower(s), ".ics")) && checkPath(s) != "":
 		p.Code, p.Message, p.Note = flow.CodeBadPath, fmt.Sprintf("%s: the path %s cannot be used", label(path), quoted(s)), checkPath(s)
 		p.Help = "move it into the manifest's folder and write its path from there"

@@ -26,7 +26,7 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 	}
 	documented := map[reflect.Type]bool{}
 	for section, table := range map[string]any{
-		"Top level": flow.Manifest{}, "[host]": flow.HostSettings{}, "[defaults]": flow.Defaults{}, "catchup": flow.Catchup{},
+		"Top level": flow.Manifest{}, "[host]": flow.HostSettings{}, "tls": flow.TLS{}, "[defaults]": flow.Defaults{}, "catchup": flow.Catchup{},
 		"retry": flow.Retry{}, "timeout": flow.Timeout{}, "limits": flow.Limits{}, "keep": flow.Keep{}, "[alerts.NAME]": flow.Alert{},
 		"[plugins.NAME]": flow.Plugin{}, "grant": flow.Grant{}, "[plugins.NAME.secrets.SECRET]": flow.SecretBinding{},
 		"[pipelines.NAME]": flow.Pipeline{}, "expect": flow.Expect{}, "[pipelines.NAME.params.KEY]": flow.Param{},

@@ -8,6 +8,8 @@
 package manifest
 
 import (
+	"os"
+
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
@@ -30,6 +32,8 @@ type Document struct {
 	Manifest flow.Manifest
 	// Name is the file's name as it stands in problems.
 	Name string
+	// Digest is that of the file's bytes.
+	Digest flow.Digest
 
 	text *text
 	root *entry
@@ -38,21 +42,22 @@ type Document struct {
 // Load reads the manifest at path, which is a regular file of at most MaxSize bytes. Mistakes are returned as
 // flow.Problems, errors of the file system among them (UF1001 to UF1003).
 func Load(path string) (*Document, error) {
-	return load(path, MaxSize)
+	src, problem := read(path, MaxSize, func() (*os.File, error) { return os.OpenFile(path, openFlags, 0) })
+	return loaded(src, problem, path, Parse)
 }
 
-// LoadTenant is Load for the manifest of a tenant, which is hostile input: at most MaxTenantSize bytes. That it holds
-// only what a tenant may say is checked by package plan.
-func LoadTenant(path string) (*Document, error) {
-	return load(path, MaxTenantSize)
+// LoadTenant is Load for the manifest of a tenant, which is hostile input: a file of at most MaxTenantSize bytes in the
+// tenant's folder, which no symbolic link leads out of. name is what problems call it.
+func LoadTenant(folder *os.Root, file, name string) (*Document, error) {
+	src, problem := read(name, MaxTenantSize, func() (*os.File, error) { return folder.OpenFile(file, openFlags, 0) })
+	return loaded(src, problem, name, ParseTenant)
 }
 
-func load(path string, limit int64) (*Document, error) {
-	src, problem := read(path, limit)
+func loaded(src []byte, problem *flow.Problem, name string, parse func(string, []byte) (*Document, flow.Problems)) (*Document, error) {
 	if problem != nil {
 		return nil, flow.Problems{*problem}
 	}
-	doc, problems := Parse(path, src)
+	doc, problems := parse(name, src)
 	if len(problems.Errors()) > 0 {
 		return nil, problems
 	}
@@ -76,8 +81,9 @@ func Parse(name string, src []byte) (*Document, flow.Problems) {
 
 // parse reads TOML with the places of all in it. A text that is none gives no Document.
 func parse(name string, src []byte) (*Document, map[string]any, flow.Problems) {
+	digest := flow.DigestOf(src)
 	src = trimByteOrderMark(src)
-	doc := &Document{Name: name, text: newText(src)}
+	doc := &Document{Name: name, Digest: digest, text: newText(src)}
 	if p := checkText(src); p != nil {
 		return nil, nil, doc.finish([]finding{*p}, 0)
 	}

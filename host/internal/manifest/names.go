@@ -94,6 +94,9 @@ func checkPath(p string) string {
 	return ""
 }
 
+// plainAbsolute tells whether a path is absolute and says nothing twice.
+func plainAbsolute(p string) bool { return strings.HasPrefix(p, "/") && path.Clean(p) == p }
+
 // checkGuestPath says why a path is not one that a guest can see, or returns "".
 func checkGuestPath(p string) string {
 	switch {

@@ -208,14 +208,19 @@ func TestLoadBoundsTheSize(t *testing.T) {
 	if _, err := Load(path); err != nil {
 		t.Errorf("256 KiB and a line: %v", err)
 	}
-	_, err := LoadTenant(path)
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	_, err = LoadTenant(root, "uniflow.toml", path)
 	if problems, ok := errors.AsType[flow.Problems](err); !ok || problems[0].Code != flow.CodeFileSize || problems[0].File != path {
 		t.Errorf("of a tenant: %v, want %s at %s", err, flow.CodeFileSize, path)
 	}
 	if err := os.Truncate(path, MaxTenantSize); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadTenant(path); err != nil {
+	if _, err := LoadTenant(root, "uniflow.toml", path); err != nil {
 		t.Errorf("256 KiB of a tenant: %v", err)
 	}
 }

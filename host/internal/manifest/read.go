@@ -13,15 +13,17 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-// read returns the bytes of a regular file of at most limit bytes.
-func read(path string, limit int64) ([]byte, *flow.Problem) {
+// openFlags open a file for reading. Without O_NONBLOCK, opening a pipe waits for a writer that may never come.
+const openFlags = os.O_RDONLY | syscall.O_NONBLOCK
+
+// read returns the bytes of a regular file of at most limit bytes; path is what problems call it.
+func read(path string, limit int64, open func() (*os.File, error)) ([]byte, *flow.Problem) {
 	refuse := func(code flow.Code, help, format string, args ...any) ([]byte, *flow.Problem) {
 		return nil, &flow.Problem{
 			Code: code, Severity: flow.SeverityError, File: path, Message: fmt.Sprintf(format, args...), Help: help,
 		}
 	}
-	// Without O_NONBLOCK, opening a pipe waits for a writer that may never come.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := open()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return refuse(flow.CodeFileUnreadable, "check the path, or make a new project: uniflow init", "the manifest does not exist")

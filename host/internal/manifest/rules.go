@@ -20,6 +20,7 @@ type rule struct {
 	words    []string // the allowed ones
 	min, max int64    // of integers, bytes, nanoseconds; max 0 means no bound
 	path     bool     // the text is a path inside the manifest's folder
+	absolute bool     // the path may be an absolute one
 	calendar bool     // the text is such a path if it ends with .ics
 	source   bool     // the text is a source of secrets
 	empty    bool     // the text may be empty
@@ -113,14 +114,19 @@ func rules() map[string]rule {
 		"Schedule.on_resume":   resume,
 		"Schedule.not_on":      {calendar: true},
 		"Schedule.jitter":      jitter,
-		"Tenant.manifest":      {required: true, path: true},
+		"Tenant.manifest":      {required: true, path: true, absolute: true},
 		"Tenant.isolation":     isolation,
 		"Tenant.secrets":       {source: true},
 		"Quota.running":        {min: 1, max: most},
 		"Quota.queued":         {min: 1, max: most},
 		"Quota.runs_per_hour":  {min: 1, max: most},
+		"Quota.fuel_per_day":   {min: 1},
+		"Quota.plugins":        {min: 1, max: 100_000},
+		"Quota.pipelines":      {min: 1, max: 100_000},
+		"Quota.schedules":      {min: 1, max: 100_000},
 
 		"HostSettings.min_interval": {min: int64(time.Second), max: int64(week)},
+		"Quota.min_interval":        {min: int64(time.Second), max: int64(week)},
 	}
 }
 

@@ -27,6 +27,7 @@ func (b *builder) alerts() {
 		}
 		b.secretText(at.to("url"), a.URL)
 		b.secretText(at.to("sign"), a.Sign)
+		b.beyondAlert(at.to("url"), a.URL)
 		scheme := b.alertURL(at.to("url"), a.URL.Text)
 		b.sign(at.to("sign"), a.Sign, scheme)
 	}

@@ -67,7 +67,7 @@ func differences(before, after *flow.Plan) []string {
 	old, now := members(before, apart...), members(after, apart...)
 	what := compare("", old, now)
 	what = append(what, parts("step", named(before.Steps, func(s flow.PlanStep) string { return s.Name }), named(after.Steps, func(s flow.PlanStep) string { return s.Name }), "set_by")...)
-	what = append(what, parts("plugin", before.Plugins, after.Plugins, "path")...)
+	what = append(what, parts("plugin", before.Plugins, after.Plugins, "path", "grant_from", "ceiling")...)
 	oldSchedules, schedules := named(before.Schedules, func(s flow.PlanSchedule) string { return s.Name }), named(after.Schedules, func(s flow.PlanSchedule) string { return s.Name })
 	what = append(what, parts("schedule", oldSchedules, schedules, "not_on")...)
 	for _, name := range slices.Sorted(maps.Keys(schedules)) {

@@ -62,6 +62,9 @@ func (b *builder) secrets(at key, p flow.Plugin) {
 		if b.m.Host.Secrets == "" {
 			b.fail(flow.CodeSecret, at, `say where secrets are: secrets = "dir:secrets" under [host]`, "there is no source for secret %q", clipped(name)).OnKey = true
 		}
+		if b.in.Bounds != nil && s.Expose && !b.in.Bounds.Ceiling.Expose {
+			b.excess(at.to("expose"), []string{"expose"}, "it does not allow expose", "expose of secret %q", clipped(name))
+		}
 		switch bound := s.To != "" || s.Header != ""; {
 		case bound && s.Expose:
 			b.fail(flow.CodeSecretPlace, at.to("expose"), "remove expose, so that the plugin never sees it", "secret %q is either filled in by the host or read by the plugin", name)

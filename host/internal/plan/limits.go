@@ -60,6 +60,7 @@ func (b *builder) policy(at key, r flow.Retry, t flow.Timeout, l flow.Limits) {
 		}
 	}
 	b.limits(at.to("limits"), l)
+	b.beyondTimeout(at, t)
 }
 
 // layer is what one table of the manifest sets.
@@ -114,10 +115,12 @@ func (b *builder) runTimeout(p *flow.Plan, at key, own flow.Timeout) {
 	case b.m.Defaults.Timeout.Run != 0:
 		p.TimeoutFrom = table(key{"defaults"})
 	}
+	b.lowerRun(p)
 }
 
 // limits checks a limits table where it is written.
 func (b *builder) limits(at key, l flow.Limits) {
+	b.beyondLimits(at, l)
 	for _, c := range []struct {
 		name            string
 		value, min, max flow.Size

@@ -29,6 +29,8 @@ type Inputs struct {
 	Calendars map[string][]string
 	// Tenant owns the pipelines. Defaults to flow.DefaultTenant.
 	Tenant string
+	// Bounds are what the operator says of the tenant; nil for the default tenant, which has none.
+	Bounds *Bounds
 }
 
 // Build returns the plans of all pipelines, by name, and all problems that were found, in the order of the manifest's
@@ -207,6 +209,7 @@ func (b *builder) plugins() {
 		}
 		b.limits(at.to("limits"), p.Limits)
 		b.grant(at.to("grant"), p.Grant)
+		b.beyondProcess(at.to("process"), p.Process)
 		if !b.used[name] && p.Func == "" {
 			b.warn(flow.CodeUnusedPlugin, at, fmt.Sprintf("use it in a step: plugin = %q", name), "no step uses plugin %q", name)
 			b.problems[len(b.problems)-1].OnKey = true

@@ -190,8 +190,31 @@ error UF1212 pipelines.weather.params.year.default: "year" must be of type integ
 error UF1213 pipelines.weather: schedule "weather" starts runs without "must", which the params require | give must in the context of the pipeline or of the schedule
 error UF1213 schedules.weather_evening.context.year: "year" is 1900; it must be at least 1948 | `},
 		{
-			"not in this version", func(m *flow.Manifest, _ *Inputs) { m.Tenants = map[string]flow.Tenant{"acme": {}} },
-			`error UF1214 tenants.acme: tenants: not supported by this version | remove it, or wait for a version that has it`,
+			"tables of tenants", func(m *flow.Manifest, _ *Inputs) {
+				m.Tenants = map[string]flow.Tenant{
+					"default": {},
+					"acme": {
+						Isolation: "jail", Quota: flow.Quota{Running: -1}, Defaults: flow.Defaults{Overlap: "never", Retry: flow.Retry{Attempts: 1000}},
+						Ceiling: flow.Ceiling{
+							HTTP: []string{"GET example.com"}, Process: []string{"*", "sha256:12"}, Mount: []string{".", "../x", "/etc", ""},
+							Alerts: []string{"slack://", "https://example.com", "slack"}, Timeout: flow.Timeout{Start: flow.Duration(time.Minute)},
+						},
+					},
+				}
+			},
+			`error UF1108 tenants.acme.isolation: isolation cannot be "jail" | known: inline, worker
+error UF1107 tenants.acme.defaults.retry.attempts: attempts is 1000; it lies between 1 and 100 | 
+error UF1108 tenants.acme.defaults.overlap: overlap cannot be "never" | known: wait, wait_all, skip, replace
+error UF1231 tenants.acme.ceiling.http.0: "GET example.com" grants nothing: the URL does not begin with https:// or http:// | write https://HOST/PATH
+error UF1222 tenants.acme.ceiling.timeout.start: timeout.start is about slots; a ceiling bounds steps and runs | remove it
+error UF1261 tenants.acme.ceiling.process.1: "sha256:12" allows nothing | write the digest of a binary, "sha256:…", or "*" for all that the tenant's lock pins
+error UF1261 tenants.acme.ceiling.mount.1: "../x" allows nothing | write a path in the tenant's folder: mount = ["data"]
+error UF1261 tenants.acme.ceiling.mount.2: "/etc" allows nothing | write a path in the tenant's folder: mount = ["data"]
+error UF1261 tenants.acme.ceiling.mount.3: "" allows nothing | write a path in the tenant's folder: mount = ["data"]
+error UF1261 tenants.acme.ceiling.alerts.1: "https://example.com" allows nothing | write the beginning of a URL, with all of its host: "slack://", "https://hooks.example.com/"
+error UF1261 tenants.acme.ceiling.alerts.2: "slack" allows nothing | write the beginning of a URL, with all of its host: "slack://", "https://hooks.example.com/"
+error UF1107 tenants.acme.quota.running: running is negative | leave it out for the default
+error UF1111 tenants.default: "default" is no name for a tenant | ` + nameHelp,
 		},
 		{
 			"script as a pipeline, by an engine that is none", func(m *flow.Manifest, in *Inputs) {
@@ -326,8 +349,11 @@ func TestMistakesAreNamedWithTheirKey(t *testing.T) {
 			seen[code] = true
 		}
 	}
-	// UF1255 is of evaluation; package expr tests it. UF1234 is of what the machine has; package project tests it.
-	seen["UF1255"], seen["UF1234"] = true, true
+	// UF1255 is of evaluation; package expr tests it. UF1234 is of what the machine has; package project tests it. Those of
+	// tenants are tested apart, UF1262 by package manifest.
+	for _, code := range []string{"UF1255", "UF1234", "UF1260", "UF1262", "UF1263"} {
+		seen[code] = true
+	}
 	for _, e := range flow.Explanations() {
 		if strings.HasPrefix(string(e.Code), "UF12") && !seen[string(e.Code)] {
 			t.Errorf("no mistake gives %s, %s", e.Code, e.Title)

@@ -27,6 +27,7 @@ func (b *builder) step(p *flow.Plan, src *flow.Pipeline, d draft) flow.PlanStep 
 	}
 	bounds(&out, layer{key{"defaults"}, d0.Limits, d0.Timeout}, layer{key{"pipelines", p.Pipeline}, src.Limits, src.Timeout},
 		layer{at: key{"plugins", declared.Engine}, limits: engine.Limits}, layer{at: key{"plugins", name}, limits: declared.Limits}, layer{d.at, s.Limits, s.Timeout})
+	b.lower(&out)
 	if s.Each != "" {
 		out.Parallel = last(defaultParallel, s.Parallel)
 	}
@@ -133,12 +134,14 @@ func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key
 	}
 	if file := declared.Wasm + declared.Process; file != "" {
 		found := b.resolved(file, at)
+		b.beyondProcess(at, declared.Process)
 		frozen.Path, frozen.Digest = found.Path, found.Digest
 		b.wants(name, declared, found.Wants, at)
 	}
 	if declared.Script != "" {
 		b.freezeScript(&frozen, declared, at)
 	}
+	b.origin(&frozen, at)
 	p.Plugins[name] = frozen
 }
 

@@ -9,16 +9,10 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-// unsupported refuses a part of the format that this version does not have.
-func (b *builder) unsupported(at key, what string) {
-	b.fail(flow.CodeUnsupported, at, "remove it, or wait for a version that has it", "%s: not supported by this version", what).OnKey = true
-}
-
 // refuse looks at the tables that no pipeline owns.
 func (b *builder) refuse() {
-	for _, name := range slices.Sorted(maps.Keys(b.m.Tenants)) {
-		b.unsupported(key{"tenants", name}, "tenants")
-	}
+	b.tenants()
+	b.sizes()
 	d := b.m.Defaults
 	at := key{"defaults"}
 	b.word(at.to("isolation"), string(d.Isolation), string(flow.IsolationInline), string(flow.IsolationWorker))
@@ -41,6 +35,7 @@ func (b *builder) refuse() {
 
 // grant checks a grant where it is written. Whether a mount's host side exists is for whoever opens it.
 func (b *builder) grant(at key, g flow.Grant) {
+	b.beyond(at, &g)
 	b.http(at.to("http"), g.HTTP)
 	for _, guest := range slices.Sorted(maps.Keys(g.Mount)) {
 		if !path.IsAbs(guest) || path.Clean(guest) != guest || guest == "/in" || guest == "/out" || g.Mount[guest] == "" {

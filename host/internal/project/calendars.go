@@ -44,6 +44,9 @@ type notOnList struct {
 func (p *Project) notOn() []notOnList {
 	m := &p.document.Manifest
 	all := []notOnList{{[]string{"defaults", "not_on"}, m.Defaults.NotOn}}
+	for _, name := range slices.Sorted(maps.Keys(m.Tenants)) {
+		all = append(all, notOnList{[]string{"tenants", name, "defaults", "not_on"}, m.Tenants[name].Defaults.NotOn})
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.Pipelines)) {
 		all = append(all, notOnList{[]string{"pipelines", name, "not_on"}, m.Pipelines[name].NotOn})
 	}

@@ -54,6 +54,11 @@ type Project struct {
 	Tenants []Tenant
 
 	document *manifest.Document
+	// tenant owns the plans, and bounds are what the operator says of it; empty and nil for the default tenant. base is the
+	// folder that the source of secrets is relative to.
+	tenant string
+	bounds *plan.Bounds
+	base   string
 }
 
 // Load reads and checks a manifest. Mistakes come back all at once as flow.Problems, warnings among them; a build that
@@ -70,7 +75,7 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 	if o.Secrets != "" {
 		document.Manifest.Host.Secrets = o.Secrets
 	}
-	p := &Project{Path: abs, Dir: filepath.Dir(abs), Resolved: map[string]flow.Resolved{}, document: document}
+	p := &Project{Path: abs, Dir: filepath.Dir(abs), Resolved: map[string]flow.Resolved{}, document: document, base: filepath.Dir(abs)}
 	p.Data = o.Data
 	if p.Data == "" {
 		p.Data = DataDir(p.Dir, &document.Manifest)
@@ -87,7 +92,11 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.plan(append(problems, p.readCalendars(folder)...))
+	tenants, mistakes := p.declare()
+	if p, err = p.plan(slices.Concat(problems, p.readCalendars(folder), mistakes)); err != nil {
+		return nil, err
+	}
+	return p, p.loadTenants(ctx, tenants, o)
 }
 
 // DataDir is the data folder that a manifest in dir asks for.
@@ -120,7 +129,7 @@ func CheckData(dir string) error {
 
 // plan makes the plans; problems are those of the plugin files.
 func (p *Project) plan(problems flow.Problems) (*Project, error) {
-	plans, more := plan.Build(p.document.Manifest, plan.Inputs{Resolved: p.Resolved, Calendars: p.Calendars})
+	plans, more := plan.Build(p.document.Manifest, plan.Inputs{Resolved: p.Resolved, Calendars: p.Calendars, Tenant: p.tenant, Bounds: p.bounds})
 	for _, m := range more {
 		// That a file is not there is told once: a plan's warning adds nothing to an error about the same key.
 		if m.Severity != flow.SeverityWarning || !slices.ContainsFunc(problems, func(known flow.Problem) bool { return slices.Equal(known.Path, m.Path) }) {
@@ -204,6 +213,9 @@ func (p *Project) files() []file {
 	var all []file
 	seen := map[string]bool{}
 	add := func(plugin, name string, kind flow.PluginKind, build []string, at ...string) {
+		if p.tenant != "" {
+			build = nil // nothing of a tenant is built: what it has built is pinned like any other file
+		}
 		if name != "" && !seen[name] {
 			seen[name] = true
 			all = append(all, file{plugin, name, at, kind, build})

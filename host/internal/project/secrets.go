@@ -16,7 +16,7 @@ func (p *Project) missingSecrets() flow.Problems {
 	if m.Host.Secrets == "" {
 		return nil // the plan refuses secrets without a source
 	}
-	source, err := secret.Open(m.Host.Secrets, p.Dir)
+	source, err := secret.Open(m.Host.Secrets, p.base)
 	if err != nil {
 		return nil //nolint:nilerr // so it does with a source that it does not know
 	}
