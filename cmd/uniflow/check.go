@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -31,7 +32,7 @@ each with its place. Nothing is changed and no plugin runs.`,
 			}
 			err = a.answer(report, func() { a.checked(&report, format) })
 			if err == nil && (!report.OK || strict && mistakes(report.Problems)) {
-				err = ended{failedCheck(report.Problems)}
+				err = ended{failedCheck(&report)}
 			}
 			return err
 		},
@@ -47,25 +48,54 @@ func mistakes(problems flow.Problems) bool {
 }
 
 // failedCheck is the exit code of a check that did not pass; warnings alone are mistakes of the manifest.
-func failedCheck(problems flow.Problems) int {
-	if len(problems.Errors()) == 0 {
-		return exitUsage
+func failedCheck(r *flow.CheckReport) int {
+	switch {
+	case len(r.Problems.Errors()) > 0:
+		return exitOfProblems(r.Problems)
+	case len(r.Refused) > 0:
+		return exitOfRefused(r.Refused)
 	}
-	return exitOfProblems(problems)
+	return exitUsage
+}
+
+// exitOfRefused is the exit code for manifests of tenants that are refused.
+func exitOfRefused(refused map[string]flow.Problems) int {
+	var all flow.Problems
+	for _, problems := range refused {
+		all = append(all, problems...)
+	}
+	return exitOfProblems(all)
+}
+
+// refusedTenants tells of the tenants that are refused, by name.
+func (a *app) refusedTenants(refused map[string]flow.Problems) {
+	for _, name := range slices.Sorted(maps.Keys(refused)) {
+		a.problems(refused[name])
+		a.say("tenant %s is refused; what runs of it goes on", line(name))
+	}
 }
 
 // checked writes a report for a person, or for the annotations of a forge.
 func (a *app) checked(r *flow.CheckReport, format string) {
 	switch {
 	case format == "github":
-		for i := range r.Problems {
-			fmt.Fprintln(a.out, annotation(&r.Problems[i]))
+		for _, problems := range append([]flow.Problems{r.Problems}, slices.Collect(maps.Values(r.Refused))...) {
+			for i := range problems {
+				fmt.Fprintln(a.out, annotation(&problems[i]))
+			}
 		}
-	case len(r.Problems) > 0:
-		a.problems(r.Problems)
+	default:
+		if len(r.Problems) > 0 {
+			a.problems(r.Problems)
+		}
+		a.refusedTenants(r.Refused)
 	}
 	if r.OK {
-		fmt.Fprintf(a.out, "ok: %s, %s, %s, %s\n", count(r.Pipelines, "pipeline"), count(r.Steps, "step"), count(r.Plugins, "plugin"), count(r.Schedules, "schedule"))
+		fmt.Fprintf(a.out, "ok: %s, %s, %s, %s", count(r.Pipelines, "pipeline"), count(r.Steps, "step"), count(r.Plugins, "plugin"), count(r.Schedules, "schedule"))
+		if r.Tenants > 0 {
+			fmt.Fprintf(a.out, ", %s", count(r.Tenants, "tenant"))
+		}
+		fmt.Fprintln(a.out)
 		for i := range r.Reach {
 			fmt.Fprintf(a.out, "  plugin    %s\n", line(r.Reach[i].Plugin))
 			writeGrants(a.out, &flow.Grant{HTTP: r.Reach[i].HTTP})

@@ -24,7 +24,7 @@ func (a *app) planCommand() *cobra.Command {
 		Short: "Show what would run, when, with which rights, and what has changed",
 		Long: `Show what a host would do with the manifest: the next fires of each schedule, the plugins with their digests and
 grants, the parameters, and the changes against the running host, or against what was recorded last.`,
-		Example: "  uniflow plan\n  uniflow plan --exit-code   # 7 if there are changes to review",
+		Example: "  uniflow plan\n  uniflow plan --detailed-exitcode   # 7 if there are changes to review",
 		Args:    args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			report, err := tool.Plan(c.Context(), a.target(), time.Now(), plannedFires)
@@ -32,13 +32,19 @@ grants, the parameters, and the changes against the running host, or against wha
 				return err
 			}
 			err = a.answer(report, func() { a.planned(&report) })
-			if err == nil && exitCode && len(report.Changes) > 0 {
+			switch {
+			case err != nil:
+			case len(report.Refused) > 0:
+				err = ended{exitOfRefused(report.Refused)}
+			case exitCode && len(report.Changes) > 0:
 				err = ended{exitChanges}
 			}
 			return err
 		},
 	}
-	c.Flags().BoolVar(&exitCode, "exit-code", false, "end with 7 if there are changes")
+	c.Flags().BoolVar(&exitCode, "detailed-exitcode", false, "end with 7 if there are changes")
+	c.Flags().BoolVar(&exitCode, "exit-code", false, "the same, as it was called before")
+	_ = c.Flags().MarkHidden("exit-code") // it was just made
 	return c
 }
 
@@ -47,6 +53,7 @@ func (a *app) planned(r *flow.PlanReport) {
 	if len(r.Problems) > 0 {
 		a.problems(r.Problems)
 	}
+	a.refusedTenants(r.Refused)
 	for i := range r.Plans {
 		a.plannedPipeline(&r.Plans[i], r.Fires)
 	}
@@ -86,6 +93,9 @@ func (a *app) plannedPipeline(p *flow.Plan, fires map[string][]time.Time) {
 		fmt.Fprintf(a.out, "  plugin    %s: %s, %s\n", line(name), plugin.Kind, digest)
 		writeGrants(a.out, &plugin.Grant)
 		writeSecrets(a.out, plugin.Secrets)
+		if plugin.Ceiling != "" {
+			fmt.Fprintf(a.out, "            granted by %s, allowed by %s\n", line(plugin.GrantFrom), line(plugin.Ceiling))
+		}
 	}
 	fmt.Fprintln(a.out)
 }

@@ -8,7 +8,7 @@ import (
 // CheckReport is the answer of `uniflow check`.
 type CheckReport struct {
 	Manifest string `json:"manifest"`
-	// OK is true when no problem is an error.
+	// OK is true when no problem is an error, and no tenant is refused.
 	OK        bool     `json:"ok"`
 	Problems  Problems `json:"problems"`
 	Pipelines int      `json:"pipelines"`
@@ -17,6 +17,9 @@ type CheckReport struct {
 	Schedules int      `json:"schedules"`
 	// Reach is what plugins may call and which secrets they use, of those that do either.
 	Reach []PluginReach `json:"reach,omitempty"`
+	// Tenants counts those that the manifest declares, and Refused are the problems of those that are refused, by name.
+	Tenants int                 `json:"tenants,omitempty"`
+	Refused map[string]Problems `json:"refused,omitempty"`
 }
 
 // PluginReach is what a plugin may reach by its grants.

@@ -23,19 +23,21 @@ func Check(ctx context.Context, t Target) (flow.CheckReport, error) {
 	if err != nil {
 		return report, err
 	}
-	report.OK = true
-	report.Problems = append(report.Problems, p.Warnings...)
-	report.Pipelines = len(p.Plans)
+	report.Tenants, report.Refused = len(p.Tenants), p.Refused()
+	report.OK = len(report.Refused) == 0
+	report.Problems = append(report.Problems, p.AllWarnings()...)
+	plans := p.AllPlans()
+	report.Pipelines = len(plans)
 	plugins := map[string]bool{}
-	for i := range p.Plans {
-		report.Steps += len(p.Plans[i].Steps)
-		report.Schedules += len(p.Plans[i].Schedules)
-		for _, plugin := range p.Plans[i].Plugins {
+	for i := range plans {
+		report.Steps += len(plans[i].Steps)
+		report.Schedules += len(plans[i].Schedules)
+		for _, plugin := range plans[i].Plugins {
 			plugins[plugin.Path] = true
 		}
 	}
 	report.Plugins = len(plugins)
-	report.Reach = reach(p.Plans)
+	report.Reach = reach(plans)
 	return report, nil
 }
 
@@ -45,7 +47,7 @@ func reach(plans []flow.Plan) []flow.PluginReach {
 	seen := map[string]bool{}
 	for i := range plans {
 		for _, name := range slices.Sorted(maps.Keys(plans[i].Plugins)) {
-			r := flow.PluginReach{Plugin: name, HTTP: plans[i].Plugins[name].Grant.HTTP, Secrets: plans[i].Plugins[name].Secrets}
+			r := flow.PluginReach{Plugin: flow.ID(plans[i].Tenant, name), HTTP: plans[i].Plugins[name].Grant.HTTP, Secrets: plans[i].Plugins[name].Secrets}
 			id := fmt.Sprint(r) // a file that two pipelines name may have two grants
 			if len(r.HTTP)+len(r.Secrets) > 0 && !seen[id] {
 				seen[id] = true

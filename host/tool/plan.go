@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host"
@@ -25,24 +26,67 @@ func Plan(ctx context.Context, t Target, now time.Time, fires int) (flow.PlanRep
 	if err != nil {
 		return report, err
 	}
-	report.Plans = append(report.Plans, p.Plans...)
-	report.Problems = append(report.Problems, p.Warnings...)
-	for i := range p.Plans {
-		for _, s := range p.Plans[i].Schedules {
-			cal, err := calendar.Of(p.Plans[i].Tenant, &s)
+	report.Plans = append(report.Plans, p.AllPlans()...)
+	report.Problems, report.Refused = append(report.Problems, p.AllWarnings()...), p.Refused()
+	for i := range report.Plans {
+		for _, s := range report.Plans[i].Schedules {
+			cal, err := calendar.Of(report.Plans[i].Tenant, &s)
 			if err != nil {
 				return report, fmt.Errorf("schedule %q: %w", s.Name, err)
 			}
-			report.Fires[flow.ID(p.Plans[i].Tenant, s.Name)] = append([]time.Time{}, cal.Fires(now, fires)...)
+			report.Fires[flow.ID(report.Plans[i].Tenant, s.Name)] = append([]time.Time{}, cal.Fires(now, fires)...)
 		}
 	}
-	changes, err := changes(ctx, t, p)
-	report.Changes = append(report.Changes, changes...)
+	after := &deployment{plans: report.Plans, manifests: p.Manifests()}
+	changes, err := changes(ctx, t, p, after)
+	report.Changes, report.Digest = append(report.Changes, changes...), after.digest()
 	return report, err
 }
 
+// deployment is what applying the manifest would make: its plans, and of tenants that are refused what runs now.
+type deployment struct {
+	plans     []flow.Plan
+	manifests map[string]flow.Digest
+}
+
+// digest is empty where a plugin is not built, as there is nothing to apply then.
+func (d *deployment) digest() flow.Digest {
+	versions := map[string]flow.Digest{}
+	for i := range d.plans {
+		if d.plans[i].Digest == "" {
+			return ""
+		}
+		versions[d.plans[i].ID()] = d.plans[i].Digest
+	}
+	return plan.DeploymentDigest(d.manifests, versions)
+}
+
+// keep takes over what runs of the tenants that are refused.
+func (d *deployment) keep(ctx context.Context, host flow.Control, p *project.Project, running []flow.Plan) error {
+	refused := p.Refused()
+	if len(refused) == 0 {
+		return nil
+	}
+	latest, err := host.Deployments(ctx, flow.DeploymentQuery{Limit: 1})
+	if err != nil {
+		return err
+	}
+	for tenant := range refused {
+		if len(latest) > 0 && latest[0].Manifests[tenant] != "" {
+			d.manifests[tenant] = latest[0].Manifests[tenant]
+		}
+	}
+	d.plans = slices.Clone(d.plans)
+	for i := range running {
+		if _, ok := refused[running[i].Tenant]; ok {
+			d.plans = append(d.plans, running[i])
+		}
+	}
+	return nil
+}
+
 // changes compares the plans with those of the running host, or with what was recorded if none runs.
-func changes(ctx context.Context, t Target, p *project.Project) ([]flow.PlanChange, error) {
+func changes(ctx context.Context, t Target, p *project.Project, after *deployment) ([]flow.PlanChange, error) {
 	t.Manifest = p.Path
 	link, err := Connect(ctx, t, Serving)
 	if flow.CodeOf(err) == flow.CodeUnreachable {
@@ -67,8 +111,11 @@ func changes(ctx context.Context, t Target, p *project.Project) ([]flow.PlanChan
 		}
 		running = append(running, *info.Plan)
 	}
+	if err := after.keep(ctx, link, p, running); err != nil {
+		return nil, err
+	}
 	var all []flow.PlanChange
-	for _, c := range plan.Diff(running, p.Plans) {
+	for _, c := range plan.Diff(running, after.plans) {
 		all = append(all, flow.PlanChange{Pipeline: c.Pipeline, Kind: string(c.Kind), What: c.What})
 	}
 	schedules, err := link.Schedules(ctx)
@@ -79,6 +126,7 @@ func changes(ctx context.Context, t Target, p *project.Project) ([]flow.PlanChan
 // of another moment does not tell what else has changed.
 func sinceRecorded(ctx context.Context, p *project.Project) ([]flow.PlanChange, error) {
 	served := map[string]flow.ScheduleInfo{}
+	plans := p.AllPlans()
 	versions := map[string]flow.Digest{}
 	var kept []flow.ScheduleInfo
 	if recorded(p.Data) {
@@ -91,24 +139,26 @@ func sinceRecorded(ctx context.Context, p *project.Project) ([]flow.PlanChange, 
 		if kept, err = h.Schedules(ctx); err != nil {
 			return nil, err
 		}
-		for i := range p.Plans {
-			last, err := h.Runs(ctx, flow.RunQuery{Pipeline: p.Plans[i].ID(), Limit: 1})
+		for i := range plans {
+			last, err := h.Runs(ctx, flow.RunQuery{Pipeline: plans[i].ID(), Limit: 1})
 			if err != nil {
 				return nil, err
 			}
 			if len(last) > 0 {
-				versions[p.Plans[i].ID()] = last[0].Version
+				versions[plans[i].ID()] = last[0].Version
 			}
 		}
 	}
+	refused := p.Refused()
 	for _, s := range kept {
-		if s.Origin == flow.OriginManifest {
+		tenant, _, foreign := strings.Cut(s.Name, "/")
+		if _, ok := refused[tenant]; s.Origin == flow.OriginManifest && !(foreign && ok) { // what ran of a refused one goes on
 			served[s.Name] = s
 		}
 	}
 	var all []flow.PlanChange
-	for i := range p.Plans {
-		all = append(all, since(&p.Plans[i], versions[p.Plans[i].ID()], served)...)
+	for i := range plans {
+		all = append(all, since(&plans[i], versions[plans[i].ID()], served)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(served)) {
 		all = append(all, flow.PlanChange{Pipeline: served[name].Pipeline, Kind: string(plan.Changed), What: []string{fmt.Sprintf("schedule %q removed", name)}})

@@ -43,25 +43,25 @@ type Document struct {
 // flow.Problems, errors of the file system among them (UF1001 to UF1003).
 func Load(path string) (*Document, error) {
 	src, problem := read(path, MaxSize, func() (*os.File, error) { return os.OpenFile(path, openFlags, 0) })
-	return loaded(src, problem, path, Parse)
-}
-
-// LoadTenant is Load for the manifest of a tenant, which is hostile input: a file of at most MaxTenantSize bytes in the
-// tenant's folder, which no symbolic link leads out of. name is what problems call it.
-func LoadTenant(folder *os.Root, file, name string) (*Document, error) {
-	src, problem := read(name, MaxTenantSize, func() (*os.File, error) { return folder.OpenFile(file, openFlags, 0) })
-	return loaded(src, problem, name, ParseTenant)
-}
-
-func loaded(src []byte, problem *flow.Problem, name string, parse func(string, []byte) (*Document, flow.Problems)) (*Document, error) {
 	if problem != nil {
 		return nil, flow.Problems{*problem}
 	}
-	doc, problems := parse(name, src)
+	doc, problems := Parse(path, src)
 	if len(problems.Errors()) > 0 {
 		return nil, problems
 	}
 	return doc, nil
+}
+
+// LoadTenant is Load for the manifest of a tenant, which is hostile input: a file of at most MaxTenantSize bytes in the
+// tenant's folder, which no symbolic link leads out of. name is what problems call it. As with Parse, a Document that comes
+// with problems is there to look for further mistakes only; without one there is nothing to look at.
+func LoadTenant(folder *os.Root, file, name string) (*Document, flow.Problems) {
+	src, problem := read(name, MaxTenantSize, func() (*os.File, error) { return folder.OpenFile(file, openFlags, 0) })
+	if problem != nil {
+		return nil, flow.Problems{*problem}
+	}
+	return ParseTenant(name, src)
 }
 
 // Parse reads the text of a manifest; name is what problems call the file. All problems of form are found at once,

@@ -13,7 +13,7 @@ import (
 )
 
 // resolveMounts refuses mounts of a tenant that a symbolic link leads out of its folder.
-func (p *Project) resolveMounts(root *os.Root, _ *flow.Ceiling) flow.Problems {
+func (p *Project) resolveMounts(root *os.Root) flow.Problems {
 	m := &p.document.Manifest
 	var problems flow.Problems
 	look := func(g flow.Grant, at ...string) {

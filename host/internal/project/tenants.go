@@ -46,6 +46,17 @@ func (p *Project) AllPlans() []flow.Plan {
 	return all
 }
 
+// AllWarnings are those of the manifest and of all tenants that were not refused.
+func (p *Project) AllWarnings() flow.Problems {
+	all := slices.Clone(p.Warnings)
+	for _, t := range p.Tenants {
+		if t.Project != nil {
+			all = append(all, t.Project.Warnings...)
+		}
+	}
+	return all
+}
+
 // Of returns the project of a tenant: this one for the default tenant, nil for one that is refused or not declared.
 func (p *Project) Of(tenant string) *Project {
 	if tenant == "" || tenant == flow.DefaultTenant {
@@ -68,6 +79,17 @@ func (p *Project) Tenant(name string) *Tenant {
 
 // Digest is that of the manifest's bytes.
 func (p *Project) Digest() flow.Digest { return p.document.Digest }
+
+// Manifests are the digests of the manifests' bytes by tenant, but for those that are refused.
+func (p *Project) Manifests() map[string]flow.Digest {
+	all := map[string]flow.Digest{flow.DefaultTenant: p.Digest()}
+	for _, t := range p.Tenants {
+		if t.Project != nil {
+			all[t.Name] = t.Project.Digest()
+		}
+	}
+	return all
+}
 
 // Refused are the problems of the tenants that are refused, by name.
 func (p *Project) Refused() map[string]flow.Problems {
@@ -142,9 +164,9 @@ func (p *Project) ofTenant(ctx context.Context, d *declared, t *Tenant, o Option
 		return nil, fmt.Errorf("open the tenant's folder: %w", bare(err))
 	}
 	defer root.Close()
-	document, err := manifest.LoadTenant(root, path.Base(d.file), d.shown)
-	if err != nil {
-		return nil, err
+	document, foreign := manifest.LoadTenant(root, path.Base(d.file), d.shown)
+	if slices.ContainsFunc(foreign, func(p flow.Problem) bool { return p.Code != flow.CodeTenantKey }) {
+		return nil, foreign // what keys of the operator leave over has a sense of its own; other mistakes do not
 	}
 	operator := p.Manifest()
 	operator.Defaults.NotOn = p.days(operator.Defaults.NotOn)
@@ -161,10 +183,9 @@ func (p *Project) ofTenant(ctx context.Context, d *declared, t *Tenant, o Option
 	if err != nil {
 		return nil, err
 	}
-	problems = append(problems, own.readCalendars(folder)...)
+	problems = slices.Concat(foreign, problems, own.readCalendars(folder))
 	own.bounds = &plan.Bounds{Table: []string{"tenants", t.Table}, Ceiling: settings.Ceiling, Quota: settings.Quota, Place: p.shortPlace}
-	own, err = own.plan(append(problems, own.resolveMounts(root, &settings.Ceiling)...))
-	return own, err
+	return own.plan(append(problems, own.resolveMounts(root)...))
 }
 
 // shortPlace is Place without the folders that lead to the operator's manifest, which are no business of a tenant.
