@@ -83,6 +83,8 @@ type Host struct {
 	clock   *schedule.Scheduler
 	watcher *watch.Watcher
 	secrets secret.Source
+	quotas  quotas
+	turns   *run.Turns
 	opened  time.Time
 
 	mu    sync.Mutex
@@ -136,12 +138,14 @@ func (h *Host) open(ctx context.Context) error {
 	if err = os.MkdirAll(h.data, 0o700); err != nil && !h.config.ReadOnly {
 		return &flow.Error{Code: flow.CodeData, Op: "open the data folder", Message: "it cannot be made", Hint: "check its path and permissions, or choose another with `data` under [host]", Err: err}
 	}
-	if h.store, err = sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.data, "uniflow.db"), Boot: string(flow.NewRunID(h.opened)), ReadOnly: h.config.ReadOnly, Logger: h.log}); err != nil {
+	if h.store, err = sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.data, "uniflow.db"), Boot: string(flow.NewRunID(h.opened)), ReadOnly: h.config.ReadOnly, Quotas: h.quotas.of, Logger: h.log}); err != nil {
 		return err
 	}
 	if h.blobs, err = blob.Open(filepath.Join(h.data, "artifacts")); err != nil {
 		return err
 	}
+	h.quotas.ledger = h.store
+	h.blobs.Bound(h.quotas.artifacts)
 	if h.secrets, err = h.openSecrets(); err != nil {
 		return err
 	}
@@ -163,6 +167,7 @@ func (h *Host) read(ctx context.Context) error {
 			return err
 		}
 		h.project, h.data = p, p.Data
+		h.quotas.set(p.Tenants)
 	}
 	if h.data == "" {
 		return &flow.Error{Code: flow.CodeData, Op: "open a host", Message: "neither a manifest nor a data folder was given", Hint: "set Config.Manifest or Config.Data"}
@@ -185,13 +190,14 @@ func (h *Host) wire(ctx context.Context) error {
 	if parallel <= 0 {
 		parallel = 2 * runtime.GOMAXPROCS(0)
 	}
-	services := service.New(service.Config{Blobs: h.blobs, Version: Version, Secrets: h.secrets.Read})
+	services := service.New(service.Config{Blobs: h.blobs, Version: Version, Secrets: h.secrets.Read, Quotas: &h.quotas})
+	h.turns = run.NewTurns(parallel, h.quotas.memory)
 	h.runner = dispatch.New(dispatch.Config{
-		Queue: h.store, Logger: h.log,
+		Queue: h.store, Logger: h.log, Bounded: func(tenant string) bool { return h.quotas.of(tenant) != nil },
 		Runner: run.New(run.Config{
 			Misfit: new(shapes).misfit,
 			Load:   h.loadGuarded, Open: openServices(services), Ledger: h.store,
-			Turns: run.NewTurns(parallel), Features: services.Features(), Logger: h.log,
+			Turns: h.turns, Features: services.Features(), Logger: h.log,
 		}),
 	})
 	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Soon: h.slotSoon, Logger: h.log})
@@ -322,6 +328,12 @@ func (h *Host) wake(ctx context.Context) error {
 			id := flow.ID(waiting[i].Tenant, waiting[i].Pipeline)
 			if woken[id] {
 				continue
+			}
+			if tenant := waiting[i].Tenant; !woken[tenant+"/"] && h.quotas.of(tenant) != nil {
+				woken[tenant+"/"] = true
+				if err := h.runner.Oldest(ctx, tenant); err != nil {
+					return err
+				}
 			}
 			woken[id] = true
 			if err := h.runner.Next(ctx, waiting[i].Tenant, waiting[i].Pipeline); err != nil {

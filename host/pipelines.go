@@ -248,6 +248,7 @@ func (h *Host) SetState(ctx context.Context, id string, c flow.StateChange) (map
 	if err != nil {
 		return nil, err
 	}
+	before := sizeOf(kept)
 	change := map[string]json.RawMessage{}
 	for _, key := range c.Delete {
 		if _, ok := kept[key]; !ok {
@@ -260,6 +261,9 @@ func (h *Host) SetState(ctx context.Context, id string, c flow.StateChange) (map
 	maps.Copy(change, c.Set)
 	if err := service.CheckState(kept); err != nil {
 		return nil, &flow.Error{Code: flow.CodeRequest, Op: fmt.Sprintf("change the state of %q", id), Message: err.Error()}
+	}
+	if err := h.stateFits(ctx, &e.plan, before, sizeOf(kept), fmt.Sprintf("change the state of %q", id)); err != nil {
+		return nil, err
 	}
 	if err := h.store.SetState(ctx, e.plan.Tenant, e.plan.Pipeline, change); err != nil {
 		return nil, err

@@ -126,6 +126,9 @@ func (h *Host) offer(ctx context.Context, p *flow.Plan, offer flow.Offer, op str
 	if err != nil {
 		return err
 	}
+	if offered.Message != "" {
+		return overQuota(op, offered.Message)
+	}
 	if offered.Answer == flow.OfferRefused {
 		return &flow.Error{Code: flow.CodeRefused, Op: op, Message: "too many runs of the pipeline wait already", Hint: "uniflow runs list --pipeline " + p.ID() + " --state queued"}
 	}

@@ -69,6 +69,9 @@ func (h *Host) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleI
 			return flow.ScheduleInfo{}, &flow.Error{Code: flow.CodeExists, Op: op, Message: fmt.Sprintf("pipeline %q has a schedule of that name", flow.ID(r.Tenant, r.Pipeline)), Hint: "choose another name"}
 		}
 	}
+	if err := h.scheduleFits(h.withUnsynced(records), e.plan.Tenant, s.Name, op); err != nil {
+		return flow.ScheduleInfo{}, err
+	}
 	return h.putSchedule(ctx, e.plan.Tenant, h.frozen(&e.plan, s), flow.OriginAPI)
 }
 
@@ -171,10 +174,8 @@ func (h *Host) freeze(tenant string, s *flow.PlanSchedule) error {
 	if err != nil {
 		return err
 	}
-	if h.project != nil {
-		if fault := cal.Often(h.project.Manifest().Host.MinInterval.Std()); fault != nil {
-			return fault
-		}
+	if fault := cal.Often(h.leastInterval(tenant)); fault != nil {
+		return fault
 	}
 	return nil
 }

@@ -1,12 +1,78 @@
 package host
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/project"
 )
 
 // Tenants lists the tenants by name, the default one first, with what they use.
-func (h *Host) Tenants(context.Context) ([]flow.TenantInfo, error) {
-	return nil, unfinished("list tenants")
+func (h *Host) Tenants(ctx context.Context) ([]flow.TenantInfo, error) {
+	schedules, err := h.store.Schedules(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list schedules: %w", err)
+	}
+	infos := []flow.TenantInfo{{Name: flow.DefaultTenant, Isolation: flow.IsolationInline}}
+	if h.project != nil {
+		if i := h.project.Manifest().Defaults.Isolation; i != "" {
+			infos[0].Isolation = i
+		}
+		for i := range h.project.Tenants {
+			infos = append(infos, tenantInfo(&h.project.Tenants[i]))
+		}
+	}
+	place := map[string]*flow.TenantInfo{}
+	for i := range infos {
+		place[infos[i].Name] = &infos[i]
+	}
+	for _, e := range h.entries() {
+		if t := place[e.plan.Tenant]; t != nil {
+			t.Pipelines++
+		}
+	}
+	for _, r := range h.withUnsynced(schedules) {
+		if t := place[r.Tenant]; t != nil {
+			t.Schedules++
+		}
+	}
+	for i := range infos {
+		if infos[i].Usage, err = h.usage(ctx, infos[i].Name); err != nil {
+			return nil, fmt.Errorf("count what tenant %q uses: %w", infos[i].Name, err)
+		}
+	}
+	return infos, nil
+}
+
+// tenantInfo is what a manifest says of a tenant.
+func tenantInfo(t *project.Tenant) flow.TenantInfo {
+	s := &t.Settings
+	return flow.TenantInfo{Name: t.Name, Manifest: t.Path, Isolation: cmp.Or(s.Isolation, flow.IsolationWorker), Ceiling: &s.Ceiling, Quota: &s.Quota, Refused: t.Refused}
+}
+
+// usage counts what a tenant uses. The artifacts of one without a quota are not counted: they may be many.
+func (h *Host) usage(ctx context.Context, tenant string) (flow.TenantUsage, error) {
+	u, err := h.store.Usage(ctx, tenant)
+	if err != nil {
+		return u, err
+	}
+	if h.turns != nil {
+		u.Memory = h.turns.Memory(tenant)
+	}
+	if h.quotas.of(tenant) != nil {
+		u.Artifacts, err = h.blobs.Kept(tenant)
+	}
+	return u, err
+}
+
+// sizeOf is what a state takes of the quota.
+func sizeOf(state map[string]json.RawMessage) flow.Size {
+	n := 0
+	for key, value := range state {
+		n += len(key) + len(value)
+	}
+	return flow.Size(n)
 }

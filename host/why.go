@@ -114,6 +114,8 @@ func (i *inquiry) recorded(ctx context.Context, record *flow.SlotRecord, slot ti
 		i.story.Run, err = i.run(ctx, record.Run)
 	case record.Reason == flow.ReasonOverlap:
 		i.story.Run, err = i.liveAt(ctx, slot)
+	case record.Reason == flow.ReasonQuota:
+		i.story.Record.Message, err = i.h.store.SlotMessage(ctx, record)
 	case record.Reason == flow.ReasonPaused:
 		err = i.disabled(ctx, slot)
 	case record.Reason == flow.ReasonDowntime:

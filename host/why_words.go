@@ -74,7 +74,7 @@ func (i *inquiry) skipped() string {
 		}
 		return "`overlap = \"skip\"`, and the pipeline had a live run or a waiting one"
 	case flow.ReasonQuota:
-		return "the bound on waiting slots was reached"
+		return cmp.Or(s.Record.Message, "the bound on waiting slots was reached")
 	case flow.ReasonCalendar:
 		return i.shut(" has it no more")
 	case flow.ReasonPaused:

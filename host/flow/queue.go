@@ -34,6 +34,8 @@ type SlotRecord struct {
 	Reason   Reason     `json:"reason,omitempty"`
 	// Run is the slot's run, or the run that it was coalesced into.
 	Run RunID `json:"run,omitempty"`
+	// Message says more than the reason, in the event of the ending only.
+	Message string `json:"message,omitempty"`
 }
 
 // Offer asks the queue to take a run. It is idempotent by run id.
@@ -71,6 +73,8 @@ type Line struct {
 type Offered struct {
 	Answer OfferAnswer `json:"answer"`
 	Reason Reason      `json:"reason,omitempty"`
+	// Message names the quota of the tenant that is used up, where that is the reason.
+	Message string `json:"message,omitempty"`
 	// Claim is set when Answer is OfferStarted.
 	Claim Claim `json:"claim,omitzero"`
 	// StartedAt and LastSuccessAt are those of Claimed, set when Answer is OfferStarted.
@@ -82,6 +86,8 @@ type Offered struct {
 	Replaces RunID `json:"replaces,omitempty"`
 	// Overdue are waiting runs of the pipeline that ended because they could not start in time.
 	Overdue []RunID `json:"overdue,omitempty"`
+	// Crowded: the run waits until one of the tenant's live runs ends, of whatever pipeline.
+	Crowded bool `json:"crowded,omitempty"`
 }
 
 // Overdue is the ending of a waiting run that could not start in time.
@@ -108,6 +114,8 @@ type Claimed struct {
 	// Overdue are waiting runs of the pipeline that ended because they could not start in time, whether another one was
 	// claimed or not.
 	Overdue []RunID `json:"overdue,omitempty"`
+	// Crowded: runs of the tenant may wait until one of its live runs ends, of whatever pipeline.
+	Crowded bool `json:"crowded,omitempty"`
 }
 
 // EventKind says what an event records.

@@ -146,7 +146,7 @@ const (
 	ReasonStart       Reason = "start"        // it could not start in time
 	ReasonPaused      Reason = "paused"       // the schedule was disabled
 	ReasonCalendar    Reason = "calendar"     // the schedule does not run on that day
-	ReasonQuota       Reason = "quota"        // a bound on waiting runs was reached
+	ReasonQuota       Reason = "quota"        // a bound on waiting runs, or a quota of the tenant, was reached
 	ReasonInternal    Reason = "internal"     // a fault of the host itself
 )
 

@@ -93,6 +93,8 @@ type Usage struct {
 	Output    Size `json:"output,omitempty"`
 	Log       Size `json:"log,omitempty"`
 	Artifacts Size `json:"artifacts,omitempty"`
+	// Egress is what http.request sent and received, with headers.
+	Egress Size `json:"egress,omitempty"`
 }
 
 // Fault is the error of a sandbox that broke: the plugin had no say. Module.Call returns nothing else, except where

@@ -108,7 +108,7 @@ func statusOf(err error) int {
 	switch flow.CodeOf(err) {
 	case flow.CodeExists, flow.CodeRunEnded, flow.CodeWritten, flow.CodeReadOnly, flow.CodeRerun, flow.CodeMatch:
 		return http.StatusConflict
-	case flow.CodeRefused:
+	case flow.CodeRefused, flow.CodeQuota:
 		return http.StatusTooManyRequests
 	case flow.CodeStopping:
 		return http.StatusServiceUnavailable

@@ -28,6 +28,7 @@ type Store struct {
 	name *regexp.Regexp
 	// names keeps apart those who give a file its name and who takes files away.
 	names sync.RWMutex
+	sums  sums
 }
 
 var _ flow.Blobs = (*Store)(nil)
@@ -50,10 +51,15 @@ func (s *Store) Close() error {
 }
 
 // Put stores what r yields, at most limit bytes, durably before it returns. Over the limit nothing is kept and the error
-// is flow.ErrTooLarge; an error of r is returned as it is; CodeArtifactIO when the disk refuses.
+// is flow.ErrTooLarge, beyond the quota of the tenant CodeQuota; an error of r is returned as it is; CodeArtifactIO when
+// the disk refuses.
 func (s *Store) Put(ctx context.Context, tenant string, r io.Reader, limit int64) (flow.Digest, int64, error) {
 	if !s.name.MatchString(tenant) {
 		return "", 0, fmt.Errorf("put artifact: %q is no tenant", tenant)
+	}
+	room, err := s.room(tenant)
+	if err != nil {
+		return "", 0, err
 	}
 	scratch := path.Join(tenant, "tmp")
 	if err := s.root.MkdirAll(scratch, 0o700); err != nil {
@@ -66,15 +72,18 @@ func (s *Store) Put(ctx context.Context, tenant string, r io.Reader, limit int64
 	}
 	// After the rename the name is gone, and removing it changes nothing.
 	defer func() { _ = s.root.Remove(temp) }()
-	digest, size, err := fill(ctx, f, r, limit)
+	digest, size, err := fill(ctx, f, r, min(limit, room))
+	if errors.Is(err, flow.ErrTooLarge) && room < limit {
+		err = s.full(tenant, room)
+	}
 	if closed := f.Close(); err == nil && closed != nil {
 		err = ioFault("put artifact", closed)
 	}
 	if err != nil {
 		return "", 0, err
 	}
-	if err := s.publish(temp, tenant, digest); err != nil {
-		return "", 0, ioFault("put artifact", err)
+	if err := s.publish(temp, tenant, digest, size); err != nil {
+		return "", 0, err
 	}
 	return digest, size, nil
 }
@@ -119,10 +128,15 @@ func (s *source) Read(p []byte) (int, error) {
 }
 
 // publish gives a finished file its name. The content decides the name, so whoever comes second changes nothing.
-func (s *Store) publish(temp, tenant string, digest flow.Digest) error {
+func (s *Store) publish(temp, tenant string, digest flow.Digest, size int64) error {
 	s.names.RLock()
 	defer s.names.RUnlock()
 	final := place(tenant, digest)
+	return s.keep(tenant, final, size, func() error { return s.give(temp, final) })
+}
+
+// give gives a file its name, durably.
+func (s *Store) give(temp, final string) error {
 	if err := s.root.MkdirAll(path.Dir(final), 0o700); err != nil {
 		return err
 	}

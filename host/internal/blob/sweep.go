@@ -49,5 +49,9 @@ func (s *Store) remove(name string, before time.Time) (bool, error) {
 	if err != nil || !info.ModTime().Before(before) {
 		return false, err
 	}
-	return true, s.root.Remove(name)
+	if err := s.root.Remove(name); err != nil {
+		return true, err
+	}
+	s.removed(name, info.Size())
+	return true, nil
 }

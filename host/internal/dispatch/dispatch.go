@@ -25,6 +25,9 @@ type Queue interface {
 	// ClaimNext ends the pipeline's waiting runs that could not start in time, makes the oldest other one live and claims
 	// it; false when there is none, or one is live. Overdue is filled in either way.
 	ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Claimed, bool, error)
+	// ClaimOldest makes the oldest waiting run of a tenant live that could start now, of whatever pipeline, and claims it;
+	// false when there is none, or the tenant has as many live runs as it may have: Crowded then says that.
+	ClaimOldest(ctx context.Context, tenant string) (flow.Claimed, bool, error)
 	// OverdueLines returns the pipelines of which a run waits that could not start in time.
 	OverdueLines(ctx context.Context) ([]flow.Line, error)
 	// Finish ends a claimed run; flow.ErrStale when the claim is no longer good.
@@ -44,11 +47,13 @@ type Runner interface {
 	Run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed) (flow.Ending, []flow.Event, error)
 }
 
-// Config wires a Dispatcher; all fields are needed.
+// Config wires a Dispatcher; all fields but Bounded are needed.
 type Config struct {
 	Queue  Queue
 	Runner Runner
 	Logger *slog.Logger
+	// Bounded reports whether the queue bounds the live runs of a tenant. Defaults to no.
+	Bounded func(tenant string) bool
 }
 
 // Dispatcher carries runs. It is safe for concurrent use.
@@ -56,6 +61,7 @@ type Dispatcher struct {
 	queue  Queue
 	runner Runner
 	log    *slog.Logger
+	bound  func(tenant string) bool
 
 	mu          sync.Mutex
 	interrupted *flow.Fault // the cause for runs that start after the interrupt; nil before
@@ -81,8 +87,11 @@ type waiter struct {
 // New returns a dispatcher that takes runs at once.
 func New(c Config) *Dispatcher {
 	d := &Dispatcher{
-		queue: c.Queue, runner: c.Runner, log: c.Logger,
+		queue: c.Queue, runner: c.Runner, log: c.Logger, bound: c.Bounded,
 		live: map[flow.RunID]context.CancelCauseFunc{}, asked: map[flow.RunID]*flow.Fault{}, waiters: map[flow.RunID]*waiter{}, lines: map[lane]*line{},
+	}
+	if d.bound == nil {
+		d.bound = func(string) bool { return false }
 	}
 	d.open, d.shut = context.WithCancel(context.Background())
 	d.ends, d.giveUp = context.WithCancel(context.Background())
@@ -99,10 +108,9 @@ func (d *Dispatcher) Offer(ctx context.Context, offer flow.Offer) (flow.Offered,
 		return flow.Offered{}, err
 	}
 	defer d.running.Done()
-	in := lane{offer.Run.Tenant, offer.Run.Pipeline}
-	d.lineUp(in)
+	lanes := d.lineUp(lane{offer.Run.Tenant, offer.Run.Pipeline})
 	offered, err := d.queue.Offer(d.ends, offer)
-	d.linedUp(in, err != nil || offered.Answer == flow.OfferQueued)
+	d.linedUp(lanes, err != nil || offered.Answer == flow.OfferQueued, err != nil || offered.Crowded)
 	if err != nil {
 		return flow.Offered{}, fmt.Errorf("offer run %s: %w", offer.Run.ID, err)
 	}
@@ -320,9 +328,7 @@ func (d *Dispatcher) start(claimed flow.Claimed) {
 		delete(d.asked, claimed.Run.ID)
 		d.mu.Unlock()
 		d.tell(claimed.Run.ID, ending, err)
-		if in := (lane{claimed.Run.Tenant, claimed.Run.Pipeline}); d.waited(in) {
-			_ = insist(d.open, log, "next run not started", func() error { return d.next(d.open, in, false) })
-		}
+		d.goOn(lane{claimed.Run.Tenant, claimed.Run.Pipeline}, log)
 	})
 }
 

@@ -90,6 +90,11 @@ func (m *memory) ClaimNext(_ context.Context, _, pipeline string) (flow.Claimed,
 	return flow.Claimed{Run: row.Run, Claim: flow.Claim{Run: row.ID, Epoch: row.Epoch}}, true, nil
 }
 
+// ClaimOldest is of no use here: no tenant is bounded.
+func (m *memory) ClaimOldest(context.Context, string) (flow.Claimed, bool, error) {
+	return flow.Claimed{}, false, nil
+}
+
 func (m *memory) OverdueLines(context.Context) ([]flow.Line, error) { return nil, nil }
 
 func (m *memory) Finish(_ context.Context, claim flow.Claim, ending flow.Ending, events ...flow.Event) error {

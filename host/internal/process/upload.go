@@ -91,5 +91,8 @@ func artifactFault(ctx context.Context, name string, err error) *flow.Fault {
 			Hint: "raise limits.artifacts of the step", Err: err,
 		}
 	}
+	if full, ok := errors.AsType[*flow.ServiceError](err); ok && full.Errno == int(abi.Quota) {
+		return &flow.Fault{Reason: flow.ReasonQuota, Message: fmt.Sprintf("artifact %.40q: %s", name, full.Message), Hint: full.Hint}
+	}
 	return &flow.Fault{Reason: flow.ReasonInternal, Message: fmt.Sprintf("artifact %.40q cannot be stored", name), Err: err}
 }

@@ -39,7 +39,7 @@ func (x *execution) item(ctx context.Context, s *stepState, e *element) (outcome
 		return outcome{ending: ending}, nil, nil
 	}
 	for {
-		p := x.turn(ctx, due)
+		p := x.turn(ctx, s, due)
 		if p == nil {
 			return outcome{ending: faultEnding(flow.EndFault(ctx))}, nil, nil
 		}
@@ -171,8 +171,8 @@ func (x *execution) attemptEvent(kind flow.EventKind, s *stepState, e *element, 
 	return event
 }
 
-// turn waits until an attempt is due, and then for its turn; nil when ctx ends first.
-func (x *execution) turn(ctx context.Context, due time.Time) *place {
+// turn waits until an attempt of a step is due, and then for its turn; nil when ctx ends first.
+func (x *execution) turn(ctx context.Context, s *stepState, due time.Time) *place {
 	if wait := time.Until(due); wait > 0 {
 		select {
 		case <-time.After(wait):
@@ -180,7 +180,7 @@ func (x *execution) turn(ctx context.Context, due time.Time) *place {
 			return nil
 		}
 	}
-	return x.runner.config.Turns.take(ctx)
+	return x.runner.config.Turns.take(ctx, x.plan.Tenant, s.step.Limits.Memory)
 }
 
 // call loads the module, calls it and reads its answer. A panic of the host's own code ends the attempt, not the host.
@@ -238,6 +238,7 @@ func (x *execution) open(ctx context.Context, s *stepState, call flow.Call, kept
 			kept.artifacts.Add(size)
 			x.put(d)
 		},
+		Egress: func(bytes int64) { kept.egress.Add(bytes) },
 		State: func(ctx context.Context) (map[string]json.RawMessage, error) {
 			return x.runner.config.Ledger.State(ctx, x.plan.Tenant, x.plan.Pipeline, x.claimed.Run.ID)
 		},

@@ -13,7 +13,7 @@ import (
 
 // consumed counts what an attempt made the host keep.
 type consumed struct {
-	log, artifacts atomic.Int64
+	log, artifacts, egress atomic.Int64
 
 	mu    sync.Mutex
 	state map[string]json.RawMessage
@@ -39,6 +39,7 @@ func (c *consumed) written() map[string]json.RawMessage {
 // add completes the usage of an attempt that has ended.
 func (c *consumed) add(end *attemptEnd) {
 	end.usage.Log, end.usage.Artifacts = flow.Size(c.log.Load()), flow.Size(c.artifacts.Load())
+	end.usage.Egress = flow.Size(c.egress.Load())
 	for _, value := range end.outputs.named {
 		end.usage.Output += flow.Size(len(value))
 	}

@@ -39,6 +39,8 @@ type Attempt struct {
 	Progress func(permille int, message string)
 	// Put hears of each artifact that the attempt put, and of its size.
 	Put func(flow.Digest, int64)
+	// Egress hears of the bytes of HTTP that the attempt sent and received.
+	Egress func(bytes int64)
 	// State reads what the pipeline keeps, as the run sees it. Wrote hears of each change that the attempt makes, nil for a
 	// deletion, and Emit records an event. None of the three is set where there is no ledger.
 	State func(ctx context.Context) (map[string]json.RawMessage, error)

@@ -36,7 +36,7 @@ func TestStepsGoByNeeds(t *testing.T) {
 
 func TestParallelStepsAreBoundedOverAllRuns(t *testing.T) {
 	in(t, func(t *testing.T, r *rig) {
-		r.config.Turns = NewTurns(2)
+		r.config.Turns = NewTurns(2, nil)
 		began := time.Now()
 		r.want(flow.Succeeded, "")
 		if took := time.Since(began); took != 2*time.Minute || r.config.Turns.executing+r.config.Turns.ahead != 0 {
@@ -276,8 +276,8 @@ func TestCancelOfAStepThatWaits(t *testing.T) {
 	})
 	t.Run("for its turn", func(t *testing.T) {
 		in(t, func(t *testing.T, r *rig) {
-			r.config.Turns = NewTurns(1)
-			held := r.config.Turns.take(t.Context())
+			r.config.Turns = NewTurns(1, nil)
+			held := r.config.Turns.take(t.Context(), r.plan.Tenant, 0)
 			defer held.end()
 			r.wantOf(asks(t, 30*time.Second, flow.ReasonRequest), flow.Cancelled, flow.ReasonRequest)
 			if got := r.ledger.texts; !slices.Equal(got, []string{"step.ended a cancelled request"}) {

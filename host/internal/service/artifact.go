@@ -27,6 +27,9 @@ func (h *host) Artifact(ctx context.Context, name, mediaType string, r io.Reader
 		return flow.ArtifactRef{}, fmt.Errorf("artifact %q: an attempt may put %d: %w", clean(name, abi.MaxOutputName), maxArtifacts, flow.ErrTooLarge)
 	}
 	digest, size, err := h.config.Blobs.Put(ctx, h.attempt.Call.Context.Tenant, r, h.artifacts)
+	if full, ok := errors.AsType[*flow.Error](err); ok && full.Code == flow.CodeQuota {
+		return flow.ArtifactRef{}, refuse(abi.Quota, full.Message, full.Hint)
+	}
 	if err != nil {
 		return flow.ArtifactRef{}, fmt.Errorf("artifact %q: %w", clean(name, abi.MaxOutputName), err)
 	}

@@ -49,6 +49,7 @@ type client struct {
 	plugin  flow.PlanPlugin
 	grants  []egress.Pattern
 	vault   *vault
+	meter   meter
 
 	once    sync.Once
 	carrier *http.Transport
@@ -58,9 +59,10 @@ type client struct {
 	traffic  int64 // bytes that may still be sent or received
 }
 
-func newClient(c Config, plugin flow.PlanPlugin, v *vault, artifacts int64) *client {
-	cl := &client{network: c.Network, agent: "uniflow/" + c.Version, plugin: plugin, vault: v, traffic: maxTraffic + artifacts}
-	for _, line := range plugin.Grant.HTTP {
+func newClient(c Config, a *Attempt, v *vault, artifacts int64) *client {
+	cl := &client{network: c.Network, agent: "uniflow/" + c.Version, plugin: a.Plugin, vault: v, traffic: maxTraffic + artifacts}
+	cl.meter = meter{quotas: c.Quotas, tenant: a.Call.Context.Tenant, told: a.Egress}
+	for _, line := range a.Plugin.Grant.HTTP {
 		if p, err := egress.ParsePattern(line); err == nil { // a plan holds no other
 			cl.grants = append(cl.grants, p)
 		}
@@ -176,6 +178,12 @@ func (c *client) send(ctx context.Context, o *outgoing) (*http.Response, error) 
 		return nil, refuse(abi.Invalid, fmt.Sprintf("the URL %s cannot be sent as it is", o.url.Place()), "")
 	}
 	req.Header = header
+	if err := c.meter.pass(0); err != nil { // or the request would be counted though it is not sent
+		return nil, err
+	}
+	if err := c.meter.pass(int64(len(req.Method)+len(req.URL.RequestURI())) + headerSize(header) + int64(len(o.body))); err != nil {
+		return nil, err
+	}
 	c.once.Do(func() { c.carrier = c.network.transport() })
 	if c.carrier == nil {
 		return nil, refuse(abi.Cancelled, "the attempt has ended", "")
@@ -191,6 +199,10 @@ func (c *client) send(ctx context.Context, o *outgoing) (*http.Response, error) 
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		_ = resp.Body.Close()
 		return nil, refuse(abi.Unavailable, fmt.Sprintf("%s answers with another protocol", o.name()), "")
+	}
+	resp.Body = &metered{ReadCloser: resp.Body, meter: &c.meter}
+	if err := c.meter.pass(headerSize(resp.Header)); err != nil {
+		return nil, errors.Join(err, resp.Body.Close())
 	}
 	return resp, nil
 }

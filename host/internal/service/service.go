@@ -25,6 +25,8 @@ type Config struct {
 	Secrets func(name string) (string, error)
 	// Network is how HTTP requests leave the host.
 	Network Network
+	// Quotas bounds tenants. Nil is no bound.
+	Quotas Quotas
 }
 
 // Services serves attempts. It is safe for concurrent use.
@@ -51,6 +53,8 @@ type Attempt struct {
 	Progress func(permille int, message string)
 	// Put, where it is set, hears of each artifact that the attempt put, and of its size.
 	Put func(flow.Digest, int64)
+	// Egress, where it is set, hears of the bytes of HTTP that the attempt sent and received.
+	Egress func(bytes int64)
 	// State reads what the pipeline keeps, as the run sees it. Wrote hears of each change that the attempt makes, nil for a
 	// deletion, and Emit records an event. None of the three is set where there is no ledger.
 	State func(ctx context.Context) (map[string]json.RawMessage, error)
@@ -66,7 +70,7 @@ func (s *Services) Open(ctx context.Context, a Attempt) (flow.HostCalls, func())
 	h.log = logger{limit: orDefault(a.Call.Limits.Log, defaultLog), keep: a.Log, veil: &h.vault.all}
 	h.progress = heartbeat{tell: a.Progress}
 	h.artifacts = orDefault(a.Call.Limits.Artifacts, defaultArtifacts)
-	h.client = newClient(s.config, a.Plugin, h.vault, h.artifacts)
+	h.client = newClient(s.config, &h.attempt, h.vault, h.artifacts)
 	for _, d := range a.Known {
 		h.known[d] = true
 	}

@@ -27,6 +27,7 @@ type state struct {
 	mu     sync.Mutex
 	values map[string]json.RawMessage // nil until it is read
 	bytes  int
+	room   *stateRoom
 }
 
 // stateRequest is that of all four operations.
@@ -63,6 +64,9 @@ func (h *host) serveState(ctx context.Context, op string, request []byte) ([]byt
 		}
 		return encode(map[string]json.RawMessage{"value": value})
 	case abi.OpStateSet:
+		if err := h.stateFits(ctx, req.Key, req.Value); err != nil {
+			return nil, err
+		}
 		return []byte("{}"), h.setState(req.Key, req.Value)
 	case abi.OpStateDelete:
 		h.deleteState(req.Key)

@@ -279,6 +279,9 @@ func (a *attempt) store(ctx context.Context, name, mediaType string, r io.Reader
 			Hint: "raise limits.artifacts of the step",
 		}
 	}
+	if full, ok := errors.AsType[*flow.ServiceError](err); ok && full.Errno == int(abi.Quota) {
+		return &flow.Fault{Reason: flow.ReasonQuota, Message: fmt.Sprintf("artifact %q: %s", name, full.Message), Hint: full.Hint}
+	}
 	if err != nil {
 		a.log.Error("artifact not stored", slog.String("run", string(a.call.Context.RunID)), slog.String("step", a.call.Context.Step), slog.Any("err", err))
 		return &flow.Fault{Reason: flow.ReasonInternal, Message: fmt.Sprintf("artifact %q could not be stored", name), Err: err}

@@ -100,6 +100,7 @@ func (w *writer) end(r *liveRun, ending flow.Ending, now time.Time) error {
 		ending.Outcome, ending.Reason, ending.Message, at, r.seq); err != nil {
 		return err
 	}
+	w.count(r.tenant, r.state, -1)
 	if r.state == flow.StateRunning {
 		open := flow.Cancelled
 		if ending.Outcome == flow.Failed {
@@ -196,6 +197,9 @@ func (w *writer) attemptEnded(run int64, e *flow.Event) (bool, error) {
 	var usage any
 	if e.Usage != nil {
 		if usage, err = encode(e.Usage); err != nil {
+			return false, err
+		}
+		if err := w.use(e.Tenant, e.At, 0, e.Usage.Fuel, e.Usage.Egress); err != nil {
 			return false, err
 		}
 	}

@@ -36,6 +36,9 @@ type Config struct {
 	Boot string
 	// ReadOnly opens beside a host that may be live: every writing method answers with CodeReadOnly.
 	ReadOnly bool
+	// Quotas returns the quota of a tenant, filled, or nil for one that has none. It is asked at each offer and claim, by the
+	// one goroutine that writes, and must not wait. Defaults to none.
+	Quotas func(tenant string) *flow.Quota
 	// Logger takes what an operator should know. Defaults to none.
 	Logger *slog.Logger
 }
@@ -44,6 +47,7 @@ type Config struct {
 type Store struct {
 	path    string
 	boot    string
+	quotas  func(tenant string) *flow.Quota
 	log     *slog.Logger
 	lock    *os.File
 	readers *sql.DB
@@ -73,7 +77,7 @@ type Store struct {
 // until Close. Errors have codes: CodeLedgerLocked, CodeLedgerDamaged, CodeLedgerForeign, CodeLedgerNewer,
 // CodeLedgerMissing, CodeLedgerFull, CodeLedgerIO.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	s := &Store{boot: c.Boot, log: c.Logger, changed: make(chan struct{}), kept: map[flow.Digest]flow.Plan{}}
+	s := &Store{boot: c.Boot, quotas: c.Quotas, log: c.Logger, changed: make(chan struct{}), kept: map[flow.Digest]flow.Plan{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -196,7 +200,7 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 		return fault(err)
 	}
 	s.done = make(chan struct{})
-	s.writer = &writer{store: s, conn: conn, most: queued, statements: map[string]*sql.Stmt{}, facts: map[flow.Digest]planFacts{}, live: map[flow.RunID]liveRun{}}
+	s.writer = &writer{store: s, conn: conn, most: queued, statements: map[string]*sql.Stmt{}, facts: map[flow.Digest]planFacts{}, live: map[flow.RunID]liveRun{}, loads: map[string]*load{}}
 	for i := range s.queues {
 		s.queues[i] = make(chan *operation, queued)
 		s.writer.queues[i] = s.queues[i]

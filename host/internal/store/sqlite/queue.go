@@ -49,15 +49,19 @@ func (w *writer) offer(o *flow.Offer, t texts) (flow.Offered, error) {
 		return flow.Offered{}, err
 	}
 	verdict := at.line.Judge(o.Run.Trigger.Kind, o.Overlap)
+	admitted, err := w.admit(o.Run.Tenant, &verdict)
+	if err != nil {
+		return flow.Offered{}, err
+	}
 	if err := w.saveSlots(o.Run.Tenant, o.Run.Trigger.Schedule, o.Watermark, verdict.Older(o.Slots)); err != nil {
 		return flow.Offered{}, err
 	}
 	if verdict.Refuse != "" {
-		ending := flow.SlotRecord{Ending: flow.SlotSkipped, Reason: verdict.Refuse}
-		return flow.Offered{Answer: flow.OfferRefused, Reason: verdict.Refuse, Overdue: overdue}, w.endSlot(&o.Run, ending)
+		ending := flow.SlotRecord{Ending: flow.SlotSkipped, Reason: verdict.Refuse, Message: admitted.refusal}
+		return flow.Offered{Answer: flow.OfferRefused, Reason: verdict.Refuse, Message: admitted.refusal, Overdue: overdue}, w.endSlot(&o.Run, ending)
 	}
 	taken := taking{run: &o.Run, texts: t, startBy: o.StartBy, at: time.Now(), starts: verdict.Start}
-	answer := flow.Offered{Answer: flow.OfferQueued, Overdue: overdue}
+	answer := flow.Offered{Answer: flow.OfferQueued, Overdue: overdue, Crowded: admitted.crowded}
 	if verdict.Coalesce {
 		if answer.Coalesced, taken.place, err = w.coalesce(&o.Run); err != nil {
 			return flow.Offered{}, err
@@ -199,6 +203,7 @@ func (w *writer) coalesce(r *flow.Run) ([]flow.RunID, int64, error) {
 	if len(gone) == 0 {
 		return nil, 0, nil
 	}
+	w.count(r.Tenant, flow.StateQueued, -len(gone))
 	return ids, gone[0].place, nil
 }
 
@@ -220,6 +225,9 @@ func (w *writer) takeRun(t *taking) (seq int64, err error) {
 		kind, epoch = flow.RunStarted, 1
 	}
 	if seq, err = w.insert(t, epoch); err != nil {
+		return 0, err
+	}
+	if err := w.taken(t); err != nil {
 		return 0, err
 	}
 	if r := t.run; t.starts {
@@ -328,39 +336,36 @@ func (w *writer) lastSuccess(tenant, pipeline string) (*time.Time, error) {
 }
 
 // ClaimNext ends the pipeline's waiting runs that could not start in time, makes the first other one live and claims it;
-// false when none waits, or one is live. Those that ended are told either way.
+// false when none waits, one is live, or the tenant has as many as its quota allows. Those that ended are told either way.
 func (s *Store) ClaimNext(ctx context.Context, tenant, pipeline string) (flow.Claimed, bool, error) {
-	type answer struct {
-		claimed *flow.Claimed
-		overdue []flow.RunID
-	}
-	a, err := writeIn(ctx, s, runs, func(w *writer) (a answer, err error) {
-		if a.overdue, err = w.overdue(tenant, pipeline, time.Now()); err != nil {
-			return a, err
+	return s.claim(ctx, func(w *writer) (claimed flow.Claimed, err error) {
+		overdue, err := w.overdue(tenant, pipeline, time.Now())
+		if err == nil {
+			claimed, err = w.claim(`SELECT seq, body FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued' ORDER BY place, seq LIMIT 1`, tenant, pipeline)
 		}
-		a.claimed, err = w.claim(`SELECT seq, body FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'queued' ORDER BY place, seq LIMIT 1`, tenant, pipeline)
-		return a, err
+		claimed.Overdue = overdue
+		return claimed, err
 	})
-	if err != nil || a.claimed == nil {
-		return flow.Claimed{Overdue: a.overdue}, false, err
-	}
-	a.claimed.Overdue = a.overdue
-	return *a.claimed, true, nil
 }
 
-// Claim makes one waiting run live and claims it; false when it does not wait, could not start in time, or another one is
-// live.
+// Claim makes one waiting run live and claims it; false when it does not wait, could not start in time, another one is
+// live, or the tenant has as many as its quota allows.
 func (s *Store) Claim(ctx context.Context, id flow.RunID) (flow.Claimed, bool, error) {
-	claimed, err := writeIn(ctx, s, runs, func(w *writer) (*flow.Claimed, error) {
+	return s.claim(ctx, func(w *writer) (flow.Claimed, error) {
 		return w.claim("SELECT seq, body FROM runs WHERE id = ? AND state = 'queued' AND (start_by IS NULL OR start_by > ?)", id, nanos(time.Now()))
 	})
-	if err != nil || claimed == nil {
-		return flow.Claimed{}, false, err
-	}
-	return *claimed, true, nil
 }
 
-func (w *writer) claim(candidate string, args ...any) (*flow.Claimed, error) {
+func (s *Store) claim(ctx context.Context, fn func(*writer) (flow.Claimed, error)) (flow.Claimed, bool, error) {
+	claimed, err := writeIn(ctx, s, runs, fn)
+	if err != nil {
+		claimed = flow.Claimed{Overdue: claimed.Overdue}
+	}
+	return claimed, claimed.Run.ID != "", err
+}
+
+// claim makes the run that a query finds live, if it may be; else the claimed run has no id.
+func (w *writer) claim(candidate string, args ...any) (none flow.Claimed, err error) {
 	var seq int64
 	var body string
 	found, err := w.one(candidate, args, &seq, &body)
@@ -368,32 +373,43 @@ func (w *writer) claim(candidate string, args ...any) (*flow.Claimed, error) {
 		err = w.room()
 	}
 	if err != nil || !found {
-		return nil, err
+		return none, err
 	}
 	now := time.Now()
-	claimed := &flow.Claimed{StartedAt: now.UTC()}
+	claimed := flow.Claimed{StartedAt: now.UTC()}
 	r := &claimed.Run
 	if err := decode(body, r); err != nil {
-		return nil, err
+		return none, err
 	}
 	var live int
 	if busy, err := w.one("SELECT 1 FROM runs WHERE tenant = ? AND pipeline = ? AND state = 'running'", []any{r.Tenant, r.Pipeline}, &live); err != nil || busy {
-		return nil, err
+		return none, err
 	}
+	if crowded, err := w.crowded(r.Tenant); err != nil || crowded {
+		return flow.Claimed{Crowded: crowded}, err
+	}
+	return w.begin(seq, claimed)
+}
+
+// begin makes a waiting run live.
+func (w *writer) begin(seq int64, claimed flow.Claimed) (none flow.Claimed, err error) {
+	r, now := &claimed.Run, claimed.StartedAt
 	if err := w.start(r.ID, now); err != nil {
-		return nil, err
+		return none, err
 	}
+	w.count(r.Tenant, flow.StateQueued, -1)
+	w.count(r.Tenant, flow.StateRunning, 1)
 	claimed.Claim = flow.Claim{Run: r.ID, Epoch: 1}
 	if err := withContext(context.Background(), w, seq, r); err != nil {
-		return nil, err
+		return none, err
 	}
 	if r.Trigger.Kind == flow.TriggerRerun {
 		if claimed.Steps, err = steps(context.Background(), w, seq, nil); err != nil {
-			return nil, err
+			return none, err
 		}
 	}
 	if claimed.LastSuccessAt, err = w.lastSuccess(r.Tenant, r.Pipeline); err != nil {
-		return nil, err
+		return none, err
 	}
 	return claimed, w.recordRun(flow.RunStarted, r, 1, now, "")
 }

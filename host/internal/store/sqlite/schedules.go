@@ -80,7 +80,7 @@ func (w *writer) insertSlot(r *flow.SlotRecord) error {
 	}
 	return w.recordDetail(flow.Event{
 		At: time.Now(), Kind: flow.SlotEnded, Tenant: r.Tenant, Pipeline: r.Pipeline, Schedule: r.Schedule,
-		Ending: flow.Ending{Reason: r.Reason},
+		Ending: flow.Ending{Reason: r.Reason, Message: r.Message},
 	}, detail)
 }
 

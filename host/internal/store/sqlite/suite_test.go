@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/store/storetest"
 )
 
@@ -28,4 +29,16 @@ func open(t testing.TB, dir, boot string) *Store {
 		}
 	})
 	return s
+}
+
+func TestQuotas(t *testing.T) {
+	t.Parallel()
+	storetest.RunQuotas(t, func(t *testing.T, dir, boot string, quotas func(string) *flow.Quota) storetest.QuotaLedger {
+		t.Helper()
+		s, err := Open(t.Context(), Config{Path: filepath.Join(dir, "uniflow.db"), Boot: boot, Quotas: quotas})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
 }

@@ -49,6 +49,7 @@ type writer struct {
 	// forgotten, and read again.
 	facts map[flow.Digest]planFacts
 	live  map[flow.RunID]liveRun
+	loads map[string]*load // of tenants with a quota
 	// changed tells that the present call has changed something.
 	changed bool
 	// broken is set once the disk failed to take what was committed; nothing is written after that.
@@ -254,6 +255,7 @@ func (w *writer) rollback() {
 func (w *writer) forget() {
 	clear(w.facts)
 	clear(w.live)
+	clear(w.loads)
 }
 
 // statement prepares a text once. No caller's context reaches the connection: one that ends would interrupt the batch.
