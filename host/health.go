@@ -16,7 +16,7 @@ import (
 // openWatch makes the watcher, which looks at nothing before the host starts.
 func (h *Host) openWatch() {
 	h.watcher = watch.New(watch.Config{
-		Ledger: h.store, Alerts: h.alerts(), Secret: h.secrets.Read, Logger: h.log,
+		Ledger: h.store, Alerts: h.alerts(), Secret: func(name string) (string, error) { return h.secretOf(flow.DefaultTenant, name) }, Logger: h.log,
 		Plans: func() []*flow.Plan {
 			h.mu.Lock()
 			defer h.mu.Unlock()

@@ -51,8 +51,8 @@ type Config struct {
 	// Build runs the build commands of the manifest's plugins and pins what they make, as `uniflow run` does. Defaults
 	// to no: a plugin that is not pinned is then refused.
 	Build bool
-	// Secrets names the source of secrets: env:PREFIX_, file:PATH or dir:PATH; relative paths are in the manifest's folder,
-	// without a manifest in the working directory. Defaults to what the manifest says.
+	// Secrets names the source of secrets: env:PREFIX_, file:PATH, dir:PATH or age:PATH; relative paths are in the
+	// manifest's folder, without a manifest in the working directory. Defaults to what the manifest says.
 	Secrets string
 	// ReadOnly opens the ledger for reading, beside a host that may be running; what would write is refused.
 	ReadOnly bool
@@ -82,13 +82,14 @@ type Host struct {
 	runner  *dispatch.Dispatcher
 	clock   *schedule.Scheduler
 	watcher *watch.Watcher
-	secrets secret.Source
 	quotas  quotas
 	turns   *run.Turns
 	opened  time.Time
 
-	mu    sync.Mutex
-	plans map[string]*entry // by id
+	mu sync.Mutex
+	// sources are where the secrets of tenants are; one that is not there has none.
+	sources map[string]secret.Source
+	plans   map[string]*entry // by id
 	// broken are the schedules whose runs cannot be made, by id, with what was told of it.
 	broken map[string]string
 	// registered are the names of Go functions.
@@ -146,7 +147,7 @@ func (h *Host) open(ctx context.Context) error {
 	}
 	h.quotas.ledger = h.store
 	h.blobs.Bound(h.quotas.artifacts)
-	if h.secrets, err = h.openSecrets(); err != nil {
+	if h.sources, err = h.openSecrets(h.project); err != nil {
 		return err
 	}
 	h.openWatch()
@@ -190,7 +191,7 @@ func (h *Host) wire(ctx context.Context) error {
 	if parallel <= 0 {
 		parallel = 2 * runtime.GOMAXPROCS(0)
 	}
-	services := service.New(service.Config{Blobs: h.blobs, Version: Version, Secrets: h.secrets.Read, Quotas: &h.quotas})
+	services := service.New(service.Config{Blobs: h.blobs, Version: Version, Secrets: h.secretOf, Quotas: &h.quotas})
 	h.turns = run.NewTurns(parallel, h.quotas.memory)
 	h.runner = dispatch.New(dispatch.Config{
 		Queue: h.store, Logger: h.log, Bounded: func(tenant string) bool { return h.quotas.of(tenant) != nil },

@@ -80,7 +80,10 @@ func (a *app) serve(ctx context.Context, config host.Config) error {
 	if text, err := serving(ctx, h); err == nil && !a.quiet {
 		fmt.Fprintln(a.talk, text)
 	}
+	manager := newNotifier(config.Logger)
+	manager.Ready(ctx, h.Alive)
 	<-ctx.Done()
+	manager.Stopping()
 	return h.Stop(context.WithoutCancel(ctx))
 }
 

@@ -229,7 +229,7 @@ func (w *world) guestOf(t *testing.T, plugin flow.PlanPlugin, limits flow.Limits
 	call := plugintest.NewCall(t, guest.With{})
 	call.Limits = limits
 	services := service.New(service.Config{
-		Blobs: w.store, Version: "v9", Secrets: w.read,
+		Blobs: w.store, Version: "v9", Secrets: func(_, name string) (string, error) { return w.read(name) },
 		Network: service.Network{Resolve: w.Resolve, Dial: w.Dial, Roots: w.roots},
 	})
 	a.HostCalls, a.end = services.Open(t.Context(), service.Attempt{
