@@ -36,8 +36,8 @@ func (h *Host) serveAPI(ctx context.Context) error {
 	address := h.config.API.Listen
 	if address == "" {
 		address = "127.0.0.1:7420"
-		if h.project != nil {
-			address = h.project.Listen()
+		if h.current() != nil {
+			address = h.current().Listen()
 		}
 	}
 	if address == "none" {
