@@ -57,6 +57,7 @@ func (h *Host) Apply(ctx context.Context, r flow.ApplyRequest) (flow.ApplyReport
 	if report.Deployment, err = h.commit(ctx, n, before, row, report.Applied); err != nil {
 		return flow.ApplyReport{}, err
 	}
+	report.Deployment.Manifests, report.Deployment.Plans = maps.Clone(report.Deployment.Manifests), maps.Clone(report.Deployment.Plans) // the caller's own
 	h.tellApplied(&report)
 	return report, nil
 }
@@ -275,7 +276,7 @@ func (h *Host) deploying(n *next, before *running, kept []flow.ScheduleRecord, r
 	for _, id := range slices.Sorted(maps.Keys(n.rollbacks)) {
 		d.Rollbacks = append(d.Rollbacks, n.rollbacks[id])
 	}
-	old, written := schedulesOf(before.plans), schedulesOf(n.plans)
+	old, written := writtenBy(before.plans), writtenBy(n.plans)
 	for name, s := range written {
 		was, had := old[name]
 		if had && sameSchedule(was, s) {
@@ -305,8 +306,8 @@ func (h *Host) deploying(n *next, before *running, kept []flow.ScheduleRecord, r
 	return d
 }
 
-// schedulesOf are the schedules of plans, by id.
-func schedulesOf(plans map[string]*entry) map[string]flow.PlanSchedule {
+// writtenBy are the schedules of plans, by id.
+func writtenBy(plans map[string]*entry) map[string]flow.PlanSchedule {
 	all := map[string]flow.PlanSchedule{}
 	for _, e := range plans {
 		for _, s := range e.plan.Schedules {

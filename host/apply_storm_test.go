@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -192,7 +193,13 @@ func TestAppliesUnderLoad(t *testing.T) {
 	began := time.Now()
 	for n := range applies {
 		if n == warm {
-			rss, threads = resident(t), runtime.NumGoroutine()
+			if file := os.Getenv("UNIFLOW_HEAP"); file != "" {
+				runtime.GC()
+				f, _ := os.Create(file + ".base")
+				_ = pprof.WriteHeapProfile(f)
+				_ = f.Close()
+			}
+			rss, threads = footprint(t), runtime.NumGoroutine()
 		}
 		s.change(r)
 		at := time.Now()
@@ -204,7 +211,12 @@ func TestAppliesUnderLoad(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	took := time.Since(began)
-	grown, more := resident(t)-rss, runtime.NumGoroutine()-threads
+	if file := os.Getenv("UNIFLOW_HEAP"); file != "" {
+		f, _ := os.Create(file)
+		_ = pprof.WriteHeapProfile(f)
+		_ = f.Close()
+	}
+	grown, more := footprint(t)-rss, runtime.NumGoroutine()-threads
 	close(done)
 	asking.Wait()
 	drained(t, h)
@@ -378,8 +390,8 @@ func formsOf(t *testing.T, h *host.Host, name string) []form {
 	return forms
 }
 
-// resident is the memory of the process once garbage is collected and given back.
-func resident(t *testing.T) int64 {
+// footprint is the memory of the process once garbage is collected and given back.
+func footprint(t *testing.T) int64 {
 	t.Helper()
 	debug.FreeOSMemory()
 	text, err := os.ReadFile("/proc/self/statm")

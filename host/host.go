@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/access"
 	"github.com/uniflow-dev/uniflow/host/internal/blob"
 	"github.com/uniflow-dev/uniflow/host/internal/dispatch"
 	"github.com/uniflow-dev/uniflow/host/internal/gofunc"
@@ -64,9 +65,10 @@ type Config struct {
 // API says where a host serves its control API, beside the Unix socket in its data folder.
 type API struct {
 	// Listen is a TCP address. Defaults to what the manifest says, 127.0.0.1:7420 if it says nothing; "none" turns
-	// TCP off. An address that is not a loopback one needs a Token.
+	// TCP off. An address that is not a loopback one needs a Token, or one that was made before.
 	Listen string
-	// Token is what clients must send as a bearer token. Defaults to none.
+	// Token is what opens everything to clients that send it as a bearer token, beside the tokens that were made. Defaults
+	// to none.
 	Token string
 }
 
@@ -84,6 +86,7 @@ type Host struct {
 	watcher *watch.Watcher
 	quotas  quotas
 	turns   *run.Turns
+	tokens  *access.Tokens
 	opened  time.Time
 
 	// applying is held by who applies. What was applied last is replaced under view together with plans, the ledger's
@@ -107,7 +110,9 @@ type Host struct {
 	serving  bool
 	stopped  bool
 	listen   string
+	tls      bool
 	socket   string
+	refused  access.Refusals
 	services sync.WaitGroup
 	// background is the life of everything that Start starts.
 	background context.Context //nolint:containedctx // the host's own lifetime, not a caller's request
@@ -128,7 +133,7 @@ func Open(ctx context.Context, c Config) (*Host, error) {
 	if process.IsWorker() {
 		return nil, errInsideWorker()
 	}
-	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, broken: map[string]string{}, opened: time.Now()}
+	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, broken: map[string]string{}, opened: time.Now(), tokens: access.NewTokens()}
 	h.applied.Store(&applied{})
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -157,6 +162,9 @@ func (h *Host) open(ctx context.Context) error {
 	h.quotas.ledger = h.store
 	h.blobs.Bound(h.quotas.artifacts)
 	if h.sources, err = h.openSecrets(h.current()); err != nil {
+		return err
+	}
+	if err = h.openTokens(ctx); err != nil {
 		return err
 	}
 	h.openWatch()
@@ -265,6 +273,7 @@ func (h *Host) Start(ctx context.Context) error {
 	h.services.Go(func() { h.prune(h.background) })
 	h.services.Go(func() { h.watcher.Run(h.background) })
 	h.services.Go(func() { h.giveBack(h.background) })
+	h.services.Go(func() { h.touchTokens(h.background) })
 	return nil
 }
 
@@ -366,6 +375,7 @@ func (h *Host) Stop(ctx context.Context) error {
 // closeParts releases what Open acquired, the ledger last.
 func (h *Host) closeParts(ctx context.Context) error {
 	var failures []error
+	h.tokens.Close()
 	if h.loader != nil {
 		failures = append(failures, h.loader.Close(context.WithoutCancel(ctx)))
 	}

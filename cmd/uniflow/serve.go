@@ -31,7 +31,8 @@ Unix socket in the data folder. A signal ends it: live runs go on for the drain 
 The signal HUP ends nothing: the manifest is read again and applied, as "uniflow apply" does. With --watch, so it is when
 the manifest, one of a tenant, or a lock changes. One that is refused is logged, and what runs goes on.
 
-An address beyond this machine needs a token in UNIFLOW_TOKEN.`,
+An address beyond this machine needs a token: one that uniflow token create has made, or one in UNIFLOW_TOKEN, which
+opens everything.`,
 		Example: "  uniflow serve\n  uniflow serve --listen none          # the Unix socket only\n  uniflow serve --listen 127.0.0.1:0   # any free port\n  uniflow serve --watch                # what is written is applied",
 		Args:    args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -135,6 +136,9 @@ func serving(ctx context.Context, h *host.Host) (string, error) {
 	where := "the socket " + info.Socket
 	if info.Listen != "" {
 		where = "http://" + info.Listen
+		if info.TLS {
+			where = "https://" + info.Listen
+		}
 	}
 	text := fmt.Sprintf("serving on %s: %s, %s", where, count(info.Pipelines, "pipeline"), count(len(schedules), "schedule"))
 	if n := broken(schedules); n > 0 {
