@@ -36,6 +36,8 @@ type Options struct {
 	Data string
 	// Secrets overrides the source of secrets of the manifest.
 	Secrets string
+	// Keys override those of the manifest, if they are not nil: those of a tenant are the operator's to say.
+	Keys []string
 }
 
 // Project is a checked manifest.
@@ -49,6 +51,8 @@ type Project struct {
 	Warnings flow.Problems
 	// Pins are the plugins that Build looked at.
 	Pins []flow.BuiltPlugin
+	// Changes are what Build has taken over into locks that was otherwise before: bytes of a plugin, or grants.
+	Changes []flow.PluginChange
 	// Calendars are what calendar files of not_on say, as entries, by path as written; nil for one that cannot be read.
 	Calendars map[string][]string
 	// Tenants are the declared tenants, by name.
@@ -141,7 +145,7 @@ func (p *Project) plan(problems flow.Problems) (*Project, error) {
 	}
 	problems = p.document.Locate(append(problems, p.missingSecrets()...))
 	if len(problems.Errors()) > 0 {
-		return nil, problems
+		return nil, withoutUnapproved(problems)
 	}
 	p.Plans, p.Warnings = plans, problems
 	for i := range p.Plans {
@@ -250,7 +254,7 @@ func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (f
 	if err != nil {
 		return nil, err
 	}
-	var problems flow.Problems
+	problems := p.checkKeys()
 	for _, f := range p.files() {
 		if o.Build && len(f.build) > 0 {
 			if err := folder.Build(ctx, f.plugin, f.build); err != nil {
@@ -259,13 +263,17 @@ func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (f
 		}
 		resolved, err := p.look(folder, f)
 		if err == nil {
+			resolved.Signer, err = p.sign(folder, f, resolved.Digest, o)
 			p.Resolved[f.name] = resolved
-			err = p.pin(locks, f, resolved.Digest, o)
+		}
+		if err == nil {
+			err = p.pin(locks, f, resolved, o)
 		}
 		if problem := f.problem(err, o); problem != nil {
 			problems = append(problems, *problem)
 		}
 	}
+	problems = append(problems, p.approve(locks, o)...)
 	if o.Build && len(problems) == 0 {
 		return nil, locks.write()
 	}

@@ -179,7 +179,7 @@ func (p *Project) ofTenant(ctx context.Context, d *declared, t *Tenant, o Option
 		return nil, err
 	}
 	defer folder.Close()
-	problems, err := own.find(ctx, folder, Options{Pinned: o.Pinned || o.Build})
+	problems, err := own.find(ctx, folder, Options{Pinned: o.Pinned || o.Build, Keys: settings.Keys})
 	if err != nil {
 		return nil, err
 	}

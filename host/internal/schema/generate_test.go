@@ -52,6 +52,7 @@ func answers() map[string]any {
 		"pipelines":       []flow.PipelineInfo{},
 		"plan":            flow.PlanReport{},
 		"plugin":          flow.PluginInfo{},
+		"plugin-added":    flow.PluginAdded{},
 		"plugin-event":    flow.PluginEvent{},
 		"plugin-run":      flow.PluginRun{},
 		"plugin-tests":    flow.PluginTests{},
