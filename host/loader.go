@@ -13,6 +13,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/run"
 	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/host/internal/wasm"
+	"github.com/uniflow-dev/uniflow/host/internal/watch/trace"
 )
 
 // loader finds the runtime for a plugin.
@@ -21,12 +22,17 @@ type loader struct {
 	workers  flow.Runtime // one of runtimes, which runs modules too
 }
 
+const (
+	mostAttempts  = 4096 // in processes at one time: the turns of the runner are what bounds them
+	idleProcesses = 32   // over all plugins and tenants
+)
+
 func newLoader(ctx context.Context, data string, seals wasm.Seals, funcs *gofunc.Runtime, log *slog.Logger) (*loader, error) {
 	modules, err := wasm.New(ctx, wasm.Config{CacheDir: filepath.Join(data, "cache"), Seals: seals, Logger: log})
 	if err != nil {
 		return nil, err
 	}
-	processes, err := process.New(process.Config{Dir: filepath.Join(data, "bin"), Seals: seals, Logger: log})
+	processes, err := process.New(process.Config{Dir: filepath.Join(data, "bin"), Seals: seals, Logger: log, Parallel: mostAttempts, Keep: idleProcesses})
 	if err != nil {
 		return nil, errors.Join(err, modules.Close(ctx))
 	}
@@ -70,9 +76,10 @@ func (l *loader) Close(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// openServices gives the runner the host side of attempts.
-func openServices(s *service.Services) func(context.Context, run.Attempt) (flow.HostCalls, func()) {
+// openServices gives the runner the host side of attempts, with what is traced of it.
+func openServices(s *service.Services, t *trace.Tracer) func(context.Context, run.Attempt) (flow.HostCalls, func()) {
 	return func(ctx context.Context, a run.Attempt) (flow.HostCalls, func()) {
-		return s.Open(ctx, service.Attempt(a))
+		calls, end := s.Open(ctx, service.Attempt(a))
+		return traced(calls, &a.Call.Context, t), end
 	}
 }

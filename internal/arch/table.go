@@ -270,8 +270,8 @@ func TestTable() []Row {
 		{Folder: "host/...", May: []string{"host/flow", "sdk/abi/abitest"}, Why: "tests speak the vocabulary and the golden vectors"},
 		{
 			Folder: "host", May: []string{"host/internal/plugintest/...", "host/internal/process"},
-			Libs: []string{"github.com/santhosh-tekuri/jsonschema"},
-			Why:  "answers of the API are held against the description that it gives of itself; the engine passes the suite through workers, which are the test's own program",
+			Libs: []string{"github.com/santhosh-tekuri/jsonschema", "go.opentelemetry.io/proto", "google.golang.org/protobuf"},
+			Why:  "answers of the API are held against the description that it gives of itself, and traces are read as a collector reads them; the engine passes the suite through workers, which are the test's own program",
 		},
 		{
 			Folder: "sdk", May: []string{"sdk/sdktest"},
@@ -317,6 +317,8 @@ func TestTable() []Row {
 			Folder: "host/internal/simulate", May: []string{"host/internal/schedule", "host/internal/store/sqlite", "host/internal/dispatch"},
 			Why: "the rehearsal is held against the real scheduler, queue and store",
 		},
+		{Folder: "host/internal/project", Libs: []string{"aead.dev/minisign"}, Why: "its tests sign what they load"},
+		{Folder: "host/tool", Libs: []string{"aead.dev/minisign"}, Why: "its tests sign what they take"},
 		{
 			Folder: "host/internal/watch", May: []string{"host/internal/store/sqlite"},
 			Why: "incidents and messages are proved on the real store",
