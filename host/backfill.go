@@ -51,15 +51,18 @@ func (h *Host) backfilled(ctx context.Context, name string) (flow.ScheduleRecord
 	if err != nil {
 		return flow.ScheduleRecord{}, fmt.Errorf("list schedules: %w", err)
 	}
-	name = strings.TrimPrefix(name, flow.DefaultTenant+"/")
+	a := readID(name)
 	var names, own []string
 	var found flow.ScheduleRecord
 	for _, r := range h.withUnsynced(records) {
-		id := flow.ID(r.Tenant, r.Name)
-		if id == name {
+		if a.is(r.Tenant, r.Name) {
 			return r, nil
 		}
-		if names = append(names, id); flow.ID(r.Tenant, r.Pipeline) == name {
+		id := flow.ID(r.Tenant, r.Name)
+		if a.hears(r.Tenant) {
+			names = append(names, id)
+		}
+		if a.is(r.Tenant, r.Pipeline) {
 			own, found = append(own, id), r
 		}
 	}
@@ -68,7 +71,8 @@ func (h *Host) backfilled(ctx context.Context, name string) (flow.ScheduleRecord
 		return found, nil
 	case len(own) > 1:
 		return found, &flow.Error{Code: flow.CodeBackfill, Op: "backfill " + name, Message: "the pipeline has several schedules: " + strings.Join(own, ", "), Hint: "name one of them: uniflow runs backfill " + own[0]}
-	case h.entry(name) != nil:
+	}
+	if _, err := h.known(name); err == nil {
 		return found, &flow.Error{Code: flow.CodeBackfill, Op: "backfill " + name, Message: "the pipeline has no schedule, and so no slots", Hint: "uniflow run " + name}
 	}
 	return found, notFound("schedule or pipeline", name, names)

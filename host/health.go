@@ -16,7 +16,7 @@ import (
 // openWatch makes the watcher, which looks at nothing before the host starts.
 func (h *Host) openWatch() {
 	h.watcher = watch.New(watch.Config{
-		Ledger: h.store, Alerts: h.alerts(), Secret: h.secrets.Read, Logger: h.log,
+		Ledger: h.store, Alerts: h.alerts(), Secret: func(name string) (string, error) { return h.secretOf(flow.DefaultTenant, name) }, Logger: h.log,
 		Plans: func() []*flow.Plan {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -66,10 +66,16 @@ func (h *Host) Health(ctx context.Context) (flow.HostHealth, error) {
 
 // ScheduleHealth judges every schedule, as alerts do.
 func (h *Host) ScheduleHealth(ctx context.Context) ([]flow.ScheduleHealth, error) {
+	return h.scheduleHealthOf(ctx, "")
+}
+
+// scheduleHealthOf judges the schedules of a tenant; empty stands for all.
+func (h *Host) scheduleHealthOf(ctx context.Context, tenant string) ([]flow.ScheduleHealth, error) {
 	records, err := h.store.Schedules(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list schedules: %w", err)
 	}
+	records = slices.DeleteFunc(records, func(r flow.ScheduleRecord) bool { return tenant != "" && r.Tenant != tenant })
 	subjects := make([]watch.Subject, len(records))
 	byPipeline := map[string][]watch.Subject{}
 	for i := range records {
@@ -169,8 +175,15 @@ func (h *Host) Alerts(context.Context) ([]flow.AlertInfo, error) {
 
 // TestAlert sends a test message to a target, and says whether it was taken. It waits for half a minute at most.
 func (h *Host) TestAlert(ctx context.Context, name string) (flow.AlertTest, error) {
-	if _, ok := h.alerts()[name]; !ok {
-		return flow.AlertTest{}, notFound("alert", name, slices.Collect(maps.Keys(h.alerts())))
+	asked, names := readID(name), []string{}
+	name = flow.ID(asked.tenant, asked.name)
+	for other := range h.alerts() {
+		if asked.hears(readID(other).tenant) {
+			names = append(names, other)
+		}
+	}
+	if _, ok := h.alerts()[name]; !ok || !asked.one() {
+		return flow.AlertTest{}, notFound("alert", asked.text, names)
 	}
 	test := h.watcher.Test(ctx, name)
 	if ctx.Err() != nil {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/access"
 	"github.com/uniflow-dev/uniflow/host/internal/blob"
 	"github.com/uniflow-dev/uniflow/host/internal/dispatch"
 	"github.com/uniflow-dev/uniflow/host/internal/gofunc"
@@ -51,8 +52,8 @@ type Config struct {
 	// Build runs the build commands of the manifest's plugins and pins what they make, as `uniflow run` does. Defaults
 	// to no: a plugin that is not pinned is then refused.
 	Build bool
-	// Secrets names the source of secrets: env:PREFIX_, file:PATH or dir:PATH; relative paths are in the manifest's folder,
-	// without a manifest in the working directory. Defaults to what the manifest says.
+	// Secrets names the source of secrets: env:PREFIX_, file:PATH, dir:PATH or age:PATH; relative paths are in the
+	// manifest's folder, without a manifest in the working directory. Defaults to what the manifest says.
 	Secrets string
 	// ReadOnly opens the ledger for reading, beside a host that may be running; what would write is refused.
 	ReadOnly bool
@@ -63,9 +64,10 @@ type Config struct {
 // API says where a host serves its control API, beside the Unix socket in its data folder.
 type API struct {
 	// Listen is a TCP address. Defaults to what the manifest says, 127.0.0.1:7420 if it says nothing; "none" turns
-	// TCP off. An address that is not a loopback one needs a Token.
+	// TCP off. An address that is not a loopback one needs a Token, or one that was made before.
 	Listen string
-	// Token is what clients must send as a bearer token. Defaults to none.
+	// Token is what opens everything to clients that send it as a bearer token, beside the tokens that were made. Defaults
+	// to none.
 	Token string
 }
 
@@ -82,13 +84,15 @@ type Host struct {
 	runner  *dispatch.Dispatcher
 	clock   *schedule.Scheduler
 	watcher *watch.Watcher
-	secrets secret.Source
 	quotas  quotas
 	turns   *run.Turns
+	tokens  *access.Tokens
 	opened  time.Time
 
-	mu    sync.Mutex
-	plans map[string]*entry // by id
+	mu sync.Mutex
+	// sources are where the secrets of tenants are; one that is not there has none.
+	sources map[string]secret.Source
+	plans   map[string]*entry // by id
 	// broken are the schedules whose runs cannot be made, by id, with what was told of it.
 	broken map[string]string
 	// registered are the names of Go functions.
@@ -100,7 +104,9 @@ type Host struct {
 	serving  bool
 	stopped  bool
 	listen   string
+	tls      bool
 	socket   string
+	refused  access.Refusals
 	services sync.WaitGroup
 	// background is the life of everything that Start starts.
 	background context.Context //nolint:containedctx // the host's own lifetime, not a caller's request
@@ -119,7 +125,7 @@ func Open(ctx context.Context, c Config) (*Host, error) {
 	if process.IsWorker() {
 		return nil, errInsideWorker()
 	}
-	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, broken: map[string]string{}, opened: time.Now()}
+	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, broken: map[string]string{}, opened: time.Now(), tokens: access.NewTokens()}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -146,7 +152,10 @@ func (h *Host) open(ctx context.Context) error {
 	}
 	h.quotas.ledger = h.store
 	h.blobs.Bound(h.quotas.artifacts)
-	if h.secrets, err = h.openSecrets(); err != nil {
+	if h.sources, err = h.openSecrets(h.project); err != nil {
+		return err
+	}
+	if err = h.openTokens(ctx); err != nil {
 		return err
 	}
 	h.openWatch()
@@ -190,7 +199,7 @@ func (h *Host) wire(ctx context.Context) error {
 	if parallel <= 0 {
 		parallel = 2 * runtime.GOMAXPROCS(0)
 	}
-	services := service.New(service.Config{Blobs: h.blobs, Version: Version, Secrets: h.secrets.Read, Quotas: &h.quotas})
+	services := service.New(service.Config{Blobs: h.blobs, Version: Version, Secrets: h.secretOf, Quotas: &h.quotas})
 	h.turns = run.NewTurns(parallel, h.quotas.memory)
 	h.runner = dispatch.New(dispatch.Config{
 		Queue: h.store, Logger: h.log, Bounded: func(tenant string) bool { return h.quotas.of(tenant) != nil },
@@ -270,6 +279,7 @@ func (h *Host) Start(ctx context.Context) error {
 	h.services.Go(func() { h.prune(h.background) })
 	h.services.Go(func() { h.watcher.Run(h.background) })
 	h.services.Go(func() { h.giveBack(h.background) })
+	h.services.Go(func() { h.touchTokens(h.background) })
 	return nil
 }
 
@@ -381,6 +391,7 @@ func (h *Host) Stop(ctx context.Context) error {
 // closeParts releases what Open acquired, the ledger last.
 func (h *Host) closeParts(ctx context.Context) error {
 	var failures []error
+	h.tokens.Close()
 	if h.loader != nil {
 		failures = append(failures, h.loader.Close(context.WithoutCancel(ctx)))
 	}

@@ -30,6 +30,9 @@ func (h *Host) prune(ctx context.Context) {
 		} else if n > 0 {
 			h.log.Info("artifacts swept", slog.Int("files", n))
 		}
+		if _, err := h.store.PruneAudit(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			h.log.Error("audit not pruned", slog.Any("err", err))
+		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

@@ -27,7 +27,7 @@ type described struct {
 func TestAnswersKeepToTheirDescription(t *testing.T) {
 	t.Parallel()
 	path := manifest(t, t.TempDir(), "version = 1\n[alerts.ops]\nurl = \"http://127.0.0.1:1/\"\n[pipelines.hello]\nalerts = [\"ops\"]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\nparams.who = { type = \"string\", default = \"you\" }\n")
-	h := begin(t, host.Config{Manifest: path, API: &host.API{Listen: "127.0.0.1:0"}})
+	h := begin(t, host.Config{Manifest: path, API: &host.API{Listen: "127.0.0.1:0", Token: "sesame"}})
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +100,13 @@ func TestAnswersKeepToTheirDescription(t *testing.T) {
 		{"GET", "/v1/runs/{id}/logs", run, "", 200},
 		{"POST", "/v1/runs/{id}/cancel", run, "", 409},
 		{"GET", "/v1/events", nil, "", 200},
+		{"POST", "/v1/tokens", nil, `{"name":"ci","tenant":"acme","role":"operator","expires":"2199-01-01T00:00:00Z"}`, 200},
+		{"POST", "/v1/tokens", nil, `{"name":"ci","tenant":"acme","role":"operator"}`, 409},
+		{"POST", "/v1/tokens", nil, `{"name":"ci","role":"king"}`, 422},
+		{"GET", "/v1/tokens", nil, "", 200},
+		{"DELETE", "/v1/tokens/{id}", map[string]string{"id": "acme/ci"}, "", 204},
+		{"DELETE", "/v1/tokens/{id}", map[string]string{"id": "acme/ci"}, "", 404},
+		{"GET", "/v1/audit", nil, "", 200},
 	} {
 		d.check(t, c.method, c.path, c.with, c.body, c.status)
 	}
@@ -133,6 +140,7 @@ func fetch(t *testing.T, method, target, body string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	request.Header.Set("Authorization", "Bearer sesame") // where a token is asked for
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}

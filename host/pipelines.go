@@ -13,6 +13,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/gofunc"
 	"github.com/uniflow-dev/uniflow/host/internal/plan"
+	"github.com/uniflow-dev/uniflow/host/internal/project"
 	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
 )
@@ -112,6 +113,14 @@ func (h *Host) planInputs() plan.Inputs {
 	return in
 }
 
+// projectOf is the manifest of a tenant with all that it names; nil where there is none.
+func (h *Host) projectOf(tenant string) *project.Project {
+	if h.project == nil {
+		return nil
+	}
+	return h.project.Of(tenant)
+}
+
 // entries returns the known pipelines by id.
 func (h *Host) entries() []*entry {
 	h.mu.Lock()
@@ -132,12 +141,15 @@ func (h *Host) entry(id string) *entry {
 
 // known returns a pipeline or an error with the nearest names.
 func (h *Host) known(id string) (*entry, error) {
-	if e := h.entry(strings.TrimPrefix(id, flow.DefaultTenant+"/")); e != nil {
+	a := readID(id)
+	if e := h.entry(flow.ID(a.tenant, a.name)); e != nil && a.is(e.plan.Tenant, e.plan.Pipeline) {
 		return e, nil
 	}
 	var names []string
 	for _, e := range h.entries() {
-		names = append(names, e.plan.ID())
+		if a.hears(e.plan.Tenant) {
+			names = append(names, e.plan.ID())
+		}
 	}
 	return nil, notFound("pipeline", id, names)
 }
@@ -158,8 +170,16 @@ func notFound(what, name string, names []string) error {
 
 // Pipelines lists all pipelines by id.
 func (h *Host) Pipelines(ctx context.Context) ([]flow.PipelineInfo, error) {
+	return h.pipelinesOf(ctx, "")
+}
+
+// pipelinesOf lists the pipelines of a tenant; empty stands for all.
+func (h *Host) pipelinesOf(ctx context.Context, tenant string) ([]flow.PipelineInfo, error) {
 	infos := []flow.PipelineInfo{}
 	for _, e := range h.entries() {
+		if tenant != "" && e.plan.Tenant != tenant {
+			continue
+		}
 		info, err := h.pipelineInfo(ctx, e)
 		if err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -200,8 +201,12 @@ func (h *Host) Run(ctx context.Context, name string) (flow.RunRecord, error) {
 
 // find returns the id of a run that is named in one of the ways of Run.
 func (h *Host) find(ctx context.Context, name string) (flow.RunID, error) {
-	if name == "@last" {
-		last, err := h.store.Runs(ctx, flow.RunQuery{Limit: 1})
+	tenant, prefix, ok := strings.Cut(name, "/")
+	if !ok {
+		tenant, prefix = "", name
+	}
+	if prefix == "@last" {
+		last, err := h.store.Runs(ctx, flow.RunQuery{Tenant: tenant, Limit: 1})
 		if err != nil {
 			return "", fmt.Errorf("find the last run: %w", err)
 		}
@@ -210,13 +215,13 @@ func (h *Host) find(ctx context.Context, name string) (flow.RunID, error) {
 		}
 		return last[0].ID, nil
 	}
-	ids, err := h.store.FindRuns(ctx, "", name, 11)
+	ids, err := h.store.FindRuns(ctx, tenant, prefix, 11)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("find run %.80q: %w", name, err)
-	case len(ids) == 1 && name != "":
+	case len(ids) == 1 && prefix != "":
 		return ids[0], nil
-	case len(ids) == 0 || name == "":
+	case len(ids) == 0 || prefix == "":
 		return "", &flow.Error{Code: flow.CodeNotFound, Message: fmt.Sprintf("no run %.80q", name), Hint: "uniflow runs list", Err: flow.ErrNotFound}
 	}
 	names := make([]string, len(ids))
@@ -245,6 +250,10 @@ func (h *Host) Follow(ctx context.Context, q flow.EventQuery, yield func(flow.Ev
 	q.Bytes = followBytes
 	for {
 		changed := h.store.Changed()
+		seen, err := h.seenBy(ctx, &q)
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
 		events, err := h.store.Events(ctx, q)
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
@@ -258,12 +267,21 @@ func (h *Host) Follow(ctx context.Context, q flow.EventQuery, yield func(flow.Ev
 		if len(events) > 0 {
 			continue
 		}
+		q.After = max(q.After, seen)
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// seenBy returns the event up to which a query that finds nothing has looked: events of other tenants are looked at once.
+func (h *Host) seenBy(ctx context.Context, q *flow.EventQuery) (int64, error) {
+	if q.Tenant == "" || q.Run != "" { // all are its own, or an index finds them
+		return 0, nil
+	}
+	return h.store.LastEvent(ctx)
 }
 
 // followBytes bounds what one caller of Follow holds of the ledger: so much, or one event. There may be hundreds, and
@@ -288,14 +306,15 @@ func (h *Host) Artifact(ctx context.Context, id flow.RunID, d flow.Digest) (io.R
 
 // Info tells about the host.
 func (h *Host) Info(ctx context.Context) (flow.HostInfo, error) {
-	schedules, err := h.Schedules(ctx)
+	records, err := h.store.Schedules(ctx)
 	if err != nil {
-		return flow.HostInfo{}, err
+		return flow.HostInfo{}, fmt.Errorf("list schedules: %w", err)
 	}
+	schedules := h.withUnsynced(records)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	info := flow.HostInfo{
-		Version: Version, PID: os.Getpid(), StartedAt: h.opened.UTC(), Data: h.data, Listen: h.listen, Socket: h.socket, Serving: h.serving && !h.stopped,
+		Version: Version, PID: os.Getpid(), StartedAt: h.opened.UTC(), Data: h.data, Listen: h.listen, TLS: h.tls, Socket: h.socket, Serving: h.serving && !h.stopped,
 		Pipelines: len(h.plans), Schedules: len(schedules),
 	}
 	if h.runner != nil {

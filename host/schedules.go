@@ -125,8 +125,8 @@ func (h *Host) frozen(p *flow.Plan, s flow.Schedule) flow.PlanSchedule {
 	if f.Timezone == "" && len(p.Schedules) > 0 {
 		f.Timezone = p.Schedules[0].Timezone
 	}
-	if f.Timezone == "" && h.project != nil {
-		f.Timezone = h.project.Timezone()
+	if own := h.projectOf(p.Tenant); f.Timezone == "" && own != nil {
+		f.Timezone = own.Timezone()
 	}
 	if f.Timezone == "" {
 		f.Timezone = "UTC"
@@ -199,12 +199,14 @@ func (h *Host) schedule(ctx context.Context, id string) (flow.ScheduleRecord, er
 		return flow.ScheduleRecord{}, fmt.Errorf("list schedules: %w", err)
 	}
 	var names []string
+	a := readID(id)
 	for _, r := range h.withUnsynced(records) {
-		name := flow.ID(r.Tenant, r.Name)
-		if name == strings.TrimPrefix(id, flow.DefaultTenant+"/") {
+		if a.is(r.Tenant, r.Name) {
 			return r, nil
 		}
-		names = append(names, name)
+		if a.hears(r.Tenant) {
+			names = append(names, flow.ID(r.Tenant, r.Name))
+		}
 	}
 	return flow.ScheduleRecord{}, notFound("schedule", id, names)
 }
@@ -249,12 +251,20 @@ func (h *Host) syncSchedules(ctx context.Context) error {
 
 // Schedules lists all schedules by name.
 func (h *Host) Schedules(ctx context.Context) ([]flow.ScheduleInfo, error) {
+	return h.schedulesOf(ctx, "")
+}
+
+// schedulesOf lists the schedules of a tenant; empty stands for all.
+func (h *Host) schedulesOf(ctx context.Context, tenant string) ([]flow.ScheduleInfo, error) {
 	records, err := h.store.Schedules(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list schedules: %w", err)
 	}
 	infos := []flow.ScheduleInfo{}
 	for _, r := range h.withUnsynced(records) {
+		if tenant != "" && r.Tenant != tenant {
+			continue
+		}
 		info, err := h.scheduleInfo(ctx, r)
 		if err != nil {
 			return nil, err
@@ -361,7 +371,7 @@ func (h *Host) applySchedule(ctx context.Context, name string) error {
 	}
 	known := len(records)
 	for _, r := range h.withUnsynced(records)[known:] {
-		if flow.ID(r.Tenant, r.Name) != strings.TrimPrefix(name, flow.DefaultTenant+"/") {
+		if !readID(name).is(r.Tenant, r.Name) {
 			continue
 		}
 		if err := h.store.PutSchedule(ctx, r); err != nil {
@@ -388,14 +398,15 @@ func (h *Host) Unschedule(ctx context.Context, name string) error {
 
 // place tells where the manifest has a schedule.
 func (h *Host) place(r *flow.ScheduleRecord) string {
-	if h.project == nil {
+	own := h.projectOf(r.Tenant)
+	if own == nil {
 		return ""
 	}
 	path := []string{"schedules", r.Name}
 	if r.Name == r.Pipeline {
 		path = []string{"pipelines", r.Pipeline, "schedule"}
 	}
-	if at := h.project.Place(path); at != "" {
+	if at := own.Place(path); at != "" {
 		return ", " + at
 	}
 	return ""
@@ -409,7 +420,10 @@ func (h *Host) remove(ctx context.Context, r *flow.ScheduleRecord) error {
 }
 
 // Clear removes all schedules that were added by hand or in code, and says which ones of the manifest stay.
-func (h *Host) Clear(ctx context.Context) (flow.Cleared, error) {
+func (h *Host) Clear(ctx context.Context) (flow.Cleared, error) { return h.clear(ctx, "") }
+
+// clear is Clear for the schedules of a tenant; empty stands for all.
+func (h *Host) clear(ctx context.Context, tenant string) (flow.Cleared, error) {
 	cleared := flow.Cleared{Removed: []string{}, Kept: []string{}}
 	if h.config.ReadOnly {
 		return cleared, errReadOnly("clear the schedules")
@@ -419,6 +433,9 @@ func (h *Host) Clear(ctx context.Context) (flow.Cleared, error) {
 		return cleared, fmt.Errorf("list schedules: %w", err)
 	}
 	for _, r := range h.withUnsynced(records) {
+		if tenant != "" && r.Tenant != tenant {
+			continue
+		}
 		id := flow.ID(r.Tenant, r.Name)
 		if r.Origin == flow.OriginManifest {
 			cleared.Kept = append(cleared.Kept, id)

@@ -1,25 +1,44 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/project"
 	"github.com/uniflow-dev/uniflow/host/internal/secret"
 	"github.com/uniflow-dev/uniflow/host/internal/service"
 )
 
-// openSecrets finds out where secrets are; none is read before it is needed.
-func (h *Host) openSecrets() (secret.Source, error) {
-	if h.project != nil {
-		return secret.Open(h.project.Manifest().Host.Secrets, h.project.Dir)
+// openSecrets finds out where the secrets of each tenant are; none is read before it is needed. A tenant whose table names
+// no source has none.
+func (h *Host) openSecrets(p *project.Project) (map[string]secret.Source, error) {
+	if p == nil {
+		folder, err := filepath.Abs(".")
+		if err != nil {
+			return nil, fmt.Errorf("find the folder of secrets: %w", err)
+		}
+		source, err := secret.Open(h.config.Secrets, folder)
+		return map[string]secret.Source{flow.DefaultTenant: source}, err
 	}
-	folder, err := filepath.Abs(".")
-	if err != nil {
-		return secret.Source{}, fmt.Errorf("find the folder of secrets: %w", err)
-	}
-	return secret.Open(h.config.Secrets, folder)
+	return p.SecretSources()
+}
+
+// setSources makes other sources hold, from the next use of a secret on.
+func (h *Host) setSources(sources map[string]secret.Source) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sources = sources
+}
+
+// secretOf reads a secret of a tenant, now.
+func (h *Host) secretOf(tenant, name string) (string, error) {
+	h.mu.Lock()
+	source := h.sources[cmp.Or(tenant, flow.DefaultTenant)]
+	h.mu.Unlock()
+	return source.Read(name)
 }
 
 // loadGuarded loads a plugin for the runner: what it answers holds none of the secrets of its attempt.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -32,12 +31,14 @@ func (h *Host) written(ctx context.Context, name string) (applied bool, r flow.S
 	}
 	known := len(records)
 	records = h.withUnsynced(records)
-	id := strings.TrimPrefix(name, flow.DefaultTenant+"/")
-	i := slices.IndexFunc(records, func(r flow.ScheduleRecord) bool { return flow.ID(r.Tenant, r.Name) == id })
+	a := readID(name)
+	i := slices.IndexFunc(records, func(r flow.ScheduleRecord) bool { return a.is(r.Tenant, r.Name) })
 	if i < 0 {
-		names := make([]string, len(records))
+		var names []string
 		for i := range records {
-			names[i] = flow.ID(records[i].Tenant, records[i].Name)
+			if a.hears(records[i].Tenant) {
+				names = append(names, flow.ID(records[i].Tenant, records[i].Name))
+			}
 		}
 		return false, r, nil, notFound("schedule", name, names)
 	}

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,16 @@ const (
 	RoleAdmin    Role = "admin"    // makes and revokes tokens, reads the audit
 )
 
+// Roles returns all roles, the one first that may do least.
+func Roles() []Role { return []Role{RoleViewer, RoleOperator, RoleAuthor, RoleAdmin} }
+
+// Includes reports whether the role may do what another one may. A role that is none may do nothing, and nobody has one.
+func (r Role) Includes(other Role) bool {
+	all := Roles()
+	own, wanted := slices.Index(all, r), slices.Index(all, other)
+	return wanted >= 0 && own >= wanted
+}
+
 // Principal is who asks.
 type Principal struct {
 	// Name is that of the token; "local" and the number of the user for who comes by the socket or the ledger itself.
@@ -26,7 +37,7 @@ type Principal struct {
 
 // Token gives access to the API. Its secret is shown once, when it is made, and kept as a hash.
 type Token struct {
-	// Name is unique; names of tokens of a tenant are ids: acme/ci.
+	// Name is unique; that of a token of a tenant, also of the default one, begins with it: acme/ci.
 	Name string `json:"name"`
 	// Tenant is the only tenant that the token can see; empty is all.
 	Tenant string `json:"tenant,omitempty"`
@@ -45,6 +56,13 @@ type TokenRequest struct {
 	Tenant  string     `json:"tenant,omitempty"`
 	Role    Role       `json:"role"`
 	Expires *time.Time `json:"expires,omitempty"`
+}
+
+// StoredToken is a token as the ledger keeps it: with the hash of its secret, by which it is found.
+type StoredToken struct {
+	Token
+	// Hash is the SHA-256 of the secret, in hexadecimal digits.
+	Hash string `json:"-"`
 }
 
 // NewToken is a token that was made, with its secret: "uft_" and 256 random bits.

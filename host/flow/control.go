@@ -97,7 +97,8 @@ type Control interface {
 	CancelAll(ctx context.Context, r CancelAllRequest) (MatchReport, error)
 	// Runs lists runs, newest first, without their contexts and steps.
 	Runs(ctx context.Context, q RunQuery) ([]RunRecord, error)
-	// Run returns one run whole. The name is an id, the unambiguous beginning of one, or "@last".
+	// Run returns one run whole. The name is an id, the unambiguous beginning of one, or "@last"; behind "acme/", it is
+	// looked for in that tenant alone, here and wherever a run is named.
 	Run(ctx context.Context, name string) (RunRecord, error)
 	// RunVersion tells what a run executes, and what has changed since the pipeline's last success before it.
 	RunVersion(ctx context.Context, name string) (RunVersion, error)
@@ -121,7 +122,9 @@ type HostInfo struct {
 	Manifest  string    `json:"manifest,omitempty"`
 	Data      string    `json:"data"`
 	Listen    string    `json:"listen,omitempty"`
-	Socket    string    `json:"socket,omitempty"`
+	// TLS is true when the address is served by TLS.
+	TLS    bool   `json:"tls,omitempty"`
+	Socket string `json:"socket,omitempty"`
 	// Serving is true while schedules fire.
 	Serving   bool `json:"serving"`
 	Pipelines int  `json:"pipelines"`

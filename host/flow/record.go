@@ -96,9 +96,11 @@ type RunQuery struct {
 
 // LogQuery selects log lines, oldest first.
 type LogQuery struct {
-	Run   RunID  `json:"run"`
-	Step  string `json:"step,omitempty"`
-	After int64  `json:"after,omitempty"`
+	// Tenant leaves out the lines of others.
+	Tenant string `json:"tenant,omitempty"`
+	Run    RunID  `json:"run"`
+	Step   string `json:"step,omitempty"`
+	After  int64  `json:"after,omitempty"`
 	// Limit defaults to 1,000 and is at most 10,000.
 	Limit int `json:"limit,omitempty"`
 }

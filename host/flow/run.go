@@ -41,6 +41,16 @@ func (id RunID) Valid() bool {
 	return len(id) == 26 && strings.Trim(string(id), crockford) == ""
 }
 
+// For returns the id that stands for id in a tenant: what one who is of the tenant may choose. It keeps the time and
+// hashes the rest, so that no choice is the id of another tenant's run, present or to come.
+func (id RunID) For(tenant string) RunID {
+	h := sha256.New()
+	h.Write([]byte("tenant\x00" + tenant + "\x00" + string(id)))
+	var tail [10]byte
+	copy(tail[:], h.Sum(nil))
+	return id[:10] + ulid(time.UnixMilli(0), tail)[10:]
+}
+
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 // ulid encodes 48 bits of milliseconds and 80 bits of tail (github.com/ulid/spec).

@@ -34,6 +34,7 @@ type RunContext struct {
 	Item           json.RawMessage            `json:"item"`
 	ItemIndex      *int                       `json:"item_index"`
 	Features       []string                   `json:"features"`
+	Traceparent    string                     `json:"traceparent,omitempty"`
 }
 
 // RunContextABI is the value of RunContext.ABI.

@@ -221,7 +221,7 @@ func (m *Module) Call(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	services := service.New(service.Config{Blobs: m.blobs, Version: "hosttest", Secrets: f.secret, Network: f.network()})
+	services := service.New(service.Config{Blobs: m.blobs, Version: "hosttest", Secrets: func(_, name string) (string, error) { return f.secret(name) }, Network: f.network()})
 	call, known, err := m.newCall(in, services.Features())
 	if err != nil {
 		return Output{}, err

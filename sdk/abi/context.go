@@ -37,6 +37,9 @@ type RunContext struct { //nolint:recvcheck // encoding leaves the document as i
 	Item      json.RawMessage `json:"item"`       // one element of a fan-out, else null
 	ItemIndex *int            `json:"item_index"` // its place, from 0, else null
 	Features  []string        `json:"features"`   // services that this host offers
+
+	// Traceparent is a header of W3C Trace Context: a request that carries it becomes a part of the run's trace.
+	Traceparent string `json:"traceparent,omitempty"`
 }
 
 // Encode returns the document. It sets ABI, writes {} for a missing context or

@@ -140,6 +140,8 @@ func (r *RunContext) textOf(name []byte) *string {
 		return &r.Trigger
 	case "schedule":
 		return &r.Schedule
+	case "traceparent":
+		return &r.Traceparent
 	}
 	return nil
 }

@@ -31,9 +31,6 @@ func (b *builder) alerts() {
 		scheme := b.alertURL(at.to("url"), a.URL.Text)
 		b.sign(at.to("sign"), a.Sign, scheme)
 	}
-	if strings.HasPrefix(b.m.Host.Secrets, "age:") {
-		b.fail(flow.CodeUnsupported, key{"host", "secrets"}, "use env:PREFIX_, file:PATH or dir:PATH", "age: not supported by this version")
-	}
 }
 
 // secretText demands a source for what is named as a secret.

@@ -251,9 +251,6 @@ error UF1222 alerts.other.sign: sign is for webhooks; the url of alert "other" i
 error UF1219 pipelines.weather.alerts.1: there is no alert "opps" | did you mean "ops"?
 error UF1107 pipelines.weather.expect.failures: failures is 21; it lies between 1 and 20 | 
 error UF1301 pipelines.weather.expect.by: by is no time of day | write a time of day: by = "06:00"`},
-		{"secrets by age", func(m *flow.Manifest, _ *Inputs) {
-			m.Host.Secrets = "age:secrets.age"
-		}, `error UF1214 host.secrets: age: not supported by this version | use env:PREFIX_, file:PATH or dir:PATH`},
 		{"grants", changePlugin("clean", func(p *flow.Plugin) {
 			p.Grant.Mount, p.Grant.Env = map[string]string{"data": "x", "/a/../b": "x", "/out": "x", "/ok": ""}, map[string]string{"A=B": "", "UNIFLOW_X": "", "OK": "1"}
 		}), `error UF1221 plugins.clean.grant.mount./a/../b: "/a/../b" is no place to mount at: a clean absolute path other than /in and /out, mapped to a host path | write mount = { "/data" = "data" }
@@ -350,8 +347,8 @@ func TestMistakesAreNamedWithTheirKey(t *testing.T) {
 		}
 	}
 	// UF1255 is of evaluation; package expr tests it. UF1234 is of what the machine has; package project tests it. Those of
-	// tenants are tested apart, UF1262 by package manifest.
-	for _, code := range []string{"UF1255", "UF1234", "UF1260", "UF1262", "UF1263"} {
+	// tenants are tested apart, UF1262 by package manifest. UF1214 is for sources of secrets; package secret tests it.
+	for _, code := range []string{"UF1214", "UF1255", "UF1234", "UF1260", "UF1262", "UF1263"} {
 		seen[code] = true
 	}
 	for _, e := range flow.Explanations() {

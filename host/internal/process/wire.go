@@ -37,7 +37,7 @@ func encodeRun(c *flow.RunContext) *workerproto.RunContext {
 		IdempotencyKey: c.IdempotencyKey, Trigger: string(c.Trigger), Schedule: c.Schedule,
 		ScheduledAt: instant(&c.ScheduledAt), IntervalStart: instant(c.IntervalStart), IntervalEnd: instant(c.IntervalEnd),
 		StartedAt: instant(&c.StartedAt), Deadline: instant(&c.Deadline), LastSuccessAt: instant(c.LastSuccessAt),
-		Context: members(c.Context), With: members(c.With), Item: c.Item, Features: c.Features,
+		Context: members(c.Context), With: members(c.With), Item: c.Item, Features: c.Features, Traceparent: c.Traceparent,
 	}
 	if c.ItemIndex != nil {
 		n := int64(*c.ItemIndex)
@@ -88,6 +88,7 @@ func decodeRun(run *workerproto.RunContext) (flow.RunContext, error) {
 		Function: run.GetFunction(), Attempt: int(run.GetAttempt()), MaxAttempts: int(run.GetMaxAttempts()),
 		IdempotencyKey: run.GetIdempotencyKey(), Trigger: flow.TriggerKind(run.GetTrigger()), Schedule: run.GetSchedule(),
 		Context: rawOf(run.GetContext()), With: rawOf(run.GetWith()), Item: run.GetItem(), Features: append([]string{}, run.GetFeatures()...),
+		Traceparent: run.GetTraceparent(),
 	}
 	if run.ItemIndex != nil {
 		n := int(run.GetItemIndex())

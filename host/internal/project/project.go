@@ -15,6 +15,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/manifest"
@@ -63,6 +64,8 @@ type Project struct {
 	tenant string
 	bounds *plan.Bounds
 	base   string
+	// seen is what modules have told of themselves; tenants often have the same ones.
+	seen *seen
 }
 
 // Load reads and checks a manifest. Mistakes come back all at once as flow.Problems, warnings among them; a build that
@@ -79,7 +82,7 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 	if o.Secrets != "" {
 		document.Manifest.Host.Secrets = o.Secrets
 	}
-	p := &Project{Path: abs, Dir: filepath.Dir(abs), Resolved: map[string]flow.Resolved{}, document: document, base: filepath.Dir(abs)}
+	p := &Project{Path: abs, Dir: filepath.Dir(abs), Resolved: map[string]flow.Resolved{}, document: document, base: filepath.Dir(abs), seen: &seen{}}
 	p.Data = o.Data
 	if p.Data == "" {
 		p.Data = DataDir(p.Dir, &document.Manifest)
@@ -258,7 +261,7 @@ func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (f
 				return nil, err
 			}
 		}
-		resolved, err := look(folder, f)
+		resolved, err := p.look(folder, f)
 		if err == nil {
 			resolved.Signer, err = p.sign(folder, f, resolved.Digest, o)
 			p.Resolved[f.name] = resolved
@@ -278,7 +281,7 @@ func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (f
 }
 
 // look reads one file, and a module far enough to know what it needs and offers.
-func look(folder *supply.Folder, f file) (flow.Resolved, error) {
+func (p *Project) look(folder *supply.Folder, f file) (flow.Resolved, error) {
 	switch f.kind {
 	case flow.KindProcess:
 		return folder.Resolve(f.name)
@@ -293,14 +296,30 @@ func look(folder *supply.Folder, f file) (flow.Resolved, error) {
 	if err != nil {
 		return resolved, err
 	}
-	info, err := wasm.Inspect(b)
+	known, err := p.seen.inspect(b, resolved.Digest)
 	if err != nil {
 		return resolved, err
 	}
-	known := info.Resolved(resolved.Path)
+	known.Path = resolved.Path
+	return known, nil
+}
+
+// seen keeps what modules tell of themselves, by digest.
+type seen struct{ modules sync.Map }
+
+func (s *seen) inspect(b []byte, d flow.Digest) (flow.Resolved, error) {
+	if known, ok := s.modules.Load(d); ok {
+		return known.(flow.Resolved), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	info, err := wasm.Inspect(b)
+	if err != nil {
+		return flow.Resolved{}, err
+	}
+	known := info.Resolved("")
 	if info.Profile == wasm.ProfileCommand {
 		known.Functions = []string{} // none, rather than not known
 	}
+	s.modules.Store(d, known)
 	return known, nil
 }
 

@@ -10,6 +10,23 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/secret"
 )
 
+// SecretSources returns where the secrets of the manifest and of its tenants are, by tenant. All of that is said by the
+// operator: what a tenant's own manifest says of it counts for nothing, and paths are in the operator's folder.
+func (p *Project) SecretSources() (map[string]secret.Source, error) {
+	sources := map[string]secret.Source{}
+	var err error
+	if sources[flow.DefaultTenant], err = secret.Open(p.document.Manifest.Host.Secrets, p.Dir); err != nil {
+		return nil, err
+	}
+	for i := range p.Tenants {
+		t := &p.Tenants[i]
+		if sources[t.Name], err = secret.OpenTenant(t.Settings.Secrets, p.Dir, t.Name); err != nil {
+			return nil, fmt.Errorf("tenant %q: %w", t.Name, err)
+		}
+	}
+	return sources, nil
+}
+
 // missingSecrets warns of the secrets of plugins that cannot be read here and now. Their values are looked at and dropped.
 func (p *Project) missingSecrets() flow.Problems {
 	m := &p.document.Manifest
@@ -20,6 +37,12 @@ func (p *Project) missingSecrets() flow.Problems {
 	if err != nil {
 		return nil //nolint:nilerr // so it does with a source that it does not know
 	}
+	return p.Missing(source)
+}
+
+// Missing warns of the secrets of plugins that a source does not have.
+func (p *Project) Missing(source secret.Source) flow.Problems {
+	m := &p.document.Manifest
 	var problems flow.Problems
 	for _, plugin := range slices.Sorted(maps.Keys(m.Plugins)) {
 		for _, name := range slices.Sorted(maps.Keys(m.Plugins[plugin].Secrets)) {

@@ -283,6 +283,8 @@ func (x *execution) newCall(ctx context.Context, s *stepState, e *element, in in
 	}
 	sum := sha256.Sum256([]byte(string(run.ID) + "\x00" + s.step.Name + "\x00" + index))
 	c.IdempotencyKey = hex.EncodeToString(sum[:16])
+	sampled := x.runner.config.Sampled != nil && x.runner.config.Sampled(run.ID)
+	c.Traceparent = flow.Traceparent(run.ID, s.step.Name, c.ItemIndex, number, sampled)
 	return flow.Call{Context: c, Args: in.args, Stdin: in.stdin, Stdout: s.step.Stdout, Limits: s.step.Limits, Grace: grace}
 }
 

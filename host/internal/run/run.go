@@ -64,7 +64,9 @@ type Config struct {
 	Turns *Turns
 	// Features are the names of services that guests find in their run context.
 	Features []string
-	Logger   *slog.Logger
+	// Sampled says whether the trace of a run is sent to somebody, which guests are told. Nil is no.
+	Sampled func(flow.RunID) bool
+	Logger  *slog.Logger
 }
 
 // Runner executes runs. It is safe for concurrent use.

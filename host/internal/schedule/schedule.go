@@ -71,7 +71,8 @@ type Scheduler struct {
 	// the last time in which it did not (the process was down, the machine slept, the clock was set forward).
 	seen, down atomic.Int64
 	rearmed    atomic.Int64
-	preparing  atomic.Bool // Soon is being told
+	swept      atomic.Int64 // when the sweeper ended its last round, or began to work
+	preparing  atomic.Bool  // Soon is being told
 }
 
 // key names a schedule.
@@ -253,6 +254,7 @@ func (s *Scheduler) Start() {
 	now := time.Now().UnixNano()
 	s.seen.Store(now)
 	s.down.Store(now)
+	s.swept.Store(now)
 	s.clock.Start()
 	s.tasks.Go(s.sweep)
 }
@@ -290,6 +292,7 @@ func (s *Scheduler) sweep() {
 		if err := s.config.Queue.Overdue(s.ctx); err != nil && s.ctx.Err() == nil {
 			s.config.Logger.Error("overdue runs not ended", slog.Any("err", err))
 		}
+		s.swept.Store(time.Now().UnixNano())
 		select {
 		case <-ticker.C:
 		case <-s.ctx.Done():

@@ -63,6 +63,8 @@ func TestWhatIsNoSecretIsRefusedWithItsPlace(t *testing.T) {
 		{"dir:nowhere", "TOKEN", "cannot be opened"},
 		{"file:all.env", "TOKEN", "has no line TOKEN=…"},
 		{"file:nowhere", "TOKEN", "cannot be opened"},
+		{"file:secrets", "TOKEN", "is no file"},
+		{"file:$CREDENTIALS_DIRECTORY/all", "TOKEN", "$CREDENTIALS_DIRECTORY/all cannot be opened"},
 	} {
 		s, err := Open(c.source, dir)
 		if err != nil {
@@ -73,8 +75,8 @@ func TestWhatIsNoSecretIsRefusedWithItsPlace(t *testing.T) {
 			t.Errorf("%s %s: got %.20q, %v", c.source, c.name, got, err)
 		}
 	}
-	if _, err := Open("age:x", dir); flow.CodeOf(err) != flow.CodeUnsupported {
-		t.Errorf("age: got %v", err)
+	if _, err := Open("vault:x", dir); flow.CodeOf(err) != flow.CodeUnsupported {
+		t.Errorf("vault: got %v", err)
 	}
 }
 

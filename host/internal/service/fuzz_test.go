@@ -45,7 +45,7 @@ func TestServicesWithAnyRequests(t *testing.T) {
 // anyAttempt may do everything; its network leads nowhere.
 func anyAttempt(t *testing.T) flow.HostCalls {
 	t.Helper()
-	s := service.New(service.Config{Blobs: newBlobs(), Version: "v9", Secrets: func(string) (string, error) { return "hunter2-hunter2", nil }})
+	s := service.New(service.Config{Blobs: newBlobs(), Version: "v9", Secrets: func(_, _ string) (string, error) { return "hunter2-hunter2", nil }})
 	state := map[string]json.RawMessage{}
 	calls, done := s.Open(t.Context(), service.Attempt{
 		Plugin: flow.PlanPlugin{Name: "any", Grant: flow.Grant{State: true, Event: true}, Secrets: map[string]flow.SecretBinding{"N": {Expose: true}}},

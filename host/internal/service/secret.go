@@ -31,6 +31,14 @@ func newVault(plugin flow.PlanPlugin, read func(string) (string, error)) *vault 
 	return v
 }
 
+// secretsOf reads the secrets of one tenant, whose attempt it is.
+func (s *Services) secretsOf(tenant string) func(name string) (string, error) {
+	if s.config.Secrets == nil {
+		return nil
+	}
+	return func(name string) (string, error) { return s.config.Secrets(tenant, name) }
+}
+
 // value reads a secret of the plugin. The error is a *flow.ServiceError, which a guest may see.
 func (v *vault) value(name string) (string, error) {
 	if v.read == nil {

@@ -21,8 +21,8 @@ type Config struct {
 	Blobs flow.Blobs
 	// Version of the host, for host.info.
 	Version string
-	// Secrets reads a secret by name, each time anew. Nil has none.
-	Secrets func(name string) (string, error)
+	// Secrets reads a secret of a tenant by name, each time anew. Nil has none.
+	Secrets func(tenant, name string) (string, error)
 	// Network is how HTTP requests leave the host.
 	Network Network
 	// Quotas bounds tenants. Nil is no bound.
@@ -66,7 +66,7 @@ type Attempt struct {
 // what the limits dropped is then reported in a last line, and later calls change nothing.
 func (s *Services) Open(ctx context.Context, a Attempt) (flow.HostCalls, func()) {
 	h := &host{ctx: ctx, config: s.config, attempt: a, known: map[flow.Digest]bool{}}
-	h.vault = newVault(a.Plugin, s.config.Secrets)
+	h.vault = newVault(a.Plugin, s.secretsOf(a.Call.Context.Tenant))
 	h.log = logger{limit: orDefault(a.Call.Limits.Log, defaultLog), keep: a.Log, veil: &h.vault.all}
 	h.progress = heartbeat{tell: a.Progress}
 	h.artifacts = orDefault(a.Call.Limits.Artifacts, defaultArtifacts)

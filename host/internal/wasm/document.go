@@ -77,6 +77,9 @@ func document(c *flow.RunContext) pieces {
 	d.raw(c.Item)
 	d.number("item_index", c.ItemIndex)
 	d.list("features", c.Features)
+	if c.Traceparent != "" {
+		d.text("traceparent", c.Traceparent)
+	}
 	return append(d.done, append(d.b, '}'))
 }
 

@@ -27,7 +27,7 @@ func TestDocumentIsWhatMarshalMakes(t *testing.T) {
 			Label: "größe <&>\u2028\n\x00", RunID: "01", Step: "load", Function: "f", Attempt: 2, MaxAttempts: 5, IdempotencyKey: "k",
 			Trigger: flow.TriggerManual, Schedule: "s", ScheduledAt: at, IntervalStart: &at, IntervalEnd: &at, StartedAt: at.In(time.FixedZone("", 3600)),
 			Deadline: at, LastSuccessAt: &at, Context: raws("b", `{"x":[1,2.50,"y"]}`, "a", "null", `k"ey`, `"<"`), With: raws(),
-			Item: json.RawMessage(`"item"`), ItemIndex: &index, Features: []string{"artifact", "a&b"},
+			Item: json.RawMessage(`"item"`), ItemIndex: &index, Features: []string{"artifact", "a&b"}, Traceparent: "00-ab-cd-01",
 		},
 		"large values": {
 			Context: raws("large", `"`+strings.Repeat("x", 1<<20)+`"`, "next", "1"), With: raws("a", `"`+strings.Repeat("y", largeValue)+`"`, "b", `"`+strings.Repeat("z", largeValue-3)+`"`),

@@ -266,6 +266,7 @@ type RunContext struct {
 	Item           []byte                 `protobuf:"bytes,23,opt,name=item,proto3" json:"item,omitempty"`
 	ItemIndex      *int64                 `protobuf:"varint,24,opt,name=item_index,json=itemIndex,proto3,oneof" json:"item_index,omitempty"`
 	Features       []string               `protobuf:"bytes,25,rep,name=features,proto3" json:"features,omitempty"`
+	Traceparent    string                 `protobuf:"bytes,26,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -473,6 +474,13 @@ func (x *RunContext) GetFeatures() []string {
 		return x.Features
 	}
 	return nil
+}
+
+func (x *RunContext) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
 }
 
 // Member is a named JSON value.
@@ -1373,7 +1381,7 @@ const file_worker_proto_rawDesc = "" +
 	"\x06stdout\x18\a \x01(\tR\x06stdout\x121\n" +
 	"\x06limits\x18\b \x01(\v2\x19.uniflow.worker.v1.LimitsR\x06limits\x12\x19\n" +
 	"\bgrace_ns\x18\t \x01(\x03R\agraceNs\x12$\n" +
-	"\x0ehost_broker_id\x18\x04 \x01(\rR\fhostBrokerId\"\x96\x06\n" +
+	"\x0ehost_broker_id\x18\x04 \x01(\rR\fhostBrokerId\"\xb8\x06\n" +
 	"\n" +
 	"RunContext\x12\x10\n" +
 	"\x03abi\x18\x01 \x01(\tR\x03abi\x12\x16\n" +
@@ -1403,7 +1411,8 @@ const file_worker_proto_rawDesc = "" +
 	"\x04item\x18\x17 \x01(\fR\x04item\x12\"\n" +
 	"\n" +
 	"item_index\x18\x18 \x01(\x03H\x00R\titemIndex\x88\x01\x01\x12\x1a\n" +
-	"\bfeatures\x18\x19 \x03(\tR\bfeaturesB\r\n" +
+	"\bfeatures\x18\x19 \x03(\tR\bfeatures\x12 \n" +
+	"\vtraceparent\x18\x1a \x01(\tR\vtraceparentB\r\n" +
 	"\v_item_index\"2\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +

@@ -225,6 +225,15 @@ func (s *Store) Events(ctx context.Context, q flow.EventQuery) ([]flow.Event, er
 	}, text, args...)
 }
 
+// LastEvent returns the Seq of the newest event; zero where there is none.
+func (s *Store) LastEvent(ctx context.Context) (int64, error) {
+	last, err := collect(ctx, reader{s.followers}, func(row scanner) (seq int64, err error) { return seq, row.Scan(&seq) }, "SELECT coalesce(max(seq), 0) FROM events")
+	if err != nil || len(last) == 0 {
+		return 0, err
+	}
+	return last[0], nil
+}
+
 func eventsQuery(q flow.EventQuery) (string, []any) {
 	var f filter
 	f.where("seq > ?", true, q.After)
@@ -272,6 +281,7 @@ func (s *Store) Logs(ctx context.Context, q flow.LogQuery) ([]flow.LogLine, erro
 func logsQuery(q flow.LogQuery) (string, []any) {
 	var f filter
 	f.where("run = ?", true, q.Run)
+	f.where("tenant = ?", q.Tenant != "", q.Tenant)
 	f.where("seq > ?", true, q.After)
 	f.where("step = ?", q.Step != "", q.Step)
 	return "SELECT seq, at, tenant, run, step, item, attempt, level, message, dropped FROM logs" + f.text.String() + " ORDER BY seq LIMIT ?",

@@ -54,6 +54,14 @@ type Ledger interface {
 	WaitingSince(ctx context.Context, before time.Time) ([]flow.RunBrief, error)
 	LastSuccess(ctx context.Context, tenant, pipeline string) (success, known time.Time, err error)
 
+	Tokens(ctx context.Context) ([]flow.StoredToken, error)
+	AddToken(ctx context.Context, t flow.StoredToken) error
+	RemoveToken(ctx context.Context, name string) error
+	TouchTokens(ctx context.Context, used map[string]time.Time) error
+	AddAudit(ctx context.Context, e flow.AuditEntry) error
+	Audit(ctx context.Context, q flow.AuditQuery) ([]flow.AuditEntry, error)
+	PruneAudit(ctx context.Context, now time.Time) (int64, error)
+
 	State(ctx context.Context, tenant, pipeline string, run flow.RunID) (map[string]json.RawMessage, error)
 	SetState(ctx context.Context, tenant, pipeline string, values map[string]json.RawMessage) error
 	Refers(ctx context.Context, tenant string, d flow.Digest) (bool, error)
@@ -121,6 +129,8 @@ func Run(t *testing.T, open Open) {
 		"TheLastRunsOfAScheduleAreKnown":           testRecent,
 		"TheHandThatChangedAScheduleIsKnown":       testOverrideAt,
 		"HistoryIsBounded":                         testPrune,
+		"TokensAreKeptWithTheirHashes":             testTokens,
+		"TheAuditIsPagedAndBounded":                testAudit,
 		"TenantsAreApart":                          testTenants,
 		"AReaderWorksBesideAWriter":                testReader,
 		"AClosedLedgerRefuses":                     testClosed,
