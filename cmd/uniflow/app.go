@@ -71,7 +71,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.initCommand(), a.checkCommand(), a.planCommand(), a.simulateCommand(), a.buildCommand(), a.completes(a.runCommand(), pipelineNames), a.serveCommand(),
 		a.scheduleCommand(), a.runsCommand(), a.pipelineCommand(), a.pluginCommand(), a.healthCommand(), a.alertsCommand(),
-		a.tokenCommand(), a.auditCommand(), a.backupCommand(), a.restoreCommand(), a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
+		a.tokenCommand(), a.auditCommand(), a.backupCommand(), a.restoreCommand(), a.serviceCommand(), a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	a.words(root, "color", "auto", "always", "never")
 	root.SetHelpCommand(helpCommand(root))

@@ -64,6 +64,7 @@ func answers() map[string]any {
 		"schedule":        flow.ScheduleInfo{},
 		"schedule-health": []flow.ScheduleHealth{},
 		"schedules":       []flow.ScheduleInfo{},
+		"service-files":   []flow.ServiceFile{},
 		"simulate":        flow.SimulateReport{},
 		"slots":           []flow.SlotRecord{},
 		"story":           flow.SlotStory{},
