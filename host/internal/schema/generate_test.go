@@ -66,6 +66,7 @@ func answers() map[string]any {
 		"simulate":        flow.SimulateReport{},
 		"slots":           []flow.SlotRecord{},
 		"story":           flow.SlotStory{},
+		"top":             flow.TopReport{},
 		"version":         flow.VersionInfo{},
 		"versions":        []flow.VersionRecord{},
 		"state":           map[string]json.RawMessage{},
