@@ -66,9 +66,10 @@ type Config struct {
 // API says where a host serves its control API, beside the Unix socket in its data folder.
 type API struct {
 	// Listen is a TCP address. Defaults to what the manifest says, 127.0.0.1:7420 if it says nothing; "none" turns
-	// TCP off. An address that is not a loopback one needs a Token.
+	// TCP off. An address that is not a loopback one needs a Token, or one that was made before.
 	Listen string
-	// Token is what clients must send as a bearer token. Defaults to none.
+	// Token is what opens everything to clients that send it as a bearer token, beside the tokens that were made. Defaults
+	// to none.
 	Token string
 }
 
@@ -107,6 +108,7 @@ type Host struct {
 	serving  bool
 	stopped  bool
 	listen   string
+	tls      bool
 	socket   string
 	refused  access.Refusals
 	services sync.WaitGroup

@@ -53,13 +53,18 @@ func manifest(t *testing.T, dir, text string) string {
 	path := filepath.Join(dir, "uniflow.toml")
 	for name, content := range map[string][]byte{
 		"uniflow.toml": []byte(text), "echo.wasm": module,
-		"uniflow.lock": []byte(flow.DigestOf(module).Hex() + "  echo.wasm\n"),
+		"uniflow.lock": []byte(lockOf(flow.DigestOf(module))),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return path
+}
+
+// lockOf pins the echo module.
+func lockOf(d flow.Digest) string {
+	return `{"version":1,"files":{"echo.wasm":{"digest":"` + string(d) + `","abi":"reactor uniflow_abi_v1","imports":["uniflow.fail","uniflow.input_read","uniflow.input_size","uniflow.log","uniflow.output"]}},"grants":{}}`
 }
 
 func TestStopLetsRunsEndThenCancels(t *testing.T) {
@@ -405,7 +410,7 @@ func TestWhatIsNotPinnedIsNotServed(t *testing.T) {
 	if err := begin(t, host.Config{Manifest: path}).Close(); err != nil {
 		t.Error(err)
 	}
-	if err := os.WriteFile(lock, []byte(flow.DigestOf(nil).Hex()+"  echo.wasm\n"), 0o600); err != nil {
+	if err := os.WriteFile(lock, []byte(lockOf(flow.DigestOf(nil))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, build := range []bool{false, true} {

@@ -22,12 +22,17 @@ type loader struct {
 	workers  flow.Runtime // one of runtimes, which runs modules too
 }
 
+const (
+	mostAttempts  = 4096 // in processes at one time: the turns of the runner are what bounds them
+	idleProcesses = 32   // over all plugins and tenants
+)
+
 func newLoader(ctx context.Context, data string, seals wasm.Seals, funcs *gofunc.Runtime, log *slog.Logger) (*loader, error) {
 	modules, err := wasm.New(ctx, wasm.Config{CacheDir: filepath.Join(data, "cache"), Seals: seals, Logger: log})
 	if err != nil {
 		return nil, err
 	}
-	processes, err := process.New(process.Config{Dir: filepath.Join(data, "bin"), Seals: seals, Logger: log})
+	processes, err := process.New(process.Config{Dir: filepath.Join(data, "bin"), Seals: seals, Logger: log, Parallel: mostAttempts, Keep: idleProcesses})
 	if err != nil {
 		return nil, errors.Join(err, modules.Close(ctx))
 	}

@@ -27,7 +27,7 @@ type described struct {
 func TestAnswersKeepToTheirDescription(t *testing.T) {
 	t.Parallel()
 	path := manifest(t, t.TempDir(), "version = 1\n[alerts.ops]\nurl = \"http://127.0.0.1:1/\"\n[pipelines.hello]\nalerts = [\"ops\"]\nwasm = \"echo.wasm\"\nschedule = \"daily 02:00\"\nparams.who = { type = \"string\", default = \"you\" }\n")
-	h := begin(t, host.Config{Manifest: path, API: &host.API{Listen: "127.0.0.1:0"}})
+	h := begin(t, host.Config{Manifest: path, API: &host.API{Listen: "127.0.0.1:0", Token: "sesame"}})
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +140,7 @@ func fetch(t *testing.T, method, target, body string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	request.Header.Set("Authorization", "Bearer sesame") // where a token is asked for
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}

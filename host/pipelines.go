@@ -13,6 +13,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/gofunc"
 	"github.com/uniflow-dev/uniflow/host/internal/plan"
+	"github.com/uniflow-dev/uniflow/host/internal/project"
 	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/sdk/abi"
 )
@@ -110,6 +111,14 @@ func (h *Host) planInputs() plan.Inputs {
 		in.Resolved, in.Calendars = h.project.Resolved, h.project.Calendars
 	}
 	return in
+}
+
+// projectOf is the manifest of a tenant with all that it names; nil where there is none.
+func (h *Host) projectOf(tenant string) *project.Project {
+	if h.project == nil {
+		return nil
+	}
+	return h.project.Of(tenant)
 }
 
 // entries returns the known pipelines by id.

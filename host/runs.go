@@ -314,7 +314,7 @@ func (h *Host) Info(ctx context.Context) (flow.HostInfo, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	info := flow.HostInfo{
-		Version: Version, PID: os.Getpid(), StartedAt: h.opened.UTC(), Data: h.data, Listen: h.listen, Socket: h.socket, Serving: h.serving && !h.stopped,
+		Version: Version, PID: os.Getpid(), StartedAt: h.opened.UTC(), Data: h.data, Listen: h.listen, TLS: h.tls, Socket: h.socket, Serving: h.serving && !h.stopped,
 		Pipelines: len(h.plans), Schedules: len(schedules),
 	}
 	if h.runner != nil {

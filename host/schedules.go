@@ -125,8 +125,8 @@ func (h *Host) frozen(p *flow.Plan, s flow.Schedule) flow.PlanSchedule {
 	if f.Timezone == "" && len(p.Schedules) > 0 {
 		f.Timezone = p.Schedules[0].Timezone
 	}
-	if f.Timezone == "" && h.project != nil {
-		f.Timezone = h.project.Timezone()
+	if own := h.projectOf(p.Tenant); f.Timezone == "" && own != nil {
+		f.Timezone = own.Timezone()
 	}
 	if f.Timezone == "" {
 		f.Timezone = "UTC"
@@ -398,14 +398,15 @@ func (h *Host) Unschedule(ctx context.Context, name string) error {
 
 // place tells where the manifest has a schedule.
 func (h *Host) place(r *flow.ScheduleRecord) string {
-	if h.project == nil {
+	own := h.projectOf(r.Tenant)
+	if own == nil {
 		return ""
 	}
 	path := []string{"schedules", r.Name}
 	if r.Name == r.Pipeline {
 		path = []string{"pipelines", r.Pipeline, "schedule"}
 	}
-	if at := h.project.Place(path); at != "" {
+	if at := own.Place(path); at != "" {
 		return ", " + at
 	}
 	return ""

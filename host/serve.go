@@ -27,7 +27,10 @@ func (h *Host) serveAPI(ctx context.Context) error {
 	if h.config.API == nil {
 		return nil
 	}
-	settings := api.Config{Control: h, Version: Version, Token: h.config.API.Token, Logger: h.log, Metrics: h.Metrics, Served: h.metrics.Request}
+	settings := api.Config{
+		Control: h.As, Version: Version, Token: h.config.API.Token, Find: h.findToken, Local: LocalPrincipal(), Logger: h.log,
+		Metrics: h.Metrics, Served: h.metrics.Request,
+	}
 	socket, err := h.listenSocket(ctx)
 	if err != nil {
 		return err
@@ -51,22 +54,70 @@ func (h *Host) listenTCP(ctx context.Context, address string, settings api.Confi
 	if err != nil {
 		return &flow.Error{Code: flow.CodeListen, Op: "listen on " + address, Message: "it is no address, expected HOST:PORT", Hint: "--listen 127.0.0.1:7420, or none for the socket only", Err: err}
 	}
-	if !api.Loopback(address) {
-		if settings.Token == "" {
-			return &flow.Error{Code: flow.CodeNeedsToken, Op: "listen on " + address, Message: "an address beyond this machine needs a token", Hint: "set UNIFLOW_TOKEN, or listen on 127.0.0.1"}
+	loopback := api.Loopback(address)
+	if !loopback {
+		if settings.Token == "" && !h.tokens.Usable() {
+			return &flow.Error{Code: flow.CodeNeedsToken, Op: "listen on " + address, Message: "an address beyond this machine needs a token", Hint: "set UNIFLOW_TOKEN, make a token with `uniflow token create`, or listen on 127.0.0.1"}
 		}
 		settings.Hosts = hostNames(name)
 	}
+	settings.Open = func() bool { return loopback && !h.tokens.Any() && !h.declaresTenants() }
+	certificates, err := h.certificates()
+	if err != nil {
+		return err
+	}
+	if certificates == nil && !loopback {
+		h.log.Warn("tokens cross the network in plain text unless a proxy serves TLS", slog.String("address", address))
+	}
+	settings.Hosts = append(settings.Hosts, h.hostSettings().Names...)
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return &flow.Error{Code: flow.CodeListen, Op: "listen on " + address, Message: "the address cannot be used", Hint: "choose another with `--listen`, or 127.0.0.1:0 for any free port", Err: err}
 	}
 	h.mu.Lock()
-	h.listen = l.Addr().String()
+	h.listen, h.tls = l.Addr().String(), certificates != nil
 	h.mu.Unlock()
-	h.serveOn(api.NewServer(settings), l)
+	server := api.NewServer(settings)
+	if certificates != nil {
+		server.TLSConfig = certificates.Config()
+	}
+	h.serveOn(server, l)
 	return nil
+}
+
+// hostSettings are those of the manifest.
+func (h *Host) hostSettings() flow.HostSettings {
+	if h.project == nil {
+		return flow.HostSettings{}
+	}
+	return h.project.Manifest().Host
+}
+
+// declaresTenants reports whether others than the owner of the socket have something on this host.
+func (h *Host) declaresTenants() bool {
+	return h.project != nil && len(h.project.Manifest().Tenants) > 0
+}
+
+// certificates are those of the manifest; nil where there are none.
+func (h *Host) certificates() (*api.Certificates, error) {
+	t := h.hostSettings().TLS
+	if t == (flow.TLS{}) {
+		return nil, nil //nolint:nilnil // plain HTTP
+	}
+	at := func(path string) string {
+		if path == "" || filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(h.project.Dir, path)
+	}
+	return api.OpenCertificates(at(t.Cert), at(t.Key), h.log)
+}
+
+// findToken tells the API who comes with a secret.
+func (h *Host) findToken(secret string) (flow.Principal, context.Context, bool) {
+	session, ok := h.tokens.Find(secret)
+	return session.Principal, session.Life, ok
 }
 
 // hostNames are the names by which this machine may be addressed when it listens for the network.

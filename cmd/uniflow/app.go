@@ -64,14 +64,14 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.file, "file", "f", tool.ManifestName, "manifest `PATH`")
-	flags.StringVar(&a.server, "server", "", "`URL` of a host; its token is read from UNIFLOW_TOKEN (default: UNIFLOW_SERVER, or the host of the manifest's data folder)")
+	flags.StringVar(&a.server, "server", "", "`URL` of a host; its token is read from UNIFLOW_TOKEN, the authorities of its certificate from the file UNIFLOW_CA (default: UNIFLOW_SERVER, or the host of the manifest's data folder)")
 	flags.BoolVar(&a.json, "json", false, "answer as JSON; its schemas: uniflow schema --list")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no talk, only data and errors")
 	flags.StringVar(&a.color, "color", "auto", "auto, always or never")
 	root.AddCommand(
 		a.initCommand(), a.checkCommand(), a.planCommand(), a.simulateCommand(), a.buildCommand(), a.completes(a.runCommand(), pipelineNames), a.serveCommand(),
 		a.scheduleCommand(), a.runsCommand(), a.pipelineCommand(), a.pluginCommand(), a.healthCommand(), a.topCommand(), a.alertsCommand(),
-		a.backupCommand(), a.restoreCommand(), a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
+		a.tokenCommand(), a.auditCommand(), a.backupCommand(), a.restoreCommand(), a.serviceCommand(), a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	a.words(root, "color", "auto", "always", "never")
 	root.SetHelpCommand(helpCommand(root))
@@ -99,7 +99,7 @@ func (a *app) prepare() error {
 }
 
 func (a *app) target() tool.Target {
-	return tool.Target{Manifest: a.file, Server: a.server, Token: os.Getenv("UNIFLOW_TOKEN")}
+	return tool.Target{Manifest: a.file, Server: a.server, Token: os.Getenv("UNIFLOW_TOKEN"), CA: os.Getenv("UNIFLOW_CA")}
 }
 
 // connect finds the host that a verb is about.

@@ -10,24 +10,34 @@ import (
 )
 
 func (a *app) buildCommand() *cobra.Command {
-	return &cobra.Command{
+	accept := false
+	c := &cobra.Command{
 		Use:   "build",
-		Short: "Build the plugins and pin their digests",
-		Long: `Run the build commands of the manifest's plugins, and pin the digest of every plugin file: of prebuilt ones in
-uniflow.lock, which is committed, of built ones in the data folder. A host that serves loads nothing else.`,
+		Short: "Build the plugins, pin them, and approve what the manifest grants",
+		Long: `Run the build commands of the manifest's plugins, pin every plugin file with what it imports and wants, and write what the
+manifest grants beside it: for prebuilt files into uniflow.lock, which is committed and reviewed, for built ones into the
+data folder. A host that serves loads nothing else, and grants nothing more. A prebuilt file that has changed is refused,
+with what its new bytes import and want; --accept takes it.`,
 		Args: args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			report, err := tool.BuildPlugins(c.Context(), a.target())
+			report, err := tool.BuildPlugins(c.Context(), a.target(), accept)
 			if err != nil {
 				return err
 			}
 			return a.answer(report, func() { a.built(&report) })
 		},
 	}
+	acceptFlag(c, &accept)
+	return c
 }
 
-// built writes which files were built and pinned.
+func acceptFlag(c *cobra.Command, accept *bool) {
+	c.Flags().BoolVar(accept, "accept", false, "take prebuilt files that have changed")
+}
+
+// built writes which files were built and pinned, and what that changed.
 func (a *app) built(report *flow.BuildReport) {
+	a.capabilities(report.Changes)
 	rows := [][]string{{"PLUGIN", "FILE", "DIGEST", "PINNED IN", ""}}
 	for _, p := range report.Plugins {
 		note := ""

@@ -55,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"jsonschema": validate,
 			"serving":    awaitServing,
 			"address":    address,
+			"fromfile":   fromFile,
 			"occupy":     occupy,
 			"until":      until,
 			"hook":       hook,
@@ -164,6 +165,14 @@ func address(ts *testscript.TestScript, neg bool, args []string) {
 	info, err := link.Info(context.Background())
 	ts.Check(err)
 	ts.Setenv(args[0], info.Listen)
+}
+
+// fromFile sets a variable to the text of a file: fromfile VAR FILE.
+func fromFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fromfile VAR FILE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 // until runs a command again and again until its standard output matches: until PATTERN PROGRAM ARG...

@@ -17,7 +17,7 @@ import (
 
 func (a *app) pluginCommand() *cobra.Command {
 	c := a.group(&cobra.Command{Use: "plugin", Short: "Write, build, test and look at plugins"})
-	c.AddCommand(a.pluginNew(), a.pluginBuild(), a.pluginCases(), a.pluginDev(), a.pluginRun(), a.pluginInspect(), a.pluginPack())
+	c.AddCommand(a.pluginNew(), a.pluginBuild(), a.pluginCases(), a.pluginDev(), a.pluginRun(), a.pluginInspect(), a.pluginPack(), a.pluginAdd())
 	return c
 }
 

@@ -61,20 +61,23 @@ func (a *app) manifestIn(args []string) tool.Target {
 }
 
 func (a *app) pluginBuild() *cobra.Command {
-	return &cobra.Command{
+	accept := false
+	c := &cobra.Command{
 		Use:   "build [DIR]",
 		Short: "Build the plugins of a folder",
 		Long: `Run the build commands of the plugins in DIR's manifest (default: the working directory), and pin what they make, as
 uniflow build does. A compiler that is missing is named, with how to get it.`,
 		Args: args(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			report, err := tool.BuildPlugins(c.Context(), a.manifestIn(args))
+			report, err := tool.BuildPlugins(c.Context(), a.manifestIn(args), accept)
 			if err != nil {
 				return err
 			}
 			return a.answer(report, func() { a.built(&report) })
 		},
 	}
+	acceptFlag(c, &accept)
+	return c
 }
 
 // casesOptions are the flags of plugin test.

@@ -24,7 +24,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Long: `Open the manifest, resume what a crash left behind, fire the schedules, and serve the API on the address and on a
 Unix socket in the data folder. A signal ends it: live runs go on for the drain time, a second signal ends all at once.
 
-An address beyond this machine needs a token in UNIFLOW_TOKEN.`,
+An address beyond this machine needs a token: one that uniflow token create has made, or one in UNIFLOW_TOKEN, which
+opens everything.`,
 		Example: "  uniflow serve\n  uniflow serve --listen none          # the Unix socket only\n  uniflow serve --listen 127.0.0.1:0   # any free port",
 		Args:    args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -100,6 +101,9 @@ func serving(ctx context.Context, h *host.Host) (string, error) {
 	where := "the socket " + info.Socket
 	if info.Listen != "" {
 		where = "http://" + info.Listen
+		if info.TLS {
+			where = "https://" + info.Listen
+		}
 	}
 	text := fmt.Sprintf("serving on %s: %s, %s", where, count(info.Pipelines, "pipeline"), count(len(schedules), "schedule"))
 	if n := broken(schedules); n > 0 {

@@ -122,7 +122,9 @@ type HostInfo struct {
 	Manifest  string    `json:"manifest,omitempty"`
 	Data      string    `json:"data"`
 	Listen    string    `json:"listen,omitempty"`
-	Socket    string    `json:"socket,omitempty"`
+	// TLS is true when the address is served by TLS.
+	TLS    bool   `json:"tls,omitempty"`
+	Socket string `json:"socket,omitempty"`
 	// Serving is true while schedules fire.
 	Serving   bool `json:"serving"`
 	Pipelines int  `json:"pipelines"`

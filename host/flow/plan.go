@@ -245,6 +245,8 @@ type Resolved struct {
 	Digest Digest `json:"digest"`
 	// Profile is how host and module work together: command, reactor or extism; empty of anything but a module.
 	Profile string `json:"profile,omitempty"`
+	// ABI names the contract that a module is built for: command, reactor uniflow_abi_v1 or extism.
+	ABI string `json:"abi,omitempty"`
 	// Entry is the file that a script begins with; empty for any other plugin.
 	Entry string `json:"entry,omitempty"`
 	// Imports are what a module imports of the host, as module.name, sorted.

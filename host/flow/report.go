@@ -57,6 +57,8 @@ type PlanChange struct {
 // BuildReport is the answer of `uniflow build`.
 type BuildReport struct {
 	Plugins []BuiltPlugin `json:"plugins"`
+	// Changes are what locks say now that they did not say before: bytes of a plugin, and grants.
+	Changes []PluginChange `json:"changes,omitempty"`
 }
 
 // BackupReport is the answer of `uniflow backup`.

@@ -32,6 +32,26 @@ type Difference struct {
 	Lines []string `json:"lines,omitempty"`
 }
 
+// PluginAdded is the answer of `uniflow plugin add`.
+type PluginAdded struct {
+	Name string `json:"name"`
+	// Path is the file, relative to the manifest.
+	Path   string `json:"path"`
+	Digest Digest `json:"digest"`
+	// From is where it was taken from, with the digest of the artifact's manifest if that was a registry; empty for a file.
+	From string `json:"from,omitempty"`
+	// Signer is the public key of who signed it, where that was asked for.
+	Signer string `json:"signer,omitempty"`
+	// Change is what it imports and wants, beside what the plugin of that name did before.
+	Change PluginChange `json:"change"`
+	// Needs are what the module uses of the host and what its author asks for, with the lines of a manifest that give it.
+	// None of them was granted.
+	Needs []Need `json:"needs,omitempty"`
+	// Manifest are the lines that name the plugin, if they were not there; Declared is true if the manifest has them now.
+	Manifest string `json:"manifest,omitempty"`
+	Declared bool   `json:"declared"`
+}
+
 // Need is something that a module uses of the host, with the line of the manifest that gives it.
 type Need struct {
 	// What the module uses: an operation, or a function that it imports.

@@ -58,11 +58,12 @@ func reach(plans []flow.Plan) []flow.PluginReach {
 	return all
 }
 
-// Build runs the build commands of a manifest's plugins and pins all plugin files, changed ones included.
-func Build(ctx context.Context, t Target) (flow.BuildReport, error) {
-	p, err := project.Load(ctx, t.manifest(), project.Options{Build: true, Accept: true})
+// Build runs the build commands of a manifest's plugins, pins all plugin files, and approves what the manifest grants.
+// Prebuilt files that have changed are taken where accept says so, and refused otherwise.
+func Build(ctx context.Context, t Target, accept bool) (flow.BuildReport, error) {
+	p, err := project.Load(ctx, t.manifest(), project.Options{Build: true, Accept: accept})
 	if err != nil {
 		return flow.BuildReport{Plugins: []flow.BuiltPlugin{}}, err
 	}
-	return flow.BuildReport{Plugins: append([]flow.BuiltPlugin{}, p.Pins...)}, nil
+	return flow.BuildReport{Plugins: append([]flow.BuiltPlugin{}, p.Pins...), Changes: p.Changes}, nil
 }

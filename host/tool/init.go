@@ -10,6 +10,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/schema"
 	"github.com/uniflow-dev/uniflow/host/internal/supply"
+	"github.com/uniflow-dev/uniflow/host/internal/wasm"
 )
 
 //go:generate cp ../../plugins/echo/echo.wasm starter/hello.wasm
@@ -65,7 +66,11 @@ func Init(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock.Pin("plugins/hello.wasm", flow.DigestOf(starterModule))
+	module, err := wasm.Inspect(starterModule)
+	if err != nil {
+		return nil, err
+	}
+	lock.Pin("plugins/hello.wasm", supply.PinnedModule(module.Resolved("")))
 	return names, lock.Write()
 }
 

@@ -116,7 +116,7 @@ func changes(ctx context.Context, t Target, p *project.Project, after *deploymen
 	}
 	var all []flow.PlanChange
 	for _, c := range plan.Diff(running, after.plans) {
-		all = append(all, flow.PlanChange{Pipeline: c.Pipeline, Kind: string(c.Kind), What: c.What})
+		all = append(all, flow.PlanChange{Pipeline: c.Pipeline, Kind: string(c.Kind), What: c.What, Plugins: c.Plugins})
 	}
 	schedules, err := link.Schedules(ctx)
 	return append(all, drift(schedules)...), err

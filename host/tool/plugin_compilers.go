@@ -75,8 +75,8 @@ func signs() [][2]string {
 
 // BuildPlugins runs the build commands of a manifest's plugins and pins what they make. A compiler that is missing, or a
 // part of one, is named with how to get it.
-func BuildPlugins(ctx context.Context, t Target) (flow.BuildReport, error) {
-	report, err := Build(ctx, t)
+func BuildPlugins(ctx context.Context, t Target, accept bool) (flow.BuildReport, error) {
+	report, err := Build(ctx, t, accept)
 	e, ok := errors.AsType[*flow.Error](err)
 	if !ok || e.Code != flow.CodeBuild {
 		return report, err

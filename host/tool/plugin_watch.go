@@ -67,7 +67,7 @@ func (w *PluginWatch) round(ctx context.Context) flow.PluginEvent {
 		event.Hint = hintOf(err)
 		return event
 	}
-	built, err := BuildPlugins(ctx, w.Target)
+	built, err := BuildPlugins(ctx, w.Target, true)
 	if err != nil {
 		return fail(err)
 	}

@@ -35,6 +35,8 @@ type Target struct {
 	Server string
 	// Token is for Server.
 	Token string
+	// CA is a PEM file of the authorities that may have signed the certificate of Server. Defaults to those of the system.
+	CA string
 }
 
 func (t Target) manifest() string { return cmp.Or(t.Manifest, ManifestName) }
@@ -74,7 +76,14 @@ func (l *Link) Close() error { return l.close() }
 func Connect(ctx context.Context, t Target, a Access) (*Link, error) {
 	nothing := func() error { return nil }
 	if t.Server != "" {
-		return &Link{Control: api.NewClient(t.Server, t.Token), Remote: true, close: nothing}, nil
+		client := api.NewClient(t.Server, t.Token)
+		if t.CA != "" {
+			var err error
+			if client, err = client.WithCA(t.CA); err != nil {
+				return nil, err
+			}
+		}
+		return &Link{Control: client, Remote: true, close: nothing}, nil
 	}
 	data, bad := DataOf(t)
 	socket := host.SocketPath(data)
@@ -105,7 +114,7 @@ func own(ctx context.Context, t Target, a Access, data string) (*Link, error) {
 	h, err := host.Open(ctx, config)
 	switch code := flow.CodeOf(err); {
 	case err == nil:
-		return &Link{Control: h, Data: data, close: h.Close}, nil
+		return &Link{Control: h.As(host.LocalPrincipal(), "program"), Data: data, close: h.Close}, nil
 	case config.ReadOnly && code == flow.CodeLedgerMissing: // its first host is making it
 		return ownEmpty(ctx, config, data)
 	case code == flow.CodeLedgerLocked && awaitHost(ctx, data):
@@ -126,7 +135,7 @@ func ownEmpty(ctx context.Context, config host.Config, data string) (*Link, erro
 	if err != nil {
 		return nil, errors.Join(err, remove())
 	}
-	return &Link{Control: h, Data: data, close: func() error { return errors.Join(h.Close(), remove()) }}, nil
+	return &Link{Control: h.As(host.LocalPrincipal(), "program"), Data: data, close: func() error { return errors.Join(h.Close(), remove()) }}, nil
 }
 
 // startTime is how long a host that holds the data folder may take until it serves.

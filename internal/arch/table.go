@@ -317,6 +317,8 @@ func TestTable() []Row {
 			Folder: "host/internal/simulate", May: []string{"host/internal/schedule", "host/internal/store/sqlite", "host/internal/dispatch"},
 			Why: "the rehearsal is held against the real scheduler, queue and store",
 		},
+		{Folder: "host/internal/project", Libs: []string{"aead.dev/minisign"}, Why: "its tests sign what they load"},
+		{Folder: "host/tool", Libs: []string{"aead.dev/minisign"}, Why: "its tests sign what they take"},
 		{
 			Folder: "host/internal/watch", May: []string{"host/internal/store/sqlite"},
 			Why: "incidents and messages are proved on the real store",

@@ -6,8 +6,7 @@
 package api
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,15 +25,25 @@ import (
 
 // Config is what a server needs.
 type Config struct {
-	// Control is what the API offers.
-	Control flow.Control
+	// Control gives what the API offers to a principal that comes from somewhere.
+	Control func(p flow.Principal, from string) flow.Control
 	// Version of the host, for the description.
 	Version string
-	// Token, if not empty, must come with every request as "Authorization: Bearer TOKEN".
+	// Token, if not empty, opens everything to who sends it as "Authorization: Bearer TOKEN".
 	Token string
+	// Find returns who comes with the secret of a token, and a life that ends, with a cause, when the token does. Defaults to
+	// nobody.
+	Find func(secret string) (p flow.Principal, life context.Context, ok bool)
+	// Open reports whether who brings no token is let in as Local; it is asked for each request, and only where Token is
+	// empty. Defaults to yes.
+	Open func() bool
+	// Local is who comes by a Unix socket, or without a token.
+	Local flow.Principal
 	// Hosts are the names by which the server may be addressed, beside loopback ones. A request for another name is
 	// refused, so that a page in a browser cannot reach the API by a name that it has pointed here.
-	Hosts  []string
+	Hosts []string
+	// Limits bound what one token may ask. The zero Limits are good ones.
+	Limits Limits
 	Logger *slog.Logger
 	// Metrics serves figures for monitoring at /metrics: those of one tenant, or of all for no name. Defaults to none.
 	Metrics func(tenant string) http.Handler
@@ -43,37 +52,45 @@ type Config struct {
 }
 
 const (
-	headerTime = 10 * time.Second // for a client to send its headers
+	headerTime = 10 * time.Second // for a client to send its headers, and for a handshake
 	bodyTime   = time.Minute      // for a client to send all of a request
+	answerTime = 2 * time.Minute  // for a client to take all of an answer; streams and artifacts have times of their own
 	idleTime   = 2 * time.Minute  // between requests of a connection
 	maxBody    = 9 << 20          // of a request: a run context of 8 MiB and its envelope
 )
 
-// NewServer returns a server that the caller gives listeners to. Local ones, whose peers are on this machine by
-// their nature (a Unix socket), are served by the handler of Local.
+// NewServer returns a server that the caller gives listeners to.
 func NewServer(c Config) *http.Server {
-	return &http.Server{
-		Handler:           guard(c, Handler(c)),
-		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
-	}
+	return newServer(c, newGuard(c, Handler(c)))
 }
 
 // NewLocalServer is NewServer for a Unix socket: the file's permissions decide who may connect, so that neither a
 // token nor a host name is asked for.
 func NewLocalServer(c Config) *http.Server {
-	server := NewServer(c)
-	server.Handler = Handler(c)
+	server := newServer(c, local(c, Handler(c)))
+	server.ConnContext = withPeer
 	return server
 }
 
-// Handler returns the API without its guard.
+func newServer(c Config, h http.Handler) *http.Server {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: answerTime, IdleTimeout: idleTime, MaxHeaderBytes: 64 << 10,
+		ErrorLog:  slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
+		Protocols: new(http.Protocols),
+	}
+	server.Protocols.SetHTTP1(true) // alone: deadlines and the bound on connections then hold for each request
+	return server
+}
+
+// Handler returns the API without its guard, which says to each request whose it is.
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = w.Write([]byte("ok\n"))
-	})
+	for _, at := range healthPaths() {
+		mux.HandleFunc("GET "+at, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_, _ = w.Write([]byte("ok\n"))
+		})
+	}
 	config := huma.DefaultConfig("Uniflow", c.Version)
 	config.DocsPath = ""     // huma's page loads scripts from elsewhere
 	config.SchemasPath = ""  // the description holds them
@@ -82,11 +99,11 @@ func Handler(c Config) http.Handler {
 	config.OnAddOperation = append(config.OnAddOperation, describeErrors)
 	config.Transformers = append(config.Transformers, malformed)
 	config.Info.Description = "Control of a Uniflow host. Errors are application/problem+json with a code that `uniflow explain` explains."
-	if c.Token != "" {
+	if c.Token != "" || c.Find != nil {
 		config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 		config.Security = []map[string][]string{{"token": {}}}
 	}
-	routes{c.Control, c.Logger}.register(humago.New(mux, config))
+	routes{c.Logger}.register(humago.New(mux, config))
 	serveMetrics(c, mux)
 	return counted(c, mux, secure(routed(mux)))
 }
@@ -138,25 +155,6 @@ func secure(next http.Handler) http.Handler {
 	})
 }
 
-// guard refuses requests without the token, under a foreign name, or from another page.
-func guard(c Config, next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte("Bearer " + c.Token))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
-		switch {
-		case !addressed(r.Host, c.Hosts):
-			writeError(w, &flow.Error{Code: flow.CodeRequest, Message: "this server does not go by the name " + r.Host, Hint: "use the address that it listens on"}, http.StatusMisdirectedRequest)
-		case r.Header.Get("Origin") != "" && r.Method != http.MethodGet && r.Method != http.MethodHead:
-			writeError(w, &flow.Error{Code: flow.CodeRequest, Message: "requests from pages are not served", Hint: "use the command line or a program"}, http.StatusForbidden)
-		case c.Token != "" && r.URL.Path != "/healthz" && subtle.ConstantTimeCompare(got[:], want[:]) != 1:
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			writeError(w, &flow.Error{Code: flow.CodeUnauthorized, Message: "the token is missing or wrong", Hint: "set UNIFLOW_TOKEN to the host's token"}, http.StatusUnauthorized)
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
-}
-
 // addressed reports whether a Host header names this server.
 func addressed(host string, names []string) bool {
 	name := host
@@ -194,9 +192,13 @@ func Loopback(address string) bool {
 // isClosed tells the end of a server from a failure.
 func isClosed(err error) bool { return err == nil || errors.Is(err, http.ErrServerClosed) }
 
-// Serve serves a listener until the server is shut down.
+// Serve serves a listener until the server is shut down, by TLS where the server has certificates.
 func Serve(server *http.Server, l net.Listener) error {
-	if err := server.Serve(l); !isClosed(err) {
+	serve := server.Serve
+	if server.TLSConfig != nil {
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	if err := serve(Bounded(l, maxConnections)); !isClosed(err) {
 		return err
 	}
 	return nil

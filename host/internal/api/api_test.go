@@ -76,6 +76,11 @@ func (f *fake) Artifact(_ context.Context, id flow.RunID, d flow.Digest) (io.Rea
 	return io.NopCloser(strings.NewReader("<script>")), f.err
 }
 
+// all gives everybody the same control.
+func all(c flow.Control) func(flow.Principal, string) flow.Control {
+	return func(flow.Principal, string) flow.Control { return c }
+}
+
 func serve(t *testing.T, c api.Config) (*api.Client, string) {
 	t.Helper()
 	c.Logger = slog.New(slog.DiscardHandler)
@@ -87,7 +92,7 @@ func serve(t *testing.T, c api.Config) (*api.Client, string) {
 func TestClientAndServerCarryEverything(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
-	client, _ := serve(t, api.Config{Control: f})
+	client, _ := serve(t, api.Config{Control: all(f)})
 	ctx := t.Context()
 	info, err := client.Pipeline(ctx, "acme/weather")
 	if err != nil || info.ID != "acme/weather" || info.Plan.Timeout != flow.Duration(time.Hour) {
@@ -136,7 +141,7 @@ func TestErrorsKeepCodeHintAndKind(t *testing.T) {
 		{errors.New("secret detail of the host"), 500, flow.CodeRequest},
 	} {
 		f := &fake{err: c.err}
-		client, url := serve(t, api.Config{Control: f})
+		client, url := serve(t, api.Config{Control: all(f)})
 		err := client.Unschedule(t.Context(), "s")
 		if flow.CodeOf(err) != c.code || errors.Is(err, flow.ErrNotFound) != (c.status == 404) {
 			t.Errorf("%v: got %v with code %q", c.err, err, flow.CodeOf(err))
@@ -159,7 +164,7 @@ func TestErrorsKeepCodeHintAndKind(t *testing.T) {
 // Requests that never reach flow.Control fail in the same form as those that do.
 func TestMalformedRequestsAreProblemsToo(t *testing.T) {
 	t.Parallel()
-	_, url := serve(t, api.Config{Control: &fake{}})
+	_, url := serve(t, api.Config{Control: all(&fake{})})
 	for _, c := range []struct {
 		method, path, body string
 		status             int
@@ -203,7 +208,7 @@ func TestMalformedRequestsAreProblemsToo(t *testing.T) {
 // A body that breaks off, or whose parts are not what they say, is the client's mistake.
 func TestABrokenBodyIsAProblemOfTheRequest(t *testing.T) {
 	t.Parallel()
-	_, url := serve(t, api.Config{Control: &fake{}})
+	_, url := serve(t, api.Config{Control: all(&fake{})})
 	for name, body := range map[string]string{
 		"chunk":     "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"pip\r\nzz\r\n\r\n",
 		"cut off":   "Transfer-Encoding: chunked\r\n\r\n50\r\n{\"pip",
@@ -235,7 +240,7 @@ func TestABrokenBodyIsAProblemOfTheRequest(t *testing.T) {
 
 func TestEmptyListsAreNoNull(t *testing.T) {
 	t.Parallel()
-	_, url := serve(t, api.Config{Control: &fake{}})
+	_, url := serve(t, api.Config{Control: all(&fake{})})
 	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/events?after=9", nil)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -268,7 +273,7 @@ func TestUnreachableHost(t *testing.T) {
 
 func TestGuard(t *testing.T) {
 	t.Parallel()
-	_, url := serve(t, api.Config{Control: &fake{}, Token: "0123456789"})
+	_, url := serve(t, api.Config{Control: all(&fake{}), Token: "0123456789"})
 	for _, c := range []struct {
 		name, method, path string
 		header             map[string]string
@@ -307,7 +312,7 @@ func TestGuard(t *testing.T) {
 func TestFollowResumesAndEndsWithTheRun(t *testing.T) {
 	t.Parallel()
 	f := &fake{events: []flow.Event{{Seq: 1, Kind: flow.RunStarted, Run: "R"}, {Seq: 2, Kind: flow.StepEnded, Run: "R"}, {Seq: 3, Kind: flow.RunEnded, Run: "R"}}}
-	client, _ := serve(t, api.Config{Control: f})
+	client, _ := serve(t, api.Config{Control: all(f)})
 	var seen []int64
 	if err := client.Follow(t.Context(), flow.EventQuery{Run: "R", After: 1}, func(e flow.Event) bool {
 		seen = append(seen, e.Seq)
@@ -333,7 +338,7 @@ func TestAFollowerThatDoesNotReadIsDropped(t *testing.T) {
 		f.events = append(f.events, flow.Event{Seq: seq + 1, Detail: json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)})
 	}
 	lines, out := io.Pipe()
-	server := httptest.NewServer(api.NewServer(api.Config{Control: f, Logger: slog.New(slog.NewTextHandler(out, nil))}).Handler)
+	server := httptest.NewServer(api.NewServer(api.Config{Control: all(f), Logger: slog.New(slog.NewTextHandler(out, nil))}).Handler)
 	defer server.Close()
 	c, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
@@ -353,7 +358,7 @@ func TestAFollowerThatDoesNotReadIsDropped(t *testing.T) {
 
 func TestArtifactCannotActAsAPage(t *testing.T) {
 	t.Parallel()
-	_, url := serve(t, api.Config{Control: &fake{}})
+	_, url := serve(t, api.Config{Control: all(&fake{})})
 	response, err := http.Get(url + "/v1/runs/R/artifacts/" + string(flow.DigestOf(nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -368,7 +373,7 @@ func TestArtifactCannotActAsAPage(t *testing.T) {
 
 func TestDescriptionIsCompleteAndSelfContained(t *testing.T) {
 	t.Parallel()
-	_, url := serve(t, api.Config{Control: &fake{}, Version: "1.2.3"})
+	_, url := serve(t, api.Config{Control: all(&fake{}), Version: "1.2.3"})
 	response, err := http.Get(url + "/openapi.json")
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +32,17 @@ type Client struct {
 // NewClient returns a client of a server's URL. The token may be empty.
 func NewClient(server, token string) *Client {
 	return &Client{base: strings.TrimSuffix(server, "/"), token: token, http: &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: time.Minute}}}
+}
+
+// WithCA makes the client trust the certificates of a PEM file, beside none of the system's.
+func (c *Client) WithCA(path string) (*Client, error) {
+	raw, err := os.ReadFile(path)
+	pool := x509.NewCertPool()
+	if err != nil || !pool.AppendCertsFromPEM(raw) {
+		return nil, &flow.Error{Code: flow.CodeTLS, Op: "read the certificates of UNIFLOW_CA", Message: "the file holds no certificate: " + path, Hint: "give the PEM file of the authority that signed the host's certificate", Err: err}
+	}
+	c.http = &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: time.Minute, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	return c, nil
 }
 
 // NewSocketClient returns a client of a Unix socket.
@@ -96,13 +110,22 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &flow.Error{Code: flow.CodeUnreachable, Message: "no host answers at " + c.base, Hint: "start one with `uniflow serve`", Err: err}
+		return nil, c.unreachable(err)
 	}
 	if response.StatusCode < 300 {
 		return response, nil
 	}
 	defer response.Body.Close()
 	return nil, remoteError(response)
+}
+
+// unreachable says why no answer came.
+func (c *Client) unreachable(err error) error {
+	e := &flow.Error{Code: flow.CodeUnreachable, Message: "no host answers at " + c.base, Hint: "start one with `uniflow serve`", Err: err}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		e.Message, e.Hint = "the certificate of "+c.base+" is not trusted", "name the PEM file of its authority in UNIFLOW_CA"
+	}
+	return e
 }
 
 // named refuses a path with a part that is no name: what is between here and the host may take it away, and what is left

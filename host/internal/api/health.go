@@ -12,16 +12,16 @@ import (
 // registerHealth offers judgements on the host and its schedules, and the targets that hear of them.
 func (r routes) registerHealth(a huma.API) {
 	get(a, "health", "/v1/health", "Judge the host: open incidents, and messages that do not arrive", func(ctx context.Context, _ *struct{}) (*body[flow.HostHealth], error) {
-		return answer(r, ctx, r.control.Health)
+		return answer(r, ctx, r.of(ctx).Health)
 	})
 	get(a, "schedule-health", "/v1/health/schedules", "Judge every schedule", func(ctx context.Context, _ *struct{}) (*body[[]flow.ScheduleHealth], error) {
-		return answer(r, ctx, r.control.ScheduleHealth)
+		return answer(r, ctx, r.of(ctx).ScheduleHealth)
 	})
 	get(a, "list-alerts", "/v1/alerts", "List the targets of messages", func(ctx context.Context, _ *struct{}) (*body[[]flow.AlertInfo], error) {
-		return answer(r, ctx, r.control.Alerts)
+		return answer(r, ctx, r.of(ctx).Alerts)
 	})
 	post(a, "test-alert", "/v1/alerts/{id}/test", "Send a test message to a target", func(ctx context.Context, in *ByName) (*body[flow.AlertTest], error) {
-		return answerOne(r, ctx, r.control.TestAlert, in.ID)
+		return answerOne(r, ctx, r.of(ctx).TestAlert, in.ID)
 	})
 }
 

@@ -1,6 +1,10 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/uniflow-dev/uniflow/host/flow"
+)
 
 // serveMetrics serves what the Config has for monitoring: a principal of one tenant gets that tenant's figures.
 func serveMetrics(c Config, mux *http.ServeMux) {
@@ -8,12 +12,14 @@ func serveMetrics(c Config, mux *http.ServeMux) {
 		return
 	}
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		c.Metrics(tenantOf(r)).ServeHTTP(w, r)
+		asker, ok := r.Context().Value(principalKey{}).(flow.Principal)
+		if !ok {
+			writeError(w, &flow.Error{Code: flow.CodeUnauthorized, Message: "nobody asks", Hint: "set UNIFLOW_TOKEN to a token of the host"}, http.StatusUnauthorized)
+			return
+		}
+		c.Metrics(asker.Tenant).ServeHTTP(w, r)
 	})
 }
-
-// tenantOf is the only tenant that the asker of a request can see; empty is all.
-func tenantOf(*http.Request) string { return "" }
 
 // counted tells the Config of each request: its route, empty where no route takes it, and the status of the answer.
 func counted(c Config, mux *http.ServeMux, next http.Handler) http.Handler {

@@ -107,9 +107,13 @@ func statusOf(err error) int {
 		return http.StatusUnprocessableEntity
 	}
 	switch flow.CodeOf(err) {
-	case flow.CodeExists, flow.CodeRunEnded, flow.CodeWritten, flow.CodeReadOnly, flow.CodeRerun, flow.CodeMatch:
+	case flow.CodeExists, flow.CodeRunEnded, flow.CodeWritten, flow.CodeReadOnly, flow.CodeRerun, flow.CodeMatch, flow.CodeReviewed:
 		return http.StatusConflict
-	case flow.CodeRefused, flow.CodeQuota:
+	case flow.CodeUnauthorized:
+		return http.StatusUnauthorized
+	case flow.CodeForbidden:
+		return http.StatusForbidden
+	case flow.CodeRefused, flow.CodeQuota, flow.CodeRate:
 		return http.StatusTooManyRequests
 	case flow.CodeStopping:
 		return http.StatusServiceUnavailable

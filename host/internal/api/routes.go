@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -16,9 +15,11 @@ import (
 )
 
 // routes are the operations of the API.
-type routes struct {
-	control flow.Control
-	log     *slog.Logger
+type routes struct{ log *slog.Logger }
+
+// of is the control of who asks, as the guard has set it. Without a guard there is none, and the request fails.
+func (routes) of(ctx context.Context) flow.Control {
+	return ctx.Value(controlKey{}).(flow.Control) //nolint:forcetypeassert // a handler without a guard serves nobody
 }
 
 // body is an answer with a JSON body.
@@ -37,7 +38,7 @@ func (r routes) register(a huma.API) {
 	r.registerRuns(a)
 	r.registerEvents(a)
 	get(a, "info", "/v1/info", "Tell about the host", func(ctx context.Context, _ *struct{}) (*body[flow.HostInfo], error) {
-		return answer(r, ctx, r.control.Info)
+		return answer(r, ctx, r.of(ctx).Info)
 	})
 	r.registerHealth(a)
 	r.registerDeployments(a)
@@ -83,13 +84,13 @@ func register[I, O any](a huma.API, method, id, path, summary string, handler fu
 
 func (r routes) registerPipelines(a huma.API) {
 	get(a, "list-pipelines", "/v1/pipelines", "List pipelines", func(ctx context.Context, _ *struct{}) (*body[[]flow.PipelineInfo], error) {
-		return answer(r, ctx, r.control.Pipelines)
+		return answer(r, ctx, r.of(ctx).Pipelines)
 	})
 	get(a, "show-pipeline", "/v1/pipelines/{id}", "Show a pipeline with its plan", func(ctx context.Context, in *ByName) (*body[flow.PipelineInfo], error) {
-		return answerOne(r, ctx, r.control.Pipeline, in.ID)
+		return answerOne(r, ctx, r.of(ctx).Pipeline, in.ID)
 	})
 	get(a, "list-versions", "/v1/pipelines/{id}/versions", "List saved versions", func(ctx context.Context, in *ByName) (*body[[]flow.VersionRecord], error) {
-		return answerAll(r, ctx, r.control.Versions, in.ID)
+		return answerAll(r, ctx, r.of(ctx).Versions, in.ID)
 	})
 	type save struct {
 		ByName
@@ -99,11 +100,11 @@ func (r routes) registerPipelines(a huma.API) {
 	}
 	post(a, "save-version", "/v1/pipelines/{id}/versions", "Save the present version", func(ctx context.Context, in *save) (*body[flow.VersionRecord], error) {
 		return answer(r, ctx, func(ctx context.Context) (flow.VersionRecord, error) {
-			return r.control.SaveVersion(ctx, in.ID, in.Body.Metadata)
+			return r.of(ctx).SaveVersion(ctx, in.ID, in.Body.Metadata)
 		})
 	})
 	get(a, "show-state", "/v1/pipelines/{id}/state", "Show what a pipeline keeps from run to run", func(ctx context.Context, in *ByName) (*body[map[string]json.RawMessage], error) {
-		return answerOne(r, ctx, r.control.State, in.ID)
+		return answerOne(r, ctx, r.of(ctx).State, in.ID)
 	})
 	type setState struct {
 		ByName
@@ -112,27 +113,27 @@ func (r routes) registerPipelines(a huma.API) {
 	}
 	post(a, "set-state", "/v1/pipelines/{id}/state", "Change what a pipeline keeps", func(ctx context.Context, in *setState) (*body[map[string]json.RawMessage], error) {
 		return answer(r, ctx, func(ctx context.Context) (map[string]json.RawMessage, error) {
-			return r.control.SetState(ctx, in.ID, in.Body)
+			return r.of(ctx).SetState(ctx, in.ID, in.Body)
 		})
 	})
 }
 
 func (r routes) registerSchedules(a huma.API) {
 	get(a, "list-schedules", "/v1/schedules", "List schedules", func(ctx context.Context, _ *struct{}) (*body[[]flow.ScheduleInfo], error) {
-		return answer(r, ctx, r.control.Schedules)
+		return answer(r, ctx, r.of(ctx).Schedules)
 	})
 	post(a, "add-schedule", "/v1/schedules", "Add a schedule", func(ctx context.Context, in *struct{ Body flow.Schedule }) (*body[flow.ScheduleInfo], error) {
-		return answerOne(r, ctx, r.control.AddSchedule, in.Body)
+		return answerOne(r, ctx, r.of(ctx).AddSchedule, in.Body)
 	})
 	register(a, http.MethodDelete, "clear-schedules", "/v1/schedules", "Remove all schedules that do not stand in the manifest", func(ctx context.Context, _ *struct{}) (*body[flow.Cleared], error) {
-		return answer(r, ctx, r.control.Clear)
+		return answer(r, ctx, r.of(ctx).Clear)
 	})
 	register(a, http.MethodDelete, "unschedule", "/v1/schedules/{id}", "Remove a schedule that does not stand in the manifest", func(ctx context.Context, in *ByName) (*struct{}, error) {
-		return nil, r.problem(r.control.Unschedule(ctx, in.ID))
+		return nil, r.problem(r.of(ctx).Unschedule(ctx, in.ID))
 	})
 	for verb, enabled := range map[string]bool{"enable": true, "disable": false} {
 		post(a, verb+"-schedule", "/v1/schedules/{id}/"+verb, "Let a schedule fire, or not; survives restarts", func(ctx context.Context, in *ByName) (*body[flow.ScheduleInfo], error) {
-			return answer(r, ctx, func(ctx context.Context) (flow.ScheduleInfo, error) { return r.control.SetEnabled(ctx, in.ID, enabled) })
+			return answer(r, ctx, func(ctx context.Context) (flow.ScheduleInfo, error) { return r.of(ctx).SetEnabled(ctx, in.ID, enabled) })
 		})
 	}
 }
@@ -148,30 +149,30 @@ func (r routes) registerRuns(a huma.API) {
 		Limit    int          `query:"limit" default:"50" minimum:"1" maximum:"1000"`
 	}
 	get(a, "list-runs", "/v1/runs", "List runs, newest first, without their contexts and steps", func(ctx context.Context, in *list) (*body[[]flow.RunRecord], error) {
-		return answerAll(r, ctx, r.control.Runs, flow.RunQuery{Pipeline: in.Pipeline, Project: in.Project, Schedule: in.Schedule, State: in.State, Outcome: in.Outcome, Before: in.Before, Limit: in.Limit})
+		return answerAll(r, ctx, r.of(ctx).Runs, flow.RunQuery{Pipeline: in.Pipeline, Project: in.Project, Schedule: in.Schedule, State: in.State, Outcome: in.Outcome, Before: in.Before, Limit: in.Limit})
 	})
 	huma.Register(a, huma.Operation{OperationID: "start-run", Method: http.MethodPost, Path: "/v1/runs", Summary: "Ask for a run", DefaultStatus: http.StatusAccepted, MaxBodyBytes: maxBody},
 		func(ctx context.Context, in *struct{ Body flow.RunRequest }) (*body[flow.RunRecord], error) {
-			return answerOne(r, ctx, r.control.StartRun, in.Body)
+			return answerOne(r, ctx, r.of(ctx).StartRun, in.Body)
 		})
 	huma.Register(a, huma.Operation{OperationID: "rerun", Method: http.MethodPost, Path: "/v1/reruns", Summary: "Ask for a new run of an old one, with outputs of its steps", DefaultStatus: http.StatusAccepted, MaxBodyBytes: maxBody},
 		func(ctx context.Context, in *struct{ Body flow.RerunRequest }) (*body[flow.RunRecord], error) {
-			return answerOne(r, ctx, r.control.Rerun, in.Body)
+			return answerOne(r, ctx, r.of(ctx).Rerun, in.Body)
 		})
 	post(a, "rerun-matching", "/v1/reruns/matching", "Ask for reruns of all runs that match, or list them", func(ctx context.Context, in *struct{ Body flow.RerunAllRequest }) (*body[flow.MatchReport], error) {
-		return answerOne(r, ctx, r.control.RerunAll, in.Body)
+		return answerOne(r, ctx, r.of(ctx).RerunAll, in.Body)
 	})
 	post(a, "cancel-matching", "/v1/cancellations/matching", "Ask all runs of a pipeline to end, or list them", func(ctx context.Context, in *struct{ Body flow.CancelAllRequest }) (*body[flow.MatchReport], error) {
-		return answerOne(r, ctx, r.control.CancelAll, in.Body)
+		return answerOne(r, ctx, r.of(ctx).CancelAll, in.Body)
 	})
 	post(a, "backfill", "/v1/backfills", "Ask for runs of slots of the past, or list them", func(ctx context.Context, in *struct{ Body flow.BackfillRequest }) (*body[flow.BackfillReport], error) {
-		return answerOne(r, ctx, r.control.Backfill, in.Body)
+		return answerOne(r, ctx, r.of(ctx).Backfill, in.Body)
 	})
 	get(a, "show-run", "/v1/runs/{id}", "Show a run with its context, steps and outputs", func(ctx context.Context, in *ByName) (*body[flow.RunRecord], error) {
-		return answerOne(r, ctx, r.control.Run, in.ID)
+		return answerOne(r, ctx, r.of(ctx).Run, in.ID)
 	})
 	post(a, "cancel-run", "/v1/runs/{id}/cancel", "Ask a run to end", func(ctx context.Context, in *ByName) (*body[flow.RunRecord], error) {
-		return answerOne(r, ctx, r.control.Cancel, flow.RunID(in.ID))
+		return answerOne(r, ctx, r.of(ctx).Cancel, flow.RunID(in.ID))
 	})
 	type logs struct {
 		ByName
@@ -180,21 +181,21 @@ func (r routes) registerRuns(a huma.API) {
 		Limit int    `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
 	}
 	get(a, "list-logs", "/v1/runs/{id}/logs", "Lines of guests, oldest first", func(ctx context.Context, in *logs) (*body[[]flow.LogLine], error) {
-		return answerAll(r, ctx, r.control.Logs, flow.LogQuery{Run: flow.RunID(in.ID), Step: in.Step, After: in.After, Limit: in.Limit})
+		return answerAll(r, ctx, r.of(ctx).Logs, flow.LogQuery{Run: flow.RunID(in.ID), Step: in.Step, After: in.After, Limit: in.Limit})
 	})
 	type artifact struct {
 		ByName
 		Digest flow.Digest `path:"digest" pattern:"^sha256:[0-9a-f]{64}$"`
 	}
 	get(a, "get-artifact", "/v1/runs/{id}/artifacts/{digest}", "Bytes that a run put", func(ctx context.Context, in *artifact) (*huma.StreamResponse, error) {
-		content, err := r.control.Artifact(ctx, flow.RunID(in.ID), in.Digest)
+		content, err := r.of(ctx).Artifact(ctx, flow.RunID(in.ID), in.Digest)
 		if err != nil {
 			return nil, r.problem(err)
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
 			defer content.Close()
 			c.SetHeader("Content-Type", "application/octet-stream")
-			if _, err := io.Copy(c.BodyWriter(), content); err != nil {
+			if err := send(c.Context(), c.BodyWriter(), content); err != nil {
 				r.log.Warn("artifact not sent whole", slog.Any("err", err))
 			}
 		}}, nil
@@ -210,7 +211,7 @@ func (r routes) registerEvents(a huma.API) {
 		Limit    int            `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
 	}
 	get(a, "list-events", "/v1/events", "Recorded changes, oldest first, without contexts and outputs; an answer ends by 8 MiB", func(ctx context.Context, in *list) (*body[[]flow.Event], error) {
-		return answerAll(r, ctx, r.control.Events, flow.EventQuery{Run: in.Run, Schedule: in.Schedule, Kind: in.Kind, After: in.After, Limit: in.Limit})
+		return answerAll(r, ctx, r.of(ctx).Events, flow.EventQuery{Run: in.Run, Schedule: in.Schedule, Kind: in.Kind, After: in.After, Limit: in.Limit})
 	})
 	type follow struct {
 		Run   flow.RunID `query:"run" doc:"Only this run; the stream ends with it"`
@@ -218,11 +219,14 @@ func (r routes) registerEvents(a huma.API) {
 		Last  int64      `header:"Last-Event-ID" doc:"As After, for a client that comes back"`
 	}
 	sse.Register(a, huma.Operation{OperationID: "follow-events", Method: http.MethodGet, Path: "/v1/events/stream", Summary: "Changes as they are recorded"},
-		map[string]any{"event": flow.Event{}}, func(ctx context.Context, in *follow, send sse.Sender) {
+		map[string]any{"event": flow.Event{}}, func(ctx context.Context, in *follow, tell sse.Sender) {
 			q := flow.EventQuery{Run: in.Run, After: max(in.After, in.Last)}
 			var unsent error
-			err := r.control.Follow(ctx, q, func(e flow.Event) bool {
-				unsent = send(sse.Message{ID: int(e.Seq), Data: e}) // within sse.WriteTimeout
+			err := r.of(ctx).Follow(ctx, q, func(e flow.Event) bool {
+				if ctx.Err() != nil { // a token that has ended hears no more, whatever is on its way
+					return false
+				}
+				unsent = tell(sse.Message{ID: int(e.Seq), Data: e}) // within sse.WriteTimeout
 				return unsent == nil
 			})
 			switch {

@@ -165,3 +165,22 @@ func TestEveryCodeHasAGolden(t *testing.T) {
 		t.Errorf("%s is reported but has no explanation", c)
 	}
 }
+
+// TestManifestsOfTenantsHoldTheirOwnOnly does for the manifests of tenants what TestBadManifestsAreReportedInPlace does for
+// all: what is the operator's to say is told with every other mistake.
+func TestManifestsOfTenantsHoldTheirOwnOnly(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("testdata", "tenant", "*.toml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d manifests, %v", len(files), err)
+	}
+	for _, file := range files {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, problems := ParseTenant(filepath.Base(file), src)
+		comparePlaces(t, problems, wantedPlaces(src))
+		compareGolden(t, strings.TrimSuffix(file, ".toml")+".want", problems.Error())
+	}
+}

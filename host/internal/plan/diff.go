@@ -30,6 +30,8 @@ type Change struct {
 	Version bool `json:"version"`
 	// What lists the changes in words, for Changed.
 	What []string `json:"what,omitempty"`
+	// Plugins are what changes of the plugins, bytes and rights.
+	Plugins []flow.PluginChange `json:"plugins,omitempty"`
 }
 
 // Diff returns what applying the new plans over the old ones changes, by id; pipelines that stay as they are do not
@@ -48,12 +50,12 @@ func Diff(before, after []flow.Plan) []Change {
 		pair := plans[id]
 		switch {
 		case pair[0] == nil:
-			changes = append(changes, Change{Pipeline: id, Kind: Added, Version: true})
+			changes = append(changes, Change{Pipeline: id, Kind: Added, Version: true, Plugins: pluginChanges(nil, pair[1].Plugins)})
 		case pair[1] == nil:
 			changes = append(changes, Change{Pipeline: id, Kind: Removed})
 		default:
 			if what := differences(pair[0], pair[1]); len(what) > 0 {
-				changes = append(changes, Change{Pipeline: id, Kind: Changed, Version: pair[0].Digest != pair[1].Digest, What: what})
+				changes = append(changes, Change{Pipeline: id, Kind: Changed, Version: pair[0].Digest != pair[1].Digest, What: what, Plugins: pluginChanges(pair[0].Plugins, pair[1].Plugins)})
 			}
 		}
 	}
@@ -67,7 +69,7 @@ func differences(before, after *flow.Plan) []string {
 	old, now := members(before, apart...), members(after, apart...)
 	what := compare("", old, now)
 	what = append(what, parts("step", named(before.Steps, func(s flow.PlanStep) string { return s.Name }), named(after.Steps, func(s flow.PlanStep) string { return s.Name }), "set_by")...)
-	what = append(what, parts("plugin", before.Plugins, after.Plugins, "path", "grant_from", "ceiling")...)
+	what = append(what, pluginWords(before.Plugins, after.Plugins)...)
 	oldSchedules, schedules := named(before.Schedules, func(s flow.PlanSchedule) string { return s.Name }), named(after.Schedules, func(s flow.PlanSchedule) string { return s.Name })
 	what = append(what, parts("schedule", oldSchedules, schedules, "not_on")...)
 	for _, name := range slices.Sorted(maps.Keys(schedules)) {

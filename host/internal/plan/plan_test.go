@@ -351,14 +351,15 @@ func TestDiffSaysWhatChanges(t *testing.T) {
 	r.Digest = flow.DigestOf([]byte("other"))
 	in.Resolved["stats.wasm"] = r
 	after := built(t, m, in)
+	old := flow.DigestOf([]byte("stats.wasm"))
 	want := []Change{
 		{Pipeline: "hello", Kind: Removed},
-		{Pipeline: "new", Kind: Added, Version: true},
-		{Pipeline: "weather", Kind: Changed, Version: true, What: []string{
+		{Pipeline: "new", Kind: Added, Version: true, Plugins: []flow.PluginChange{{Plugin: "stats", To: r.Digest}}},
+		{Pipeline: "weather", Kind: Changed, Version: true, Plugins: []flow.PluginChange{{Plugin: "stats", From: old, To: r.Digest}}, What: []string{
 			`label "v1" -> "v2"`,
 			`step "load": timeout "1m" -> "1s"`,
 			`step "tell" removed`,
-			fmt.Sprintf(`plugin "stats": digest %s -> %s`, flow.DigestOf([]byte("stats.wasm")).Short(), r.Digest.Short()),
+			fmt.Sprintf(`plugin "stats": digest %s -> %s`, old.Short(), r.Digest.Short()),
 			`schedule "weather": at "daily 02:00" -> "daily 03:00"`,
 		}},
 	}

@@ -347,8 +347,8 @@ func TestMistakesAreNamedWithTheirKey(t *testing.T) {
 		}
 	}
 	// UF1255 is of evaluation; package expr tests it. UF1234 is of what the machine has; package project tests it. Those of
-	// tenants are tested apart, UF1262 by package manifest.
-	for _, code := range []string{"UF1255", "UF1234", "UF1260", "UF1262", "UF1263"} {
+	// tenants are tested apart, UF1262 by package manifest. UF1214 is for sources of secrets; package secret tests it.
+	for _, code := range []string{"UF1214", "UF1255", "UF1234", "UF1260", "UF1262", "UF1263"} {
 		seen[code] = true
 	}
 	for _, e := range flow.Explanations() {

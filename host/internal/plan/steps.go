@@ -136,6 +136,7 @@ func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key
 		found := b.resolved(file, at)
 		b.beyondProcess(at, declared.Process)
 		frozen.Path, frozen.Digest = found.Path, found.Digest
+		frozen.Imports, frozen.Wants, frozen.Signer = found.Imports, found.Wants, found.Signer
 		b.wants(name, declared, found.Wants, at)
 	}
 	if declared.Script != "" {
@@ -159,6 +160,7 @@ func (b *builder) resolved(file string, at key) flow.Resolved {
 func (b *builder) freezeScript(frozen *flow.PlanPlugin, declared flow.Plugin, at key) {
 	script := b.resolved(declared.Script, at)
 	frozen.Script = &flow.PlanScript{Path: script.Path, Digest: script.Digest, Entry: script.Entry}
+	frozen.Signer = script.Signer
 	engine, ok := b.m.Plugins[declared.Engine]
 	place := at[:len(at)-1].to("engine")
 	switch {
@@ -172,7 +174,7 @@ func (b *builder) freezeScript(frozen *flow.PlanPlugin, declared flow.Plugin, at
 	}
 	b.used[declared.Engine] = true
 	found := b.resolved(engine.Wasm, key{"plugins", declared.Engine, "wasm"})
-	frozen.Path, frozen.Digest = found.Path, found.Digest
+	frozen.Path, frozen.Digest, frozen.Imports = found.Path, found.Digest, found.Imports
 	frozen.Fresh = frozen.Fresh || engine.Snapshot != nil && !*engine.Snapshot
 	if script.Digest == "" {
 		frozen.Digest = "" // no version without the text

@@ -12,7 +12,7 @@ import (
 // ForTenant is the manifest of a tenant with what the operator's says for it: the source of secrets, the zone, the least
 // interval and the defaults.
 func ForTenant(own, operator flow.Manifest, t flow.Tenant) flow.Manifest {
-	own.Host = flow.HostSettings{Timezone: operator.Host.Timezone, Secrets: t.Secrets, MinInterval: last(operator.Host.MinInterval, t.Quota.MinInterval)}
+	own.Host = flow.HostSettings{Timezone: operator.Host.Timezone, Secrets: t.Secrets, Keys: t.Keys, MinInterval: max(operator.Host.MinInterval, t.Quota.MinInterval)}
 	own.Defaults = laidDefaults(operator.Defaults, t.Defaults)
 	own.Defaults.Isolation = last(flow.IsolationWorker, t.Defaults.Isolation, t.Isolation)
 	return own

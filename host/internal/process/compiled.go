@@ -56,6 +56,7 @@ func (m *hosted) recall(ctx context.Context) []keptFile {
 	if err != nil || json.Unmarshal(doc, &kept) != nil || !m.sealed(ctx, doc) {
 		return nil
 	}
+	m.index = flow.DigestOf(doc)
 	now := time.Now()
 	_ = os.Chtimes(m.folder(), now, now) // it orders by use
 	return kept
@@ -80,10 +81,50 @@ func (m *hosted) seal(ctx context.Context, kept []keptFile) error {
 	if err != nil {
 		return err
 	}
+	m.index = flow.DigestOf(doc)
 	if err := os.WriteFile(filepath.Join(m.folder(), compiledIndex), doc, 0o600); err != nil || m.runtime.seals == nil {
 		return err
 	}
-	return m.runtime.seals.PutSeal(ctx, m.sealName(), flow.DigestOf(doc))
+	return m.runtime.seals.PutSeal(ctx, m.sealName(), m.index)
+}
+
+// loadedName is the name of the seal which says that a worker of this very program has loaded the module with its grant.
+func (m *hosted) loadedName() string {
+	return "loaded/" + filepath.Base(m.runtime.compiled) + "/" + flow.DigestOf([]byte(m.id)).Hex()
+}
+
+// known reports whether a worker has loaded the module with its grant before, and what it compiled is there, so that no
+// worker need be started to find out.
+func (m *hosted) known(ctx context.Context) bool {
+	if m.runtime.seals == nil || len(m.compiled) == 0 {
+		return false
+	}
+	if found, err := m.runtime.seals.Seal(ctx, m.loadedName()); err != nil || found != m.index {
+		return false
+	}
+	return !slices.ContainsFunc(m.compiled, func(k keptFile) bool { return !k.intact(m.folder()) })
+}
+
+// intact reports whether the file is what it was when it was kept.
+func (k *keptFile) intact(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, k.File))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	hash := sha256.New()
+	_, err = io.Copy(hash, f)
+	return err == nil && hex.EncodeToString(hash.Sum(nil)) == k.Digest.Hex()
+}
+
+// remember notes that a worker has loaded the module.
+func (m *hosted) remember(ctx context.Context) {
+	if m.runtime.seals == nil || len(m.compiled) == 0 {
+		return
+	}
+	if err := m.runtime.seals.PutSeal(ctx, m.loadedName(), m.index); err != nil {
+		m.runtime.log.Warn("load of a module not noted", slog.String("plugin", m.plugin.Name), slog.Any("err", err))
+	}
 }
 
 // names lists the files that the worker has compiled. What is no regular file is not seen.

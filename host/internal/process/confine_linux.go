@@ -13,6 +13,7 @@ import (
 const (
 	programSuffix = ""
 	openFiles     = 1024 // that one process of a plugin may have
+	niceness      = 10   // of processes of plugins: the host, which all wait for, comes first
 )
 
 // startConfined starts a process that dies with the calling thread, in a session and cgroup of its own, that can gain
@@ -20,6 +21,7 @@ const (
 // about rights, so it must be used for nothing else.
 func startConfined(command func() *exec.Cmd, group *cgroup, network uintptr) (*exec.Cmd, error) {
 	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) // cannot fail since Linux 3.5
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, niceness) // of this thread, which the process takes over
 	start := func(group *cgroup) (*exec.Cmd, error) {
 		cmd := command()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}

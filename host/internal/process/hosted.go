@@ -21,6 +21,7 @@ type hosted struct {
 	// file is the checked copy and compiled what was made of it; both are set once, under loading.
 	file     string
 	compiled []keptFile
+	index    flow.Digest // of compiled, as it was sealed
 }
 
 var _ flow.Module = (*hosted)(nil)
@@ -56,11 +57,14 @@ func (m *hosted) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if m.compiled = m.recall(ctx); m.known(ctx) { // the first attempt will start a worker
+		m.file = file
+		return nil
+	}
 	w, err := m.runtime.startWorker(ctx, m)
 	if err != nil {
 		return err
 	}
-	m.compiled = m.recall(ctx)
 	if err := w.worker.load(ctx, m, file); err != nil {
 		w.end()
 		return err
@@ -68,6 +72,7 @@ func (m *hosted) load(ctx context.Context) error {
 	if m.compiled, err = w.worker.keepCompiled(ctx, m); err != nil {
 		m.runtime.log.Warn("compiled module not kept", slog.String("plugin", m.plugin.Name), slog.Any("err", err))
 	}
+	m.remember(ctx)
 	m.file = file
 	m.runtime.workers.put(w)
 	return nil
@@ -123,6 +128,9 @@ func (m *hosted) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 
 // Warm implements flow.Warmer.
 func (m *hosted) Warm(ctx context.Context, call flow.Call) error {
+	if !m.runtime.mayWarm() {
+		return nil
+	}
 	leave, fault := m.runtime.enter(ctx)
 	if fault != nil {
 		return fault
@@ -132,7 +140,7 @@ func (m *hosted) Warm(ctx context.Context, call flow.Call) error {
 	if fault != nil {
 		return fault
 	}
-	m.runtime.workers.put(w)
+	m.runtime.workers.keep(w, true)
 	return nil
 }
 

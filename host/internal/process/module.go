@@ -49,6 +49,9 @@ func (m *module) Call(ctx context.Context, call flow.Call, host flow.HostCalls) 
 
 // Warm implements flow.Warmer.
 func (m *module) Warm(ctx context.Context, call flow.Call) error {
+	if !m.runtime.mayWarm() {
+		return nil
+	}
 	leave, fault := m.runtime.enter(ctx)
 	if fault != nil {
 		return fault
@@ -58,7 +61,7 @@ func (m *module) Warm(ctx context.Context, call flow.Call) error {
 	if err != nil {
 		return m.startFault(ctx, err)
 	}
-	m.pool.put(w)
+	m.pool.keep(w, true)
 	return nil
 }
 

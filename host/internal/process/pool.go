@@ -27,7 +27,7 @@ func (p *pool) take(tenant string, fits func(*proc) bool) *proc {
 
 // drop takes the process at place i out of the idle ones.
 func (p *pool) drop(i int) {
-	p.idle[i].until = time.Time{}
+	p.idle[i].until, p.idle[i].warmed = time.Time{}, false
 	p.idle = slices.Delete(p.idle, i, i+1)
 	p.runtime.kept--
 }
@@ -36,8 +36,11 @@ func (p *pool) drop(i int) {
 // after an attempt.
 const freshTime = time.Minute
 
-// put keeps the process for the next attempt, for a while, where there is room.
-func (p *pool) put(w *proc) {
+// put keeps the process for the next attempt, for a while.
+func (p *pool) put(w *proc) { p.keep(w, false) }
+
+// keep is put; warmed are processes that an attempt will need soon: they make room for others last.
+func (p *pool) keep(w *proc, warmed bool) {
 	r := p.runtime
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,14 +48,44 @@ func (p *pool) put(w *proc) {
 	if keep < 0 && w.tenant == "" {
 		keep = freshTime
 	}
-	if r.closed || keep < 0 || r.kept >= r.parallel || w.child.ended() {
+	if r.closed || keep < 0 || w.child.ended() {
 		w.child.kill()
 		return
 	}
-	w.until = time.Now().Add(keep)
+	if r.kept >= r.keep {
+		r.makeRoom()
+	}
+	w.until, w.warmed = time.Now().Add(keep), warmed
 	p.idle = append(p.idle, w)
 	r.kept++
 	r.sweepAt(w.until)
+}
+
+// makeRoom ends the idle process that was used longest ago, under mu.
+func (r *Runtime) makeRoom() {
+	var oldest *proc
+	for w := range r.alive {
+		if !w.until.IsZero() && (oldest == nil || oldest.warmed && !w.warmed || oldest.warmed == w.warmed && w.until.Before(oldest.until)) {
+			oldest = w
+		}
+	}
+	if oldest != nil {
+		oldest.child.kill()
+		oldest.pool.drop(slices.Index(oldest.pool.idle, oldest))
+	}
+}
+
+// mayWarm reports whether one more process may be made ready before it is needed.
+func (r *Runtime) mayWarm() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for w := range r.alive {
+		if w.warmed {
+			n++
+		}
+	}
+	return n < r.keep
 }
 
 // sweepAt makes sure that idle processes are looked at then, under mu. A timer for each would cost every attempt the

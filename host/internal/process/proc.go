@@ -41,6 +41,7 @@ type proc struct {
 	client   *plugin.Client
 	conn     *grpc.ClientConn
 	services *services
+	warmed   bool      // it is idle and waits for an attempt that is due soon; under runtime.mu
 	until    time.Time // when it ends if it is still idle; zero while it is not; under runtime.mu
 
 	program    proto.PluginClient // of a plugin

@@ -36,9 +36,11 @@ type Config struct {
 	Idle time.Duration
 	// Start bounds the time until a new process answers. Defaults to 10 seconds.
 	Start time.Duration
-	// Parallel bounds the attempts at one time, and the processes that are kept idle; attempts beyond it wait.
-	// Defaults to 32.
+	// Parallel bounds the attempts at one time; attempts beyond it wait. Defaults to 32.
 	Parallel int
+	// Keep bounds the processes that are kept idle, over all plugins and tenants: the one that was used longest ago makes
+	// room. Defaults to Parallel.
+	Keep int
 	// Worker is the program that is started as a worker: its main calls ServeWorker where IsWorker. Defaults to the
 	// program that runs.
 	Worker string
@@ -61,14 +63,14 @@ type Seals interface {
 
 // Runtime starts, keeps and kills the processes of plugins. It is safe for concurrent use.
 type Runtime struct {
-	log      *slog.Logger
-	idle     time.Duration
-	start    time.Duration
-	parallel int
-	program  string // of workers
-	compile  time.Duration
-	memory   flow.Size
-	network  func() uintptr // asks the system once
+	log     *slog.Logger
+	idle    time.Duration
+	start   time.Duration
+	keep    int
+	program string // of workers
+	compile time.Duration
+	memory  flow.Size
+	network func() uintptr // asks the system once
 	// programs holds checked copies of plugins by digest; scratch holds a folder per process.
 	programs, scratch string
 	compiled          string   // holds a folder per module that a worker has compiled
@@ -100,7 +102,7 @@ const longestScratch = 55
 // New returns a Runtime. The error has the code CodeProcessHost when its folders cannot be made.
 func New(cfg Config) (*Runtime, error) {
 	r := &Runtime{
-		log: cfg.Logger, idle: cfg.Idle, start: cfg.Start, parallel: cfg.Parallel, program: cfg.Worker, compile: cfg.Compile, memory: cfg.Memory, seals: cfg.Seals,
+		log: cfg.Logger, idle: cfg.Idle, start: cfg.Start, keep: cfg.Keep, program: cfg.Worker, compile: cfg.Compile, memory: cfg.Memory, seals: cfg.Seals,
 		modules: map[string]*module{}, hosted: map[string]*hosted{}, alive: map[*proc]struct{}{},
 	}
 	r.workers.runtime, r.network = r, sync.OnceValue(noNetwork)
@@ -110,8 +112,11 @@ func New(cfg Config) (*Runtime, error) {
 	if r.start <= 0 {
 		r.start = 10 * time.Second
 	}
-	if r.parallel <= 0 {
-		r.parallel = 32
+	if cfg.Parallel <= 0 {
+		cfg.Parallel = 32
+	}
+	if r.keep <= 0 {
+		r.keep = cfg.Parallel
 	}
 	if r.compile <= 0 {
 		r.compile = time.Minute
@@ -119,7 +124,7 @@ func New(cfg Config) (*Runtime, error) {
 	if r.memory <= 0 {
 		r.memory = 1 << 30
 	}
-	r.slots = make(chan struct{}, r.parallel)
+	r.slots = make(chan struct{}, cfg.Parallel)
 	if err := r.makeFolders(cfg.Dir); err != nil {
 		return nil, errors.Join(&flow.Error{
 			Code: flow.CodeProcessHost, Op: "prepare folders for process plugins", Err: err,

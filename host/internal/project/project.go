@@ -15,6 +15,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/manifest"
@@ -35,6 +36,8 @@ type Options struct {
 	Data string
 	// Secrets overrides the source of secrets of the manifest.
 	Secrets string
+	// Keys override those of the manifest, if they are not nil: those of a tenant are the operator's to say.
+	Keys []string
 }
 
 // Project is a checked manifest.
@@ -48,6 +51,8 @@ type Project struct {
 	Warnings flow.Problems
 	// Pins are the plugins that Build looked at.
 	Pins []flow.BuiltPlugin
+	// Changes are what Build has taken over into locks that was otherwise before: bytes of a plugin, or grants.
+	Changes []flow.PluginChange
 	// Calendars are what calendar files of not_on say, as entries, by path as written; nil for one that cannot be read.
 	Calendars map[string][]string
 	// Tenants are the declared tenants, by name.
@@ -59,6 +64,8 @@ type Project struct {
 	tenant string
 	bounds *plan.Bounds
 	base   string
+	// seen is what modules have told of themselves; tenants often have the same ones.
+	seen *seen
 }
 
 // Load reads and checks a manifest. Mistakes come back all at once as flow.Problems, warnings among them; a build that
@@ -75,7 +82,7 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 	if o.Secrets != "" {
 		document.Manifest.Host.Secrets = o.Secrets
 	}
-	p := &Project{Path: abs, Dir: filepath.Dir(abs), Resolved: map[string]flow.Resolved{}, document: document, base: filepath.Dir(abs)}
+	p := &Project{Path: abs, Dir: filepath.Dir(abs), Resolved: map[string]flow.Resolved{}, document: document, base: filepath.Dir(abs), seen: &seen{}}
 	p.Data = o.Data
 	if p.Data == "" {
 		p.Data = DataDir(p.Dir, &document.Manifest)
@@ -138,7 +145,7 @@ func (p *Project) plan(problems flow.Problems) (*Project, error) {
 	}
 	problems = p.document.Locate(append(problems, p.missingSecrets()...))
 	if len(problems.Errors()) > 0 {
-		return nil, problems
+		return nil, withoutUnapproved(problems)
 	}
 	p.Plans, p.Warnings = plans, problems
 	for i := range p.Plans {
@@ -247,22 +254,26 @@ func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (f
 	if err != nil {
 		return nil, err
 	}
-	var problems flow.Problems
+	problems := p.checkKeys()
 	for _, f := range p.files() {
 		if o.Build && len(f.build) > 0 {
 			if err := folder.Build(ctx, f.plugin, f.build); err != nil {
 				return nil, err
 			}
 		}
-		resolved, err := look(folder, f)
+		resolved, err := p.look(folder, f)
 		if err == nil {
+			resolved.Signer, err = p.sign(folder, f, resolved.Digest, o)
 			p.Resolved[f.name] = resolved
-			err = p.pin(locks, f, resolved.Digest, o)
+		}
+		if err == nil {
+			err = p.pin(locks, f, resolved, o)
 		}
 		if problem := f.problem(err, o); problem != nil {
 			problems = append(problems, *problem)
 		}
 	}
+	problems = append(problems, p.approve(locks, o)...)
 	if o.Build && len(problems) == 0 {
 		return nil, locks.write()
 	}
@@ -270,7 +281,7 @@ func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (f
 }
 
 // look reads one file, and a module far enough to know what it needs and offers.
-func look(folder *supply.Folder, f file) (flow.Resolved, error) {
+func (p *Project) look(folder *supply.Folder, f file) (flow.Resolved, error) {
 	switch f.kind {
 	case flow.KindProcess:
 		return folder.Resolve(f.name)
@@ -285,14 +296,30 @@ func look(folder *supply.Folder, f file) (flow.Resolved, error) {
 	if err != nil {
 		return resolved, err
 	}
-	info, err := wasm.Inspect(b)
+	known, err := p.seen.inspect(b, resolved.Digest)
 	if err != nil {
 		return resolved, err
 	}
-	known := info.Resolved(resolved.Path)
+	known.Path = resolved.Path
+	return known, nil
+}
+
+// seen keeps what modules tell of themselves, by digest.
+type seen struct{ modules sync.Map }
+
+func (s *seen) inspect(b []byte, d flow.Digest) (flow.Resolved, error) {
+	if known, ok := s.modules.Load(d); ok {
+		return known.(flow.Resolved), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	info, err := wasm.Inspect(b)
+	if err != nil {
+		return flow.Resolved{}, err
+	}
+	known := info.Resolved("")
 	if info.Profile == wasm.ProfileCommand {
 		known.Functions = []string{} // none, rather than not known
 	}
+	s.modules.Store(d, known)
 	return known, nil
 }
 

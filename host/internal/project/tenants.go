@@ -173,13 +173,13 @@ func (p *Project) ofTenant(ctx context.Context, d *declared, t *Tenant, o Option
 	settings := t.Settings
 	settings.Defaults.NotOn = p.days(settings.Defaults.NotOn)
 	document.Manifest = plan.ForTenant(document.Manifest, operator, settings)
-	own := &Project{Path: t.Path, Dir: t.Dir, Data: p.Data, Resolved: map[string]flow.Resolved{}, document: document, tenant: t.Name, base: p.Dir}
+	own := &Project{Path: t.Path, Dir: t.Dir, Data: p.Data, Resolved: map[string]flow.Resolved{}, document: document, tenant: t.Name, base: p.Dir, seen: p.seen}
 	folder, err := supply.OpenFolder(own.Dir)
 	if err != nil {
 		return nil, err
 	}
 	defer folder.Close()
-	problems, err := own.find(ctx, folder, Options{Pinned: o.Pinned || o.Build})
+	problems, err := own.find(ctx, folder, Options{Pinned: o.Pinned || o.Build, Keys: settings.Keys})
 	if err != nil {
 		return nil, err
 	}

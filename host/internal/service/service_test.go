@@ -25,10 +25,14 @@ import (
 type blobs struct {
 	mu   sync.Mutex
 	held map[string][]byte
+	full error // of each put
 }
 
 func (b *blobs) Put(_ context.Context, tenant string, r io.Reader, limit int64) (flow.Digest, int64, error) {
 	content, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil {
+		err = b.full
+	}
 	if err != nil {
 		return "", 0, err
 	}

@@ -45,6 +45,8 @@ type world struct {
 	roots   *x509.CertPool
 	secrets map[string]string
 	store   *blobs
+	quotas  service.Quotas
+	passed  atomic.Int64 // bytes that attempts told of
 	// mebibyte is one of zeros, in gzip.
 	mebibyte []byte
 }
@@ -231,11 +233,13 @@ func (w *world) guestOf(t *testing.T, plugin flow.PlanPlugin, limits flow.Limits
 	services := service.New(service.Config{
 		Blobs: w.store, Version: "v9", Secrets: func(_, name string) (string, error) { return w.read(name) },
 		Network: service.Network{Resolve: w.Resolve, Dial: w.Dial, Roots: w.roots},
+		Quotas:  w.quotas,
 	})
 	a.HostCalls, a.end = services.Open(t.Context(), service.Attempt{
 		Call: call, Plugin: plugin,
 		Log:      func(l flow.LogLine) { a.lines = append(a.lines, l) },
 		Progress: func(permille int, message string) { a.beats = append(a.beats, fmt.Sprint(permille, " ", message)) },
+		Egress:   func(n int64) { w.passed.Add(n) },
 		Put:      func(d flow.Digest, _ int64) { a.put = append(a.put, d) },
 		State:    func(context.Context) (map[string]json.RawMessage, error) { return nil, nil },
 		Wrote:    func(key string, value json.RawMessage) { a.beats = append(a.beats, key+string(value)) },

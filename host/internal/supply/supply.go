@@ -1,11 +1,12 @@
-// Package supply finds the bytes of plugins: it reads files within the manifest's folder, knows their digests, keeps
-// the lock that pins them, and runs the commands that build them.
+// Package supply finds the bytes of plugins: it reads files within the manifest's folder, knows their digests, checks who
+// signed them, keeps the lock that pins them, runs the commands that build them, and takes modules from elsewhere.
 //
 // It never looks inside a plugin; runtimes do that. Digests that a lock holds are the promise that what was checked is
 // what runs.
 package supply
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -82,7 +83,7 @@ func (f *Folder) Read(name string) ([]byte, flow.Resolved, error) {
 
 // Text reads a regular file of at most limit bytes that is no plugin.
 func (f *Folder) Text(name string, limit int64) ([]byte, error) {
-	file, err := f.root.Open(filepath.FromSlash(name))
+	file, err := f.root.OpenFile(filepath.FromSlash(name), openFlags, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
@@ -101,9 +102,41 @@ func (f *Folder) Text(name string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
+// Write puts a file into the folder at once, and makes the folders that lead to it.
+func (f *Folder) Write(name string, body []byte) error {
+	name = filepath.FromSlash(name)
+	temp := name + "." + rand.Text() + ".tmp"
+	err := f.root.MkdirAll(filepath.Dir(name), 0o755)
+	var file *os.File
+	if err == nil {
+		file, err = f.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	}
+	if err == nil {
+		_, err = file.Write(body)
+		if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+			err = f.root.Rename(temp, name)
+		}
+		if err != nil {
+			_ = f.root.Remove(temp)
+		}
+	}
+	if err != nil {
+		return &flow.Error{Code: flow.CodePluginFile, Op: "write " + name, Message: "the file cannot be written", Hint: "check permissions and room; a path cannot leave the manifest's folder", Err: err}
+	}
+	return nil
+}
+
+// Remove removes a file, if it is there.
+func (f *Folder) Remove(name string) error {
+	if err := f.root.Remove(filepath.FromSlash(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &flow.Error{Code: flow.CodePluginFile, Op: "remove " + name, Message: "the file cannot be removed", Hint: "check its permissions", Err: err}
+	}
+	return nil
+}
+
 // open opens a regular file of at most limit bytes.
 func (f *Folder) open(name string, limit int64) (*os.File, int64, error) {
-	file, err := f.root.Open(filepath.FromSlash(name))
+	file, err := f.root.OpenFile(filepath.FromSlash(name), openFlags, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, 0, fmt.Errorf("plugin file %s: %w", name, fs.ErrNotExist)

@@ -60,56 +60,6 @@ func TestResolveReadsWithinTheFolder(t *testing.T) {
 	}
 }
 
-func TestLockPinsAndChecks(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "new", LockName)
-	lock, err := ReadLock(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	one, two := flow.DigestOf([]byte("1")), flow.DigestOf([]byte("2"))
-	if !lock.Pin("p/a.wasm", one) || lock.Pin("p/a.wasm", one) {
-		t.Error("Pin does not tell a change from none")
-	}
-	lock.Pin("p/gone.wasm", two)
-	if !lock.Retain([]string{"p/a.wasm"}) || lock.Retain([]string{"p/a.wasm"}) {
-		t.Error("Retain does not tell a change from none")
-	}
-	if err := lock.Write(); err != nil {
-		t.Fatal(err)
-	}
-	again, err := ReadLock(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]flow.Code{"p/a.wasm": "", "p/gone.wasm": flow.CodeNotLocked} {
-		if got := flow.CodeOf(again.Check(name, one)); got != want {
-			t.Errorf("%s: got code %q, want %q", name, got, want)
-		}
-	}
-	if got := flow.CodeOf(again.Check("p/a.wasm", two)); got != flow.CodeDigest {
-		t.Errorf("changed bytes: got code %q, want %q", got, flow.CodeDigest)
-	}
-}
-
-func TestLockRefusesWhatIsNotALock(t *testing.T) {
-	t.Parallel()
-	hex := flow.DigestOf(nil).Hex()
-	for name, text := range map[string]string{
-		"one space": hex + " a.wasm\n", "short": hex[1:] + "  a.wasm\n", "upper case": strings.ToUpper(hex) + "  a.wasm\n",
-		"twice": hex + "  a\n" + hex + "  a\n", "no path": hex + "  \n", "garbage": "\x00\xff",
-	} {
-		path := filepath.Join(t.TempDir(), LockName)
-		write(t, path, text)
-		if _, err := ReadLock(path); flow.CodeOf(err) != flow.CodeLock {
-			t.Errorf("%s: got %v, want code %s", name, err, flow.CodeLock)
-		}
-	}
-	if _, err := ReadLock(t.TempDir()); flow.CodeOf(err) != flow.CodeLock {
-		t.Errorf("a folder: got %v, want code %s", err, flow.CodeLock)
-	}
-}
-
 func TestBuildRunsWordsWithoutAShell(t *testing.T) {
 	t.Parallel()
 	f, dir := folder(t)

@@ -22,6 +22,14 @@ const (
 	ProfileExtism  Profile = "extism"  // a plugin that was built with a kit of Extism
 )
 
+// abi names the contract that a module of the profile is built for.
+func (p Profile) abi() string {
+	if p == ProfileReactor {
+		return string(p) + " " + abi.MarkerExport
+	}
+	return string(p)
+}
+
 // Info is what a module's bytes say, without running them.
 type Info struct {
 	Profile Profile     `json:"profile,omitempty"`
@@ -282,7 +290,12 @@ func (i *Info) checkEntry() error {
 
 // Resolved is what a plan needs to know of the module at path.
 func (i *Info) Resolved(path string) flow.Resolved {
-	r := flow.Resolved{Path: path, Digest: i.Digest, Profile: string(i.Profile), Functions: i.Functions, Default: i.Default}
+	r := flow.Resolved{Path: path, Digest: i.Digest, Profile: string(i.Profile), ABI: i.Profile.abi(), Functions: i.Functions, Default: i.Default}
+	for _, m := range i.Imports {
+		r.Imports = append(r.Imports, m.Module+"."+m.Name)
+	}
+	slices.Sort(r.Imports)
+	r.Imports = slices.Compact(r.Imports)
 	if i.Descriptor == nil {
 		return r
 	}
