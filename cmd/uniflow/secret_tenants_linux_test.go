@@ -147,6 +147,9 @@ func TestSecretsOfTenantsStayApart(t *testing.T) {
 	for _, command := range []string{"plan", "plan --json", "check --json", "doctor", "doctor --json", "runs list --json", "pipeline show acme/bound --json", "schedule list --json", "audit --json", "health --json"} {
 		prints(command)
 	}
+	if out := said["doctor"]; !strings.Contains(out, "secrets of beta") || !strings.Contains(out, "sealed/acme.age cannot be opened") {
+		t.Errorf("the doctor does not say whose secrets can be read:\n%s", out)
+	}
 	for command, out := range said {
 		if found := findSecret(out); found != "" || out == "" {
 			t.Errorf("uniflow %s prints the secret as %q:\n%s", command, found, out)
