@@ -73,7 +73,7 @@ func (s *storm) path() string { return filepath.Join(s.dir, "uniflow.toml") }
 // of it would be refused.
 func (s *storm) write() {
 	s.t.Helper()
-	text, lock := "version = 1\n", ""
+	text, lock := "version = 1\n", map[string]flow.Digest{}
 	for i := range s.pipes {
 		p := &s.pipes[i]
 		if p.gone {
@@ -85,10 +85,10 @@ func (s *storm) write() {
 			text += fmt.Sprintf("[pipelines.p%d.steps.two]\nwasm = %q\nwith = { edit = \"${steps.one.with.edit}\" }\n", i, file)
 		}
 		text += fmt.Sprintf("[schedules.s%d]\npipeline = \"p%[1]d\"\nat = \"every %[2]ds\"\ncontext = { note = %[3]d }\n", i, p.every, p.note)
-		lock += fmt.Sprintf("%s  %s\n", flow.DigestOf(s.bytes[p.word]).Hex(), file)
+		lock[file] = flow.DigestOf(s.bytes[p.word])
 		s.put(file, s.bytes[p.word])
 	}
-	s.put("uniflow.lock", []byte(lock))
+	s.put("uniflow.lock", []byte(lockOfFiles(lock)))
 	s.put("uniflow.toml", []byte(text))
 }
 
