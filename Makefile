@@ -26,10 +26,10 @@ gofumpt       = $(TOOLS)/gofumpt-$(GOFUMPT)/gofumpt
 govulncheck   = $(TOOLS)/govulncheck-$(GOVULNCHECK)/govulncheck
 
 .DEFAULT_GOAL = help
-.PHONY: help fmt lint vuln test faults test-race test-all arm64 build size wasm examples languages programs bench docs cross clean
+.PHONY: help fmt lint vuln test faults test-race test-all arm64 build size wasm examples languages programs deploy-check bench docs cross clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 fmt: $(gofumpt) ## format the Go code
 	$(gofumpt) -l -w $$(git ls-files --cached --others --exclude-standard -- '*.go' ':!:*.pb.go')
@@ -57,7 +57,7 @@ test-all: ## run everything that can be checked on this machine
 	CGO_ENABLED=1 go test -race ./...
 	UNIFLOW_TEST_ALL=1 go test -timeout 30m ./host/internal/calendar ./host/internal/schedule
 	.ci/guests.sh
-	$(MAKE) lint examples size languages programs faults cross arm64
+	$(MAKE) lint examples size languages programs deploy-check faults cross arm64
 
 arm64: ## count fuel on arm64, under emulation (needs qemu-user-static)
 	GOARCH=arm64 go test -exec qemu-aarch64-static -run FuelIsTheSame ./host/internal/wasm
@@ -88,6 +88,10 @@ languages: ## build the kits of all languages and run their conformance vectors 
 
 programs: ## run programs of others as steps, compiled from their modules
 	go test -tags languages ./examples/programs
+
+# Kubernetes, Helm and BuildKit are large: without optimisation they take a third less.
+deploy-check: build ## hold service files and the release configuration against those who read them (needs systemd-analyze)
+	cd bench/deploy && go test -count=1 -gcflags='all=-N -l' ./...
 
 bench: ## measure one step beside its peers, and write docs/PERFORMANCE.md
 	cd bench && go run . -md > ../docs/PERFORMANCE.md

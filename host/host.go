@@ -32,6 +32,8 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/host/internal/store/sqlite"
 	"github.com/uniflow-dev/uniflow/host/internal/watch"
+	"github.com/uniflow-dev/uniflow/host/internal/watch/metrics"
+	"github.com/uniflow-dev/uniflow/host/internal/watch/trace"
 )
 
 // Version is the version of this build; releases set it when they are linked.
@@ -84,6 +86,8 @@ type Host struct {
 	runner  *dispatch.Dispatcher
 	clock   *schedule.Scheduler
 	watcher *watch.Watcher
+	metrics *metrics.Metrics
+	tracer  *trace.Tracer // nil where traces go nowhere
 	quotas  quotas
 	turns   *run.Turns
 	tokens  *access.Tokens
@@ -168,6 +172,9 @@ func (h *Host) open(ctx context.Context) error {
 		return err
 	}
 	h.openWatch()
+	if err = h.openObservers(ctx); err != nil {
+		return err
+	}
 	if !h.config.ReadOnly { // a host that runs may use the same folders
 		if err = h.wire(ctx); err != nil {
 			return err
@@ -215,7 +222,7 @@ func (h *Host) wire(ctx context.Context) error {
 		Queue: h.store, Logger: h.log, Bounded: func(tenant string) bool { return h.quotas.of(tenant) != nil },
 		Runner: run.New(run.Config{
 			Misfit: new(shapes).misfit,
-			Load:   h.loadGuarded, Open: openServices(services), Ledger: h.store,
+			Load:   h.loadGuarded, Open: openServices(services, h.tracer), Sampled: h.tracer.Sampled, Ledger: h.store,
 			Turns: h.turns, Features: services.Features(), Logger: h.log,
 		}),
 	})
@@ -260,6 +267,9 @@ func (h *Host) Start(ctx context.Context) error {
 	if err := h.watcher.Begin(ctx); err != nil {
 		return err
 	}
+	if err := errors.Join(h.metrics.Begin(ctx), h.tracer.Begin(ctx)); err != nil {
+		return err
+	}
 	if err := h.serveAPI(ctx); err != nil {
 		return err
 	}
@@ -272,6 +282,8 @@ func (h *Host) Start(ctx context.Context) error {
 	h.clock.Start()
 	h.services.Go(func() { h.prune(h.background) })
 	h.services.Go(func() { h.watcher.Run(h.background) })
+	h.services.Go(func() { h.metrics.Run(h.background) })
+	h.services.Go(func() { h.tracer.Run(h.background) })
 	h.services.Go(func() { h.giveBack(h.background) })
 	h.services.Go(func() { h.touchTokens(h.background) })
 	return nil

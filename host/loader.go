@@ -13,6 +13,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/run"
 	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/host/internal/wasm"
+	"github.com/uniflow-dev/uniflow/host/internal/watch/trace"
 )
 
 // loader finds the runtime for a plugin.
@@ -81,9 +82,10 @@ func (l *loader) Close(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// openServices gives the runner the host side of attempts.
-func openServices(s *service.Services) func(context.Context, run.Attempt) (flow.HostCalls, func()) {
+// openServices gives the runner the host side of attempts, with what is traced of it.
+func openServices(s *service.Services, t *trace.Tracer) func(context.Context, run.Attempt) (flow.HostCalls, func()) {
 	return func(ctx context.Context, a run.Attempt) (flow.HostCalls, func()) {
-		return s.Open(ctx, service.Attempt(a))
+		calls, end := s.Open(ctx, service.Attempt(a))
+		return traced(calls, &a.Call.Context, t), end
 	}
 }

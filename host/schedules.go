@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -415,7 +416,9 @@ func (h *Host) clear(ctx context.Context, tenant string) (flow.Cleared, error) {
 			cleared.Kept = append(cleared.Kept, id)
 			continue
 		}
-		if err := h.remove(ctx, &r); err != nil {
+		if err := h.remove(ctx, &r); errors.Is(err, flow.ErrNotFound) {
+			continue // somebody else has removed it meanwhile
+		} else if err != nil {
 			return cleared, err
 		}
 		cleared.Removed = append(cleared.Removed, id)

@@ -27,7 +27,10 @@ func (h *Host) serveAPI(ctx context.Context) error {
 	if h.config.API == nil {
 		return nil
 	}
-	settings := api.Config{Control: h.As, Version: Version, Token: h.config.API.Token, Find: h.findToken, Local: LocalPrincipal(), Logger: h.log}
+	settings := api.Config{
+		Control: h.As, Version: Version, Token: h.config.API.Token, Find: h.findToken, Local: LocalPrincipal(), Logger: h.log,
+		Metrics: h.Metrics, Served: h.metrics.Request,
+	}
 	socket, err := h.listenSocket(ctx)
 	if err != nil {
 		return err

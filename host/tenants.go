@@ -41,7 +41,14 @@ func (h *Host) Tenants(ctx context.Context) ([]flow.TenantInfo, error) {
 			t.Schedules++
 		}
 	}
+	applied, err := h.store.AppliedAt(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find what was applied: %w", err)
+	}
 	for i := range infos {
+		if at, ok := applied[infos[i].Name]; ok {
+			infos[i].AppliedAt = &at
+		}
 		if infos[i].Usage, err = h.usage(ctx, infos[i].Name); err != nil {
 			return nil, fmt.Errorf("count what tenant %q uses: %w", infos[i].Name, err)
 		}

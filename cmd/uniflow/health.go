@@ -11,12 +11,13 @@ import (
 )
 
 func (a *app) healthCommand() *cobra.Command {
-	return &cobra.Command{
+	var live bool
+	c := &cobra.Command{
 		Use: "health", Short: "Judge a host that serves: open incidents, and alerts that do not arrive",
 		Long: `Judge a host that serves: list the incidents that are open, and the alerts whose messages do not arrive.
 
 Ends with 0 if there are none, with 1 if there are some, and with 5 if no host answers. A probe that is to restart a host
-asks GET /healthz instead, which says that it answers: an incident is no reason to restart.`,
+asks GET /healthz instead, or this with --live, which say that it answers: an incident is no reason to restart.`,
 		Args: args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.with(c.Context(), tool.Serving, func(l *tool.Link) error {
@@ -27,13 +28,15 @@ asks GET /healthz instead, which says that it answers: an incident is no reason 
 				if err := a.answer(health, func() { a.health(&health) }); err != nil {
 					return err
 				}
-				if !health.OK {
+				if !health.OK && !live {
 					return ended{exitRun}
 				}
 				return nil
 			})
 		},
 	}
+	c.Flags().BoolVar(&live, "live", false, "end with 0 if the host answers, whatever it answers")
+	return c
 }
 
 // health writes what is wrong with a host, or that nothing is.

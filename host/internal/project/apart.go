@@ -8,11 +8,12 @@ import (
 	"syscall"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/secret"
 )
 
 // apart demands that no tenant can be given files of another, or of the operator: their folders do not overlap, and no
-// data folder and no source of secrets lies in that of a tenant whom it does not belong to. A mount reaches all of a
-// tenant's folder, if the ceiling allows it.
+// data folder and no source of secrets lies in that of a tenant. A mount reaches all of a tenant's folder, if the ceiling
+// allows it.
 func (p *Project) apart(all []declared) flow.Problems {
 	var problems flow.Problems
 	refuse := func(d *declared, format string, args ...any) {
@@ -41,7 +42,8 @@ func (p *Project) apart(all []declared) flow.Problems {
 		}
 	}
 	for _, s := range p.secretPlaces(all) {
-		if d := around(owner, s.at); d != nil && d.name != s.of {
+		// Of its own neither: what a tenant can write can be a link to the secrets of another.
+		if d := around(owner, s.at); d != nil {
 			refuse(d, "secrets of %s lie in its folder", s.whose())
 		}
 	}
@@ -75,15 +77,14 @@ func (s secretPlace) whose() string {
 // secretPlaces lists where secrets lie on the disk, each once.
 func (p *Project) secretPlaces(all []declared) []secretPlace {
 	var places []secretPlace
-	add := func(source, of string) {
-		kind, at, _ := strings.Cut(source, ":")
-		if kind == "env" || at == "" {
-			return
+	add := func(text, of string) {
+		source, err := secret.Open(text, p.Dir)
+		if err != nil {
+			return // nothing is read of a source that is not known
 		}
-		if at = filepath.FromSlash(at); !filepath.IsAbs(at) {
-			at = filepath.Join(p.Dir, at)
+		for _, at := range source.Paths() {
+			places = append(places, secretPlace{real(at), of})
 		}
-		places = append(places, secretPlace{real(at), of})
 	}
 	m := p.Manifest()
 	add(m.Host.Secrets, "")

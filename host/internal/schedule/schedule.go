@@ -469,13 +469,13 @@ type gocronLog struct{ log *slog.Logger }
 
 func (l gocronLog) Debug(string, ...any) {}
 func (l gocronLog) Info(msg string, args ...any) {
-	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
+	l.log.Debug("gocron", slog.String("text", fmt.Sprint(msg, args)))
 }
 
 func (l gocronLog) Warn(msg string, args ...any) {
-	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
+	l.log.Debug("gocron", slog.String("text", fmt.Sprint(msg, args)))
 }
 
 func (l gocronLog) Error(msg string, args ...any) {
-	l.log.Debug("gocron", "text", fmt.Sprint(msg, args))
+	l.log.Debug("gocron", slog.String("text", fmt.Sprint(msg, args)))
 }

@@ -83,6 +83,20 @@ func (s Source) path(written string) string {
 	return ""
 }
 
+// Paths are the absolute paths of what the source reads on the disk, the identities of an age file among them.
+func (s Source) Paths() []string {
+	if s.kind == "" || s.kind == "env" {
+		return nil
+	}
+	var paths []string
+	for _, written := range []string{s.at, s.identity} {
+		if path := s.path(written); written != "" && path != "" {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
 // Read returns a secret by name, without the line break at its end. Errors are of CodeSecret, and say where the secret
 // was looked for.
 func (s Source) Read(name string) (string, error) {
