@@ -16,17 +16,19 @@ func (h *Host) Tenants(ctx context.Context) ([]flow.TenantInfo, error) { return 
 
 // tenantsOf is Tenants for one of them; empty stands for all.
 func (h *Host) tenantsOf(ctx context.Context, tenant string) ([]flow.TenantInfo, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	schedules, err := h.store.Schedules(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list schedules: %w", err)
 	}
 	infos := []flow.TenantInfo{{Name: flow.DefaultTenant, Isolation: flow.IsolationInline}}
-	if h.project != nil {
-		if i := h.project.Manifest().Defaults.Isolation; i != "" {
+	if p := h.current(); p != nil {
+		if i := p.Manifest().Defaults.Isolation; i != "" {
 			infos[0].Isolation = i
 		}
-		for i := range h.project.Tenants {
-			infos = append(infos, tenantInfo(&h.project.Tenants[i]))
+		for i := range p.Tenants {
+			infos = append(infos, tenantInfo(&p.Tenants[i]))
 		}
 	}
 	infos = slices.DeleteFunc(infos, func(t flow.TenantInfo) bool { return tenant != "" && t.Name != tenant })
@@ -44,7 +46,14 @@ func (h *Host) tenantsOf(ctx context.Context, tenant string) ([]flow.TenantInfo,
 			t.Schedules++
 		}
 	}
+	applied, err := h.store.AppliedAt(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find what was applied: %w", err)
+	}
 	for i := range infos {
+		if at, ok := applied[infos[i].Name]; ok {
+			infos[i].AppliedAt = &at
+		}
 		if infos[i].Usage, err = h.usage(ctx, infos[i].Name); err != nil {
 			return nil, fmt.Errorf("count what tenant %q uses: %w", infos[i].Name, err)
 		}
