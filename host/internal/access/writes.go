@@ -176,6 +176,7 @@ func (s *scoped) Rollback(ctx context.Context, r flow.RollbackRequest) (flow.Pip
 			return flow.PipelineInfo{}, err
 		}
 		r.By = s.p.Name
+		r.By = s.p.Name
 		info, err := s.host.Rollback(ctx, r)
 		c.told(map[string]any{"version": old.Version}, map[string]any{"version": info.Version})
 		return s.pipeline(info, err)
@@ -197,6 +198,16 @@ func (s *scoped) Apply(ctx context.Context, r flow.ApplyRequest) (flow.ApplyRepo
 	})
 }
 
+// ofOwn keeps from a tenant what is wrong with the manifest of the operator, which names others: only what is about the
+// request or the host's own standing is told.
+func (s *scoped) ofOwn(err error) error {
+	told := []flow.Code{flow.CodeReviewed, flow.CodeStopping, flow.CodeReadOnly, flow.CodeUnsupported}
+	if err == nil || s.p.Tenant == "" || flow.CodeOf(err) == "" || slices.Contains(told, flow.CodeOf(err)) {
+		return err
+	}
+	return &flow.Error{Code: flow.CodeReviewed, Op: "apply", Message: "the operator's manifest cannot be applied as it is, or has no place for the tenant any more", Hint: "ask the operator"}
+}
+
 // hideReport leaves of a report what is the tenant's.
 func (s *scoped) hideReport(r *flow.ApplyReport) {
 	if s.p.Tenant == "" {
@@ -204,7 +215,12 @@ func (s *scoped) hideReport(r *flow.ApplyReport) {
 	}
 	s.hideDeployment(&r.Deployment)
 	r.Changes = slices.DeleteFunc(r.Changes, func(c flow.PlanChange) bool { return !s.owns(c.Pipeline) })
-	r.Problems = s.hideProblems(r.Problems)
+	for i := range r.Changes {
+		for n, what := range r.Changes[i].What {
+			r.Changes[i].What[n] = s.hide(what)
+		}
+	}
+	r.Problems = nil // warnings are about the manifests of all
 	refused := map[string]flow.Problems{}
 	for tenant, list := range r.Refused {
 		if tenant == s.p.Tenant {
