@@ -176,7 +176,6 @@ func (s *scoped) Rollback(ctx context.Context, r flow.RollbackRequest) (flow.Pip
 			return flow.PipelineInfo{}, err
 		}
 		r.By = s.p.Name
-		r.By = s.p.Name
 		info, err := s.host.Rollback(ctx, r)
 		c.told(map[string]any{"version": old.Version}, map[string]any{"version": info.Version})
 		return s.pipeline(info, err)
@@ -191,6 +190,7 @@ func (s *scoped) Apply(ctx context.Context, r flow.ApplyRequest) (flow.ApplyRepo
 		}
 		r.Tenant, r.By, c.looks = tenant, s.p.Name, r.DryRun
 		report, err := s.host.Apply(ctx, r)
+		err = s.ofOwn(err)
 		s.hideReport(&report)
 		c.looks = c.looks || err == nil && !report.Applied && len(report.Refused) == 0
 		c.told(nil, map[string]any{"deployment": report.Deployment.Seq, "digest": report.Deployment.Digest, "changes": len(report.Changes), "refused": slices.Sorted(maps.Keys(report.Refused))})
@@ -202,7 +202,7 @@ func (s *scoped) Apply(ctx context.Context, r flow.ApplyRequest) (flow.ApplyRepo
 // request or the host's own standing is told.
 func (s *scoped) ofOwn(err error) error {
 	told := []flow.Code{flow.CodeReviewed, flow.CodeStopping, flow.CodeReadOnly, flow.CodeUnsupported}
-	if err == nil || s.p.Tenant == "" || flow.CodeOf(err) == "" || slices.Contains(told, flow.CodeOf(err)) {
+	if err == nil || s.p.Tenant == "" || slices.Contains(told, flow.CodeOf(err)) {
 		return err
 	}
 	return &flow.Error{Code: flow.CodeReviewed, Op: "apply", Message: "the operator's manifest cannot be applied as it is, or has no place for the tenant any more", Hint: "ask the operator"}
