@@ -13,7 +13,7 @@ import (
 
 // alerts are the targets of messages that the manifests declare, by id: those of a tenant are the tenant's own.
 func (h *Host) alerts() map[string]flow.Alert {
-	p := h.project
+	p := h.current()
 	if p == nil {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (h *Host) alerts() map[string]flow.Alert {
 
 // ceilingOf is what a tenant is allowed; one that is not declared is allowed nothing.
 func (h *Host) ceilingOf(tenant string) flow.Ceiling {
-	if p := h.project; p != nil {
+	if p := h.current(); p != nil {
 		if t := p.Tenant(tenant); t != nil {
 			return t.Settings.Ceiling
 		}

@@ -61,6 +61,8 @@ func (h *Host) ScheduleHealth(ctx context.Context) ([]flow.ScheduleHealth, error
 
 // scheduleHealthOf judges the schedules of a tenant; empty stands for all.
 func (h *Host) scheduleHealthOf(ctx context.Context, tenant string) ([]flow.ScheduleHealth, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	records, err := h.store.Schedules(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list schedules: %w", err)

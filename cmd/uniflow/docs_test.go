@@ -283,6 +283,9 @@ func checkManifest(t *testing.T, text string) (said string, exit int) {
 	for _, hit := range regexp.MustCompile(`"([^"]+\.ics)"`).FindAllStringSubmatch(text, -1) {
 		files[hit[1]] = []byte("BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20261225\nEND:VEVENT\nEND:VCALENDAR\n")
 	}
+	for _, hit := range regexp.MustCompile(`manifest\s*=\s*"([^"]+)"`).FindAllStringSubmatch(text, -1) {
+		files[strings.ReplaceAll(hit[1], "*", "any")] = []byte("version = 1\n") // of a tenant
+	}
 	for name, content := range files {
 		file := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
