@@ -332,8 +332,8 @@ func TestTable() []Row {
 			Why: "runs are proved with real steps on the real store",
 		},
 		{
-			Folder: "cmd/uniflow", Libs: []string{"github.com/santhosh-tekuri/jsonschema"},
-			Why: "every --json answer is held against its schema",
+			Folder: "cmd/uniflow", Libs: []string{"github.com/santhosh-tekuri/jsonschema", "filippo.io/age"},
+			Why: "every --json answer is held against its schema; secrets are encrypted as an operator does",
 		},
 		{Folder: "host/internal/api", Libs: []string{"github.com/danielgtaylor/huma"}, Why: "requests go through the real router"},
 		{
