@@ -262,7 +262,7 @@ func TestDocumentedManifestsPassTheCheck(t *testing.T) {
 	}
 }
 
-// checkManifest checks a manifest strictly, in a folder with a module, a program or a calendar for each file that it names.
+// checkManifest checks a manifest strictly, in a folder with a module, a program, a calendar or a manifest for each file that it names.
 func checkManifest(t *testing.T, text string) (said string, exit int) {
 	t.Helper()
 	if !strings.Contains(text, "version = 1") {
@@ -282,6 +282,9 @@ func checkManifest(t *testing.T, text string) (said string, exit int) {
 	}
 	for _, hit := range regexp.MustCompile(`"([^"]+\.ics)"`).FindAllStringSubmatch(text, -1) {
 		files[hit[1]] = []byte("BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20261225\nEND:VEVENT\nEND:VCALENDAR\n")
+	}
+	for _, hit := range regexp.MustCompile(`manifest\s*=\s*"([^"]+)"`).FindAllStringSubmatch(text, -1) {
+		files[strings.ReplaceAll(hit[1], "*", "any")] = []byte("version = 1\n") // of a tenant
 	}
 	for name, content := range files {
 		file := filepath.Join(dir, filepath.FromSlash(name))
