@@ -16,7 +16,7 @@ import (
 // openWatch makes the watcher, which looks at nothing before the host starts.
 func (h *Host) openWatch() {
 	h.watcher = watch.New(watch.Config{
-		Ledger: h.store, Alerts: h.alerts(), Secret: func(name string) (string, error) { return h.secretOf(flow.DefaultTenant, name) }, Logger: h.log,
+		Ledger: h.store, Alerts: h.alerts, Secret: func(name string) (string, error) { return h.secretOf(flow.DefaultTenant, name) }, Logger: h.log,
 		Plans: func() []*flow.Plan {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -35,10 +35,11 @@ func (h *Host) openWatch() {
 
 // alerts are the targets of messages that the manifest declares.
 func (h *Host) alerts() map[string]flow.Alert {
-	if h.project == nil {
+	p := h.current()
+	if p == nil {
 		return nil
 	}
-	return h.project.Manifest().Alerts
+	return p.Manifest().Alerts
 }
 
 // givenUpFor is how long a message that never arrived keeps a host from being well.
@@ -71,6 +72,8 @@ func (h *Host) ScheduleHealth(ctx context.Context) ([]flow.ScheduleHealth, error
 
 // scheduleHealthOf judges the schedules of a tenant; empty stands for all.
 func (h *Host) scheduleHealthOf(ctx context.Context, tenant string) ([]flow.ScheduleHealth, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	records, err := h.store.Schedules(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list schedules: %w", err)

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -31,6 +32,8 @@ import (
 	"github.com/uniflow-dev/uniflow/host/internal/service"
 	"github.com/uniflow-dev/uniflow/host/internal/store/sqlite"
 	"github.com/uniflow-dev/uniflow/host/internal/watch"
+	"github.com/uniflow-dev/uniflow/host/internal/watch/metrics"
+	"github.com/uniflow-dev/uniflow/host/internal/watch/trace"
 )
 
 // Version is the version of this build; releases set it when they are linked.
@@ -75,7 +78,6 @@ type API struct {
 type Host struct {
 	config  Config
 	log     *slog.Logger
-	project *project.Project
 	data    string
 	store   *sqlite.Store
 	blobs   *blob.Store
@@ -84,10 +86,18 @@ type Host struct {
 	runner  *dispatch.Dispatcher
 	clock   *schedule.Scheduler
 	watcher *watch.Watcher
+	metrics *metrics.Metrics
+	tracer  *trace.Tracer // nil where traces go nowhere
 	quotas  quotas
 	turns   *run.Turns
 	tokens  *access.Tokens
 	opened  time.Time
+
+	// applying is held by who applies. What was applied last is replaced under view together with plans, the ledger's
+	// schedules and the clock: a verb that joins them holds it for reading, for as long as it looks and no longer.
+	applying sync.Mutex
+	view     sync.RWMutex
+	applied  atomic.Pointer[applied]
 
 	mu sync.Mutex
 	// sources are where the secrets of tenants are; one that is not there has none.
@@ -113,10 +123,12 @@ type Host struct {
 	cancel     context.CancelFunc
 }
 
-// entry is a pipeline that the host knows.
+// entry is a pipeline that the host knows. Nobody changes one.
 type entry struct {
 	plan   flow.Plan
 	origin flow.Origin
+	// own is what the manifest says where plan is an earlier version by a rollback; else nil.
+	own *flow.Plan
 }
 
 // Open reads the manifest, if there is one, checks all of it, and opens the ledger. Nothing fires before Start. An
@@ -126,6 +138,7 @@ func Open(ctx context.Context, c Config) (*Host, error) {
 		return nil, errInsideWorker()
 	}
 	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, broken: map[string]string{}, opened: time.Now(), tokens: access.NewTokens()}
+	h.applied.Store(&applied{})
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -152,19 +165,22 @@ func (h *Host) open(ctx context.Context) error {
 	}
 	h.quotas.ledger = h.store
 	h.blobs.Bound(h.quotas.artifacts)
-	if h.sources, err = h.openSecrets(h.project); err != nil {
+	if h.sources, err = h.openSecrets(h.current()); err != nil {
 		return err
 	}
 	if err = h.openTokens(ctx); err != nil {
 		return err
 	}
 	h.openWatch()
+	if err = h.openObservers(ctx); err != nil {
+		return err
+	}
 	if !h.config.ReadOnly { // a host that runs may use the same folders
 		if err = h.wire(ctx); err != nil {
 			return err
 		}
 	}
-	return h.keepPlans(ctx)
+	return h.begin(ctx)
 }
 
 // read loads the manifest and finds the data folder.
@@ -175,7 +191,8 @@ func (h *Host) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		h.project, h.data = p, p.Data
+		h.applied.Store(&applied{project: p})
+		h.data = p.Data
 		h.quotas.set(p.Tenants)
 	}
 	if h.data == "" {
@@ -205,30 +222,12 @@ func (h *Host) wire(ctx context.Context) error {
 		Queue: h.store, Logger: h.log, Bounded: func(tenant string) bool { return h.quotas.of(tenant) != nil },
 		Runner: run.New(run.Config{
 			Misfit: new(shapes).misfit,
-			Load:   h.loadGuarded, Open: openServices(services), Ledger: h.store,
+			Load:   h.loadGuarded, Open: openServices(services, h.tracer), Sampled: h.tracer.Sampled, Ledger: h.store,
 			Turns: h.turns, Features: services.Features(), Logger: h.log,
 		}),
 	})
-	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Soon: h.slotSoon, Logger: h.log})
+	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Lock: h.view.RLocker(), Soon: h.slotSoon, Logger: h.log})
 	return err
-}
-
-// keepPlans records the manifest's plans, so that a run finds its own for as long as its record is kept.
-func (h *Host) keepPlans(ctx context.Context) error {
-	if h.project == nil {
-		return nil
-	}
-	if !h.config.ReadOnly {
-		if err := h.store.SavePlans(ctx, h.project.AllPlans()); err != nil {
-			return fmt.Errorf("record the plans of the manifest: %w", err)
-		}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, p := range h.project.AllPlans() {
-		h.plans[p.ID()] = &entry{plan: p, origin: flow.OriginManifest}
-	}
-	return nil
 }
 
 func (h *Host) keepPlan(ctx context.Context, p flow.Plan, origin flow.Origin) error {
@@ -260,10 +259,15 @@ func (h *Host) Start(ctx context.Context) error {
 	if err := h.store.Reserve(ctx); err != nil {
 		return fmt.Errorf("reserve disk space: %w", err)
 	}
+	h.applying.Lock() // until all is served as the manifest says
+	defer h.applying.Unlock()
 	if err := h.loadAll(ctx); err != nil {
 		return err
 	}
 	if err := h.watcher.Begin(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(h.metrics.Begin(ctx), h.tracer.Begin(ctx)); err != nil {
 		return err
 	}
 	if err := h.serveAPI(ctx); err != nil {
@@ -272,24 +276,16 @@ func (h *Host) Start(ctx context.Context) error {
 	if err := h.resume(ctx); err != nil {
 		return err
 	}
-	if err := h.syncSchedules(ctx); err != nil {
+	if err := h.deployFirst(ctx); err != nil {
 		return err
 	}
 	h.clock.Start()
 	h.services.Go(func() { h.prune(h.background) })
 	h.services.Go(func() { h.watcher.Run(h.background) })
+	h.services.Go(func() { h.metrics.Run(h.background) })
+	h.services.Go(func() { h.tracer.Run(h.background) })
 	h.services.Go(func() { h.giveBack(h.background) })
 	h.services.Go(func() { h.touchTokens(h.background) })
-	return nil
-}
-
-// loadAll compiles and checks every plugin before the first slot needs it.
-func (h *Host) loadAll(ctx context.Context) error {
-	for _, e := range h.entries() {
-		if err := h.load(ctx, &e.plan); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

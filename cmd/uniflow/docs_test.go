@@ -284,7 +284,7 @@ func checkManifest(t *testing.T, text string) (said string, exit int) {
 		files[hit[1]] = []byte("BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20261225\nEND:VEVENT\nEND:VCALENDAR\n")
 	}
 	for _, hit := range regexp.MustCompile(`manifest\s*=\s*"([^"]+)"`).FindAllStringSubmatch(text, -1) {
-		files[strings.ReplaceAll(hit[1], "*", "acme")] = []byte("version = 1\n")
+		files[strings.ReplaceAll(hit[1], "*", "any")] = []byte("version = 1\n") // of a tenant
 	}
 	for name, content := range files {
 		file := filepath.Join(dir, filepath.FromSlash(name))

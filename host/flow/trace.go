@@ -78,7 +78,9 @@ type HostCall struct {
 	Step     string
 	Item     *int
 	Attempt  int
-	Op       string
+	// Number counts the calls of an attempt from 1.
+	Number int64
+	Op     string
 	// Server is the host that http.request went to, Method and Status are those of the exchange; empty for other calls.
 	Server string
 	Method string

@@ -270,8 +270,8 @@ func TestTable() []Row {
 		{Folder: "host/...", May: []string{"host/flow", "sdk/abi/abitest"}, Why: "tests speak the vocabulary and the golden vectors"},
 		{
 			Folder: "host", May: []string{"host/internal/plugintest/...", "host/internal/process"},
-			Libs: []string{"github.com/santhosh-tekuri/jsonschema"},
-			Why:  "answers of the API are held against the description that it gives of itself; the engine passes the suite through workers, which are the test's own program",
+			Libs: []string{"github.com/santhosh-tekuri/jsonschema", "go.opentelemetry.io/proto", "google.golang.org/protobuf"},
+			Why:  "answers of the API are held against the description that it gives of itself, and traces are read as a collector reads them; the engine passes the suite through workers, which are the test's own program",
 		},
 		{
 			Folder: "sdk", May: []string{"sdk/sdktest"},

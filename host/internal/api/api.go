@@ -45,6 +45,10 @@ type Config struct {
 	// Limits bound what one token may ask. The zero Limits are good ones.
 	Limits Limits
 	Logger *slog.Logger
+	// Metrics serves figures for monitoring at /metrics: those of one tenant, or of all for no name. Defaults to none.
+	Metrics func(tenant string) http.Handler
+	// Served hears of each request: its route, which is empty where there is none, and the status of the answer.
+	Served func(route string, status int)
 }
 
 const (
@@ -100,7 +104,8 @@ func Handler(c Config) http.Handler {
 		config.Security = []map[string][]string{{"token": {}}}
 	}
 	routes{c.Logger}.register(humago.New(mux, config))
-	return secure(routed(mux))
+	serveMetrics(c, mux)
+	return counted(c, mux, secure(routed(mux)))
 }
 
 // routed gives requests that no route takes the body of every other error. A path that is not clean is one of these: the

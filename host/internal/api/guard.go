@@ -19,6 +19,14 @@ import (
 // made once, for all principals, and hands on nothing but the request.
 type controlKey struct{}
 
+// principalKey is under what the guard puts who asks.
+type principalKey struct{}
+
+// asked is a request's context with who asks.
+func (c Config) asked(ctx context.Context, p flow.Principal, from string) context.Context {
+	return context.WithValue(context.WithValue(ctx, principalKey{}, p), controlKey{}, c.Control(p, from))
+}
+
 // healthPaths answer everybody, and say nothing but that the host is there.
 func healthPaths() []string { return []string{"/healthz", "/health"} }
 
@@ -74,7 +82,7 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, end := tie(r.Context(), life, w)
 	defer end()
-	g.next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, controlKey{}, g.config.Control(p, r.RemoteAddr))))
+	g.next.ServeHTTP(w, r.WithContext(g.config.asked(ctx, p, r.RemoteAddr)))
 }
 
 // who tells who asks. A token in the form of ours is looked up; anything else can only be the token of the environment.
@@ -150,7 +158,7 @@ func local(c Config, next http.Handler) http.Handler {
 		if uid, ok := r.Context().Value(peerKey{}).(uint32); ok {
 			p.Name = "local:" + strconv.FormatUint(uint64(uid), 10)
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), controlKey{}, c.Control(p, "socket"))))
+		next.ServeHTTP(w, r.WithContext(c.asked(r.Context(), p, "socket")))
 	})
 }
 

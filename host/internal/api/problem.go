@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"strings"
@@ -79,7 +80,7 @@ func (r routes) problem(err error) error {
 	}
 	p := newProblem(err, statusOf(err))
 	if p.Status == http.StatusInternalServerError {
-		r.log.Error("request failed", "err", err)
+		r.log.Error("request failed", slog.Any("err", err))
 	}
 	return p
 }

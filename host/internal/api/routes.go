@@ -196,7 +196,7 @@ func (r routes) registerRuns(a huma.API) {
 			defer content.Close()
 			c.SetHeader("Content-Type", "application/octet-stream")
 			if err := send(c.Context(), c.BodyWriter(), content); err != nil {
-				r.log.Warn("artifact not sent whole", "err", err)
+				r.log.Warn("artifact not sent whole", slog.Any("err", err))
 			}
 		}}, nil
 	})
@@ -231,9 +231,9 @@ func (r routes) registerEvents(a huma.API) {
 			})
 			switch {
 			case errors.Is(unsent, os.ErrDeadlineExceeded):
-				r.log.Warn("slow client of an event stream dropped", "err", unsent)
+				r.log.Warn("slow client of an event stream dropped", slog.Any("err", unsent))
 			case err != nil && ctx.Err() == nil:
-				r.log.Warn("event stream ended", "err", err)
+				r.log.Warn("event stream ended", slog.Any("err", err))
 			}
 		})
 }

@@ -36,6 +36,9 @@ func (b *Bounds) place(keys ...string) string {
 	return strings.TrimSpace(text + " " + b.Place(append(slices.Clone(b.Table), keys...)))
 }
 
+// AllowsMount reports whether the ceiling allows to mount a path of the tenant's folder.
+func (b *Bounds) AllowsMount(path string) bool { return allowsMount(b.Ceiling.Mount, path) }
+
 // FilledCeiling is a ceiling that bounds every limit and time: one that it leaves out is what a step gets that says
 // nothing, so that no tenant has more than that unless the operator says so.
 func FilledCeiling(c flow.Ceiling, d flow.Defaults) flow.Ceiling {

@@ -6,6 +6,7 @@
 package project
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,9 @@ type Project struct {
 	tenant string
 	bounds *plan.Bounds
 	base   string
+	// mounts are the host sides of a tenant's mounts without symbolic links, by path as written: a link that is made later
+	// is not followed.
+	mounts map[string]string
 	// seen is what modules have told of themselves; tenants often have the same ones.
 	seen *seen
 }
@@ -165,7 +169,7 @@ func (p *Project) absolute(mounts map[string]string) map[string]string {
 	}
 	out := make(map[string]string, len(mounts))
 	for guest, path := range mounts {
-		out[guest] = filepath.Join(p.Dir, filepath.FromSlash(path))
+		out[guest] = cmp.Or(p.mounts[path], filepath.Join(p.Dir, filepath.FromSlash(path)))
 	}
 	return out
 }

@@ -244,3 +244,24 @@ func BenchmarkLoadTenants(b *testing.B) {
 		}
 	}
 }
+
+// Promise: a link in the tenant's folder gives no more to mount than the ceiling allows, and is not followed again later.
+func TestMountsOfATenantAreRealPaths(t *testing.T) {
+	t.Parallel()
+	own := onePipeline + "[pipelines.p.grant]\nmount = { '/d' = 'data/%s' }\n"
+	p := load(t, tree(t, map[string]string{
+		"a/uniflow.toml": fmt.Sprintf(own, "x"), "a/echo.wasm": module(t), "a/data/x -> ../private": "", "a/private/f": "",
+		"b/uniflow.toml": fmt.Sprintf(own, "y"), "b/echo.wasm": module(t), "b/data/y -> z": "", "b/data/z/f": "",
+		"uniflow.toml": "version = 1\n[tenants.a]\nmanifest = 'a/uniflow.toml'\nceiling = { mount = ['data'] }\n[tenants.b]\nmanifest = 'b/uniflow.toml'\nceiling = { mount = ['data'] }\n",
+	}))
+	if refused := p.Tenant("a").Refused; len(refused) != 1 || refused[0].Code != flow.CodeCeiling || !strings.Contains(refused[0].Message, `leads to "private"`) || refused[0].Line != 6 {
+		t.Errorf("a: %v", refused)
+	}
+	b := p.Tenant("b")
+	if b.Project == nil {
+		t.Fatal(b.Refused)
+	}
+	if got, want := b.Project.Plans[0].Plugins["echo.wasm"].Grant.Mount["/d"], filepath.Join(b.Dir, "data", "z"); got != want {
+		t.Errorf("b mounts %s, want %s", got, want)
+	}
+}

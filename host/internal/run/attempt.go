@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -187,7 +188,7 @@ func (x *execution) turn(ctx context.Context, s *stepState, due time.Time) *plac
 func (x *execution) call(ctx context.Context, s *stepState, e *element, in input, number int) (end attemptEnd) {
 	defer func() {
 		if p := recover(); p != nil {
-			x.runner.config.Logger.Error("panic in an attempt", "run", x.claimed.Run.ID, "step", s.step.Name, "err", p)
+			x.runner.config.Logger.Error("panic in an attempt", slog.String("run", string(x.claimed.Run.ID)), slog.String("step", s.step.Name), slog.Any("err", p))
 			end = attemptEnd{outcome: outcome{ending: flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonInternal, Message: "a fault of the host ended the attempt; the host's log holds the details"}}}
 		}
 	}()
@@ -261,7 +262,7 @@ func (x *execution) progress(s *stepState, call flow.Call, permille int, message
 	event.Item, event.Attempt, event.Message = call.Context.ItemIndex, call.Context.Attempt, message
 	event.Detail = json.RawMessage(fmt.Sprintf(`{"permille":%d}`, permille))
 	if err := x.commit(event); err != nil {
-		x.runner.config.Logger.Warn("progress not recorded", "run", x.claimed.Run.ID, "step", s.step.Name, "err", err)
+		x.runner.config.Logger.Warn("progress not recorded", slog.String("run", string(x.claimed.Run.ID)), slog.String("step", s.step.Name), slog.Any("err", err))
 	}
 }
 

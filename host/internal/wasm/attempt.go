@@ -30,6 +30,7 @@ type attempt struct {
 	call    flow.Call
 	host    flow.HostCalls
 	grant   flow.Grant
+	foreign bool // the plugin is one of a tenant that has a ceiling
 	command bool
 	plugin  string
 	script  *Script
@@ -79,7 +80,7 @@ func attemptOf(ctx context.Context) *attempt {
 
 func newAttempt(ctx context.Context, m *session, call flow.Call, host flow.HostCalls) (*attempt, error) {
 	a := &attempt{
-		ctx: ctx, call: call, host: host, grant: m.plugin.Grant, plugin: m.plugin.Name, script: m.script, log: m.log,
+		ctx: ctx, call: call, host: host, grant: m.plugin.Grant, foreign: m.plugin.Ceiling != "", plugin: m.plugin.Name, script: m.script, log: m.log,
 		where:   func(offsets []uint32) []string { return m.engine.lines.of(m.plugin, offsets) },
 		command: m.engine.info.Profile == ProfileCommand,
 		outputs: abi.NewAttempt(abi.Limits{OutputBytes: int(call.Limits.Output)}),

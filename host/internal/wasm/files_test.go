@@ -81,6 +81,7 @@ func TestFilesAndAmbience(t *testing.T) {
 	t.Run("mounts do not lead out", func(t *testing.T) { t.Parallel(); mountsHold(t, g) })
 	t.Run("a mounted file stands alone", func(t *testing.T) { t.Parallel(); singleFile(t, g) })
 	t.Run("a missing mount is a fault", func(t *testing.T) { t.Parallel(); missingMount(t, g) })
+	t.Run("a tenant's mount is no link", func(t *testing.T) { t.Parallel(); mountOfTenant(t, g) })
 	t.Run("artifacts can be sought in", func(t *testing.T) { t.Parallel(); artifactsIn(t, g) })
 	t.Run("out is a bounded folder", func(t *testing.T) { t.Parallel(); outFolder(t, g) })
 	t.Run("a full out is told", func(t *testing.T) { t.Parallel(); outFull(t, g) })
@@ -154,6 +155,32 @@ func missingMount(t *testing.T, g *filesGuest) {
 	fault := faultOf(t, err)
 	if !strings.Contains(fault.Message, `"/data"`) || strings.Contains(fault.Message, host) {
 		t.Errorf("message %q names the guest's path, and not the host's", fault.Message)
+	}
+}
+
+// Promise: what a tenant mounts is opened where its plan says, and not where a link leads that was put there since.
+func mountOfTenant(t *testing.T, g *filesGuest) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside := t.TempDir()
+	write(t, filepath.Join(outside, "data", "f"), "SECRET")
+	write(t, filepath.Join(dir, "own", "f"), "own")
+	link(t, outside, filepath.Join(dir, "link"))
+	link(t, filepath.Join(outside, "data", "f"), filepath.Join(dir, "file"))
+	for host, fine := range map[string]bool{"own": true, "own/f": true, "link": false, "link/data": false, "link/data/f": false, "file": false} {
+		p := g.plugin
+		p.Ceiling = "[tenants.acme.ceiling]"
+		p.Grant = flow.Grant{Mount: map[string]string{"/data/f": filepath.Join(dir, filepath.FromSlash(host))}}
+		m, err := g.runtime.Load(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := m.Call(t.Context(), plugintest.NewCall(t, guest.With{}), plugintest.NewHost(t.Context()))
+		if fine != (err == nil && result.Verdict == flow.VerdictOK) {
+			t.Errorf("%s is mounted: %+v, %v", host, result, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -62,7 +63,7 @@ func (a *attempt) mountPaths() []string {
 }
 
 // mountHost opens a folder, or notes a file among those of its folder. What the grant names may be a symbolic link of
-// the operator's; nothing below it leads out.
+// the operator's, and none of a tenant that has a ceiling; nothing below it leads out.
 func (a *attempt) mountHost(guest, host string, single map[string]*onlyFS) error {
 	fail := func(err error) error {
 		return &flow.Fault{
@@ -74,6 +75,9 @@ func (a *attempt) mountHost(guest, host string, single map[string]*onlyFS) error
 	if err != nil {
 		return fail(err)
 	}
+	if a.foreign && target != host {
+		return fail(errLink)
+	}
 	stat, err := os.Stat(target)
 	if err != nil {
 		return fail(err)
@@ -82,6 +86,9 @@ func (a *attempt) mountHost(guest, host string, single map[string]*onlyFS) error
 		root, err := os.OpenRoot(filepath.Dir(target))
 		if err != nil {
 			return fail(err)
+		}
+		if err := a.unmoved(root, filepath.Dir(host)); err != nil {
+			return errors.Join(fail(err), root.Close())
 		}
 		dir := path.Dir(guest)
 		if single[dir] == nil {
@@ -94,7 +101,33 @@ func (a *attempt) mountHost(guest, host string, single map[string]*onlyFS) error
 	if err != nil {
 		return fail(err)
 	}
+	if err := a.unmoved(root, host); err != nil {
+		return errors.Join(fail(err), root.Close())
+	}
 	a.addReadOnly(guest, rootFS{root}, root.Close)
+	return nil
+}
+
+// errLink is of a mount of a tenant that has become a symbolic link since its plan was made.
+var errLink = errors.New("it is a symbolic link, or lies behind one")
+
+// unmoved demands of a mount of a tenant that what was opened is still at its path, with no symbolic link on the way: the
+// tenant may change its folder while the host opens it.
+func (a *attempt) unmoved(root *os.Root, host string) error {
+	if !a.foreign {
+		return nil
+	}
+	opened, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(host)
+	if err != nil {
+		return err
+	}
+	if target, err := filepath.EvalSymlinks(host); err != nil || target != host || !os.SameFile(opened, there) {
+		return errLink
+	}
 	return nil
 }
 

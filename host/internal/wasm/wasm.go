@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/wasm/binary"
@@ -54,6 +55,8 @@ type Runtime struct {
 	scripts map[flow.Digest]*Script
 	kept    allowance
 	work    sync.WaitGroup // compilations and calls
+	// compiled and reopened count modules so far.
+	compiled, reopened atomic.Uint64
 }
 
 var _ flow.Runtime = (*Runtime)(nil)
@@ -234,6 +237,7 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 		if ready, err := readPrepared(dir); err == nil {
 			if e, err := newEngine(context.Background(), ready, dir); err == nil {
 				e.kept = &r.kept
+				r.reopened.Add(1)
 				return e, nil
 			}
 		}
@@ -247,6 +251,7 @@ func (r *Runtime) load(p flow.PlanPlugin) (*engine, error) {
 		return nil, err
 	}
 	e.kept = &r.kept
+	r.compiled.Add(1)
 	if dir != "" {
 		c.keep(context.Background(), dir, ready)
 	}

@@ -278,7 +278,7 @@ func (c *courier) stuck(name string) error {
 
 // target reads what is needed to reach a target, now: a secret that was changed holds at once.
 func (c *courier) target(name string) (Target, error) {
-	a, ok := c.config.Alerts[name]
+	a, ok := c.config.Alerts()[name]
 	if !ok {
 		return Target{}, &refusal{message: fmt.Sprintf("the manifest has no alert %q any more", name), forever: true}
 	}

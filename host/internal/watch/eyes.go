@@ -282,13 +282,13 @@ func (e *eyes) targets(p *flow.Plan, word string) []string {
 	if p != nil {
 		names = p.Alerts
 	} else {
-		for name := range e.config.Alerts {
+		for name := range e.config.Alerts() {
 			names = append(names, name)
 		}
 	}
 	var told []string
 	for _, name := range names {
-		if a, ok := e.config.Alerts[name]; ok && a.Wants(word) {
+		if a, ok := e.config.Alerts()[name]; ok && a.Wants(word) {
 			told = append(told, name)
 		}
 	}

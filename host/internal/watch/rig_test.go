@@ -133,7 +133,7 @@ func (r *rig) start() {
 		ledger = r.faulty
 	}
 	w := New(Config{
-		Ledger: ledger, Alerts: r.alerts, Send: r.sink, Every: r.every, Logger: slog.New(slog.DiscardHandler),
+		Ledger: ledger, Alerts: func() map[string]flow.Alert { return r.alerts }, Send: r.sink, Every: r.every, Logger: slog.New(slog.DiscardHandler),
 		Plans:  r.copies,
 		Broken: r.brokenOf,
 		Secret: func(name string) (string, error) { return "secret of " + name, nil },

@@ -52,8 +52,8 @@ type Config struct {
 	Plans func() []*flow.Plan
 	// Broken says why the runs of a schedule cannot be made; nil if they can.
 	Broken func(*flow.ScheduleRecord) error
-	// Alerts are the targets of messages, by name.
-	Alerts map[string]flow.Alert
+	// Alerts returns the targets of messages, by name.
+	Alerts func() map[string]flow.Alert
 	// Secret reads a secret by name.
 	Secret func(name string) (string, error)
 	// Send hands messages to targets. Defaults to webhooks and the services of the notification library.

@@ -64,6 +64,7 @@ type Store struct {
 	closed bool
 	queues [lanes]chan *operation
 	done   chan struct{} // closed when the writer has returned
+	tally  tally
 
 	changes sync.Mutex
 	changed chan struct{}

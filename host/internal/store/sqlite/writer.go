@@ -111,7 +111,9 @@ func (w *writer) work() {
 	batch := make([]*operation, 0, queued)
 	for first, in := w.wait(); first != nil; first, in = w.wait() {
 		batch = w.gather(append(batch[:0], first), in)
+		begun := time.Now()
 		err := w.commit(batch)
+		w.store.tally.add(len(batch), time.Since(begun))
 		if err != nil {
 			err = fault(err)
 			w.store.log.Error("ledger not written", slog.Int("calls", len(batch)), slog.Any("err", err))
