@@ -6,10 +6,6 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-func unfinished(op string) error {
-	return &flow.Error{Code: flow.CodeUnsupported, Op: op, Message: "this version does not have it"}
-}
-
 // Deployments lists what was applied, newest first.
 func (h *Host) Deployments(ctx context.Context, q flow.DeploymentQuery) ([]flow.Deployment, error) {
 	found, err := h.store.Deployments(ctx, q)

@@ -192,10 +192,10 @@ func Table() []Row {
 			Why:   "a secret must have no way into the ledger",
 		},
 		{
-			Folder: "host/internal/watch", May: []string{"host/flow", "host/internal/calendar", "host/internal/failpoint", "host/internal/secret"},
+			Folder: "host/internal/watch", May: []string{"host/flow", "host/internal/calendar", "host/internal/egress", "host/internal/failpoint", "host/internal/secret"},
 			Libs:  []string{"github.com/nicholas-fedor/shoutrrr"},
 			Never: []string{"host/internal/run", "host/internal/schedule"},
-			Why:   "it reads the ledger after the fact, so that it can delay nothing",
+			Why:   "it reads the ledger after the fact, so that it can delay nothing; where messages of tenants may lead is decided as for their requests",
 		},
 		{
 			Folder: "host/internal/watch/metrics", May: []string{"host/flow"}, Libs: []string{"github.com/prometheus"},

@@ -70,6 +70,7 @@ func answers() map[string]any {
 		"simulate":        flow.SimulateReport{},
 		"slots":           []flow.SlotRecord{},
 		"story":           flow.SlotStory{},
+		"top":             flow.TopReport{},
 		"token":           flow.NewToken{},
 		"tokens":          []flow.Token{},
 		"audit":           []flow.AuditEntry{},
