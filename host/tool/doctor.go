@@ -73,7 +73,20 @@ func (d *doctor) manifest(ctx context.Context, t Target) *project.Project {
 	d.add("manifest", statusOK, t.manifest()+": "+counted(len(p.Plans), "pipeline"), "")
 	d.add("plugins", statusOK, counted(len(p.Resolved), "plugin file")+", there and pinned", "")
 	d.secrets(p)
+	d.tenants(p)
 	return p
+}
+
+// tenants tells which tenants are refused.
+func (d *doctor) tenants(p *project.Project) {
+	refused := p.Refused()
+	for _, name := range slices.Sorted(maps.Keys(refused)) {
+		errs := refused[name].Errors()
+		d.add("tenants", statusError, fmt.Sprintf("%s is refused: %d problems, the first: %s", name, len(errs), errs[0].Message), "uniflow check")
+	}
+	if len(p.Tenants) > 0 && len(refused) == 0 {
+		d.add("tenants", statusOK, counted(len(p.Tenants), "tenant"), "")
+	}
 }
 
 // secrets tells which secrets of plugins cannot be read here and now.
