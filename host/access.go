@@ -95,10 +95,10 @@ func (b behind) Record(ctx context.Context, e flow.AuditEntry) {
 // and the operator's.
 func (b behind) Folders(tenant string) []string {
 	all := []string{b.data}
-	if b.project != nil {
-		all = append(all, b.project.Dir)
-		for i := range b.project.Tenants {
-			if t := &b.project.Tenants[i]; t.Name == tenant && t.Path != "" {
+	if p := b.current(); p != nil {
+		all = append(all, p.Dir)
+		for i := range p.Tenants {
+			if t := &p.Tenants[i]; t.Name == tenant && t.Path != "" {
 				all = append(all, filepath.Dir(t.Path))
 			}
 		}

@@ -23,6 +23,8 @@ func (h *Host) Backfill(ctx context.Context, r flow.BackfillRequest) (flow.Backf
 	if h.config.ReadOnly && !r.DryRun {
 		return flow.BackfillReport{}, errReadOnly("backfill " + r.Name)
 	}
+	h.view.RLock()
+	defer h.view.RUnlock()
 	s, err := h.backfilled(ctx, r.Name)
 	if err != nil {
 		return flow.BackfillReport{}, err

@@ -3,9 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -16,7 +14,7 @@ import (
 // openWatch makes the watcher, which looks at nothing before the host starts.
 func (h *Host) openWatch() {
 	h.watcher = watch.New(watch.Config{
-		Ledger: h.store, Alerts: h.alerts(), Secret: func(name string) (string, error) { return h.secretOf(flow.DefaultTenant, name) }, Logger: h.log,
+		Ledger: h.store, Alerts: h.alerts, Ceiling: h.ceilingOf, Secret: h.secretOf, Logger: h.log,
 		Plans: func() []*flow.Plan {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -31,14 +29,6 @@ func (h *Host) openWatch() {
 			return err
 		},
 	})
-}
-
-// alerts are the targets of messages that the manifest declares.
-func (h *Host) alerts() map[string]flow.Alert {
-	if h.project == nil {
-		return nil
-	}
-	return h.project.Manifest().Alerts
 }
 
 // givenUpFor is how long a message that never arrived keeps a host from being well.
@@ -71,6 +61,8 @@ func (h *Host) ScheduleHealth(ctx context.Context) ([]flow.ScheduleHealth, error
 
 // scheduleHealthOf judges the schedules of a tenant; empty stands for all.
 func (h *Host) scheduleHealthOf(ctx context.Context, tenant string) ([]flow.ScheduleHealth, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	records, err := h.store.Schedules(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list schedules: %w", err)
@@ -150,50 +142,4 @@ func healthOf(r *flow.ScheduleRecord, found []watch.Finding) flow.ScheduleHealth
 		health.Detail = f.Said
 	}
 	return health
-}
-
-// Alerts lists the targets of messages by name. It shows no address.
-func (h *Host) Alerts(context.Context) ([]flow.AlertInfo, error) {
-	alerts := h.alerts()
-	infos := []flow.AlertInfo{}
-	for _, name := range slices.Sorted(maps.Keys(alerts)) {
-		a := alerts[name]
-		info := flow.AlertInfo{Name: name, Secret: a.URL.Secret, Signed: a.Sign != flow.SecretText{}, On: a.On, Pipelines: []string{}}
-		info.Service, _, _ = strings.Cut(a.URL.Text, "://")
-		if len(info.On) == 0 {
-			info.On = flow.AlertWords()
-		}
-		for _, e := range h.entries() {
-			if slices.Contains(e.plan.Alerts, name) {
-				info.Pipelines = append(info.Pipelines, e.plan.ID())
-			}
-		}
-		infos = append(infos, info)
-	}
-	return infos, nil
-}
-
-// TestAlert sends a test message to a target, and says whether it was taken. It waits for half a minute at most.
-func (h *Host) TestAlert(ctx context.Context, name string) (flow.AlertTest, error) {
-	asked, names := readID(name), []string{}
-	name = flow.ID(asked.tenant, asked.name)
-	for other := range h.alerts() {
-		if asked.hears(readID(other).tenant) {
-			names = append(names, other)
-		}
-	}
-	if _, ok := h.alerts()[name]; !ok || !asked.one() {
-		return flow.AlertTest{}, notFound("alert", asked.text, names)
-	}
-	test := h.watcher.Test(ctx, name)
-	if ctx.Err() != nil {
-		return test, context.Cause(ctx)
-	}
-	if h.config.ReadOnly {
-		return test, nil
-	}
-	if err := h.store.SaveAlertTest(ctx, test, time.Now()); err != nil {
-		return test, fmt.Errorf("record the test of alert %q: %w", name, err)
-	}
-	return test, nil
 }

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -77,7 +78,6 @@ type API struct {
 type Host struct {
 	config  Config
 	log     *slog.Logger
-	project *project.Project
 	data    string
 	store   *sqlite.Store
 	blobs   *blob.Store
@@ -92,6 +92,12 @@ type Host struct {
 	turns   *run.Turns
 	tokens  *access.Tokens
 	opened  time.Time
+
+	// applying is held by who applies. What was applied last is replaced under view together with plans, the ledger's
+	// schedules and the clock: a verb that joins them holds it for reading, for as long as it looks and no longer.
+	applying sync.Mutex
+	view     sync.RWMutex
+	applied  atomic.Pointer[applied]
 
 	mu sync.Mutex
 	// sources are where the secrets of tenants are; one that is not there has none.
@@ -117,10 +123,12 @@ type Host struct {
 	cancel     context.CancelFunc
 }
 
-// entry is a pipeline that the host knows.
+// entry is a pipeline that the host knows. Nobody changes one.
 type entry struct {
 	plan   flow.Plan
 	origin flow.Origin
+	// own is what the manifest says where plan is an earlier version by a rollback; else nil.
+	own *flow.Plan
 }
 
 // Open reads the manifest, if there is one, checks all of it, and opens the ledger. Nothing fires before Start. An
@@ -130,6 +138,7 @@ func Open(ctx context.Context, c Config) (*Host, error) {
 		return nil, errInsideWorker()
 	}
 	h := &Host{config: c, log: c.Logger, plans: map[string]*entry{}, broken: map[string]string{}, opened: time.Now(), tokens: access.NewTokens()}
+	h.applied.Store(&applied{})
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -156,7 +165,7 @@ func (h *Host) open(ctx context.Context) error {
 	}
 	h.quotas.ledger = h.store
 	h.blobs.Bound(h.quotas.artifacts)
-	if h.sources, err = h.openSecrets(h.project); err != nil {
+	if h.sources, err = h.openSecrets(h.current()); err != nil {
 		return err
 	}
 	if err = h.openTokens(ctx); err != nil {
@@ -171,7 +180,7 @@ func (h *Host) open(ctx context.Context) error {
 			return err
 		}
 	}
-	return h.keepPlans(ctx)
+	return h.begin(ctx)
 }
 
 // read loads the manifest and finds the data folder.
@@ -182,7 +191,8 @@ func (h *Host) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		h.project, h.data = p, p.Data
+		h.applied.Store(&applied{project: p})
+		h.data = p.Data
 		h.quotas.set(p.Tenants)
 	}
 	if h.data == "" {
@@ -216,26 +226,8 @@ func (h *Host) wire(ctx context.Context) error {
 			Turns: h.turns, Features: services.Features(), Logger: h.log,
 		}),
 	})
-	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Soon: h.slotSoon, Logger: h.log})
+	h.clock, err = schedule.New(schedule.Config{Queue: h.runner, Ledger: h.store, NewRun: h.slotRun, Lock: h.view.RLocker(), Soon: h.slotSoon, Logger: h.log})
 	return err
-}
-
-// keepPlans records the manifest's plans, so that a run finds its own for as long as its record is kept.
-func (h *Host) keepPlans(ctx context.Context) error {
-	if h.project == nil {
-		return nil
-	}
-	if !h.config.ReadOnly {
-		if err := h.store.SavePlans(ctx, h.project.AllPlans()); err != nil {
-			return fmt.Errorf("record the plans of the manifest: %w", err)
-		}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, p := range h.project.AllPlans() {
-		h.plans[p.ID()] = &entry{plan: p, origin: flow.OriginManifest}
-	}
-	return nil
 }
 
 func (h *Host) keepPlan(ctx context.Context, p flow.Plan, origin flow.Origin) error {
@@ -267,6 +259,8 @@ func (h *Host) Start(ctx context.Context) error {
 	if err := h.store.Reserve(ctx); err != nil {
 		return fmt.Errorf("reserve disk space: %w", err)
 	}
+	h.applying.Lock() // until all is served as the manifest says
+	defer h.applying.Unlock()
 	if err := h.loadAll(ctx); err != nil {
 		return err
 	}
@@ -282,7 +276,7 @@ func (h *Host) Start(ctx context.Context) error {
 	if err := h.resume(ctx); err != nil {
 		return err
 	}
-	if err := h.syncSchedules(ctx); err != nil {
+	if err := h.deployFirst(ctx); err != nil {
 		return err
 	}
 	h.clock.Start()
@@ -292,16 +286,6 @@ func (h *Host) Start(ctx context.Context) error {
 	h.services.Go(func() { h.tracer.Run(h.background) })
 	h.services.Go(func() { h.giveBack(h.background) })
 	h.services.Go(func() { h.touchTokens(h.background) })
-	return nil
-}
-
-// loadAll compiles and checks every plugin before the first slot needs it.
-func (h *Host) loadAll(ctx context.Context) error {
-	for _, e := range h.entries() {
-		if err := h.load(ctx, &e.plan); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ import (
 type loader struct {
 	runtimes map[flow.PluginKind]flow.Runtime
 	workers  flow.Runtime // one of runtimes, which runs modules too
+	kept     *keeper
 }
 
 const (
@@ -36,10 +37,10 @@ func newLoader(ctx context.Context, data string, seals wasm.Seals, funcs *gofunc
 	if err != nil {
 		return nil, errors.Join(err, modules.Close(ctx))
 	}
-	return &loader{map[flow.PluginKind]flow.Runtime{flow.KindWasm: modules, flow.KindProcess: processes, flow.KindFunc: funcs}, processes}, nil
+	return &loader{map[flow.PluginKind]flow.Runtime{flow.KindWasm: modules, flow.KindProcess: processes, flow.KindFunc: funcs}, processes, newKeeper(filepath.Join(data, "plugins"))}, nil
 }
 
-// Load loads the plugin with the runtime of its kind and isolation.
+// Load loads the plugin with the runtime of its kind and isolation: the bytes that are kept of it, or else its file.
 func (l *loader) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, error) {
 	runtime := l.runtimes[p.Kind]
 	if p.Kind == flow.KindWasm && p.Isolation == flow.IsolationWorker {
@@ -47,6 +48,11 @@ func (l *loader) Load(ctx context.Context, p flow.PlanPlugin) (flow.Module, erro
 	}
 	if runtime == nil {
 		return nil, &flow.Error{Code: flow.CodePluginFile, Op: fmt.Sprintf("load plugin %q", p.Name), Message: fmt.Sprintf("no runtime for the kind %q", p.Kind), Hint: "use wasm, process or func"}
+	}
+	if kept, found := l.kept.find(p); found {
+		if m, err := runtime.Load(ctx, kept); err == nil || ctx.Err() != nil {
+			return m, err
+		}
 	}
 	return runtime.Load(ctx, p)
 }

@@ -104,6 +104,7 @@ func TestAnswersKeepToTheirDescription(t *testing.T) {
 		{"POST", "/v1/tokens", nil, `{"name":"ci","tenant":"acme","role":"operator"}`, 409},
 		{"POST", "/v1/tokens", nil, `{"name":"ci","role":"king"}`, 422},
 		{"GET", "/v1/tokens", nil, "", 200},
+		{"GET", "/v1/tenants", nil, "", 200},
 		{"DELETE", "/v1/tokens/{id}", map[string]string{"id": "acme/ci"}, "", 204},
 		{"DELETE", "/v1/tokens/{id}", map[string]string{"id": "acme/ci"}, "", 404},
 		{"GET", "/v1/audit", nil, "", 200},

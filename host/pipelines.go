@@ -60,6 +60,8 @@ func (h *Host) functions() []string {
 // earlier life of the host may have left one, so define a pipeline before Start: slots that are due then and have no
 // pipeline are skipped.
 func (h *Host) Define(ctx context.Context, p flow.Pipeline) error {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	if h.config.ReadOnly {
 		return errReadOnly("define a pipeline")
 	}
@@ -89,8 +91,8 @@ func (h *Host) Define(ctx context.Context, p flow.Pipeline) error {
 // manifestOf is the host's manifest with one pipeline instead of its own.
 func (h *Host) manifestOf(p flow.Pipeline) flow.Manifest {
 	m := flow.Manifest{Version: 1, Host: flow.HostSettings{Secrets: h.config.Secrets}}
-	if h.project != nil {
-		m = h.project.Manifest()
+	if h.current() != nil {
+		m = h.current().Manifest()
 	}
 	plugins := map[string]flow.Plugin{}
 	for _, name := range h.functions() {
@@ -107,18 +109,18 @@ func (h *Host) planInputs() plan.Inputs {
 	for _, name := range h.functions() {
 		in.Funcs[name] = true
 	}
-	if h.project != nil {
-		in.Resolved, in.Calendars = h.project.Resolved, h.project.Calendars
+	if h.current() != nil {
+		in.Resolved, in.Calendars = h.current().Resolved, h.current().Calendars
 	}
 	return in
 }
 
 // projectOf is the manifest of a tenant with all that it names; nil where there is none.
 func (h *Host) projectOf(tenant string) *project.Project {
-	if h.project == nil {
+	if h.current() == nil {
 		return nil
 	}
-	return h.project.Of(tenant)
+	return h.current().Of(tenant)
 }
 
 // entries returns the known pipelines by id.
@@ -175,6 +177,8 @@ func (h *Host) Pipelines(ctx context.Context) ([]flow.PipelineInfo, error) {
 
 // pipelinesOf lists the pipelines of a tenant; empty stands for all.
 func (h *Host) pipelinesOf(ctx context.Context, tenant string) ([]flow.PipelineInfo, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	infos := []flow.PipelineInfo{}
 	for _, e := range h.entries() {
 		if tenant != "" && e.plan.Tenant != tenant {
@@ -191,6 +195,8 @@ func (h *Host) pipelinesOf(ctx context.Context, tenant string) ([]flow.PipelineI
 
 // Pipeline returns one pipeline with its plan.
 func (h *Host) Pipeline(ctx context.Context, id string) (flow.PipelineInfo, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	e, err := h.known(id)
 	if err != nil {
 		return flow.PipelineInfo{}, err
@@ -219,31 +225,6 @@ func (h *Host) pipelineInfo(ctx context.Context, e *entry) (flow.PipelineInfo, e
 		info.LastRun = &last[0]
 	}
 	return info, nil
-}
-
-// SaveVersion records the pipeline's present version with metadata of the caller's.
-func (h *Host) SaveVersion(ctx context.Context, id string, metadata map[string]string) (flow.VersionRecord, error) {
-	e, err := h.known(id)
-	if err != nil {
-		return flow.VersionRecord{}, err
-	}
-	if h.config.ReadOnly {
-		return flow.VersionRecord{}, errReadOnly("save a version")
-	}
-	v := flow.VersionRecord{Tenant: e.plan.Tenant, Pipeline: e.plan.Pipeline, Digest: e.plan.Digest, Label: e.plan.Label, Metadata: metadata, SavedAt: time.Now().UTC()}
-	if err := h.store.SaveVersion(ctx, v); err != nil {
-		return flow.VersionRecord{}, fmt.Errorf("save version of %q: %w", id, err)
-	}
-	return v, nil
-}
-
-// Versions lists the saved versions of a pipeline, newest first.
-func (h *Host) Versions(ctx context.Context, id string) ([]flow.VersionRecord, error) {
-	e, err := h.known(id)
-	if err != nil {
-		return nil, err
-	}
-	return h.store.Versions(ctx, e.plan.Tenant, e.plan.Pipeline)
 }
 
 // State returns what a pipeline keeps from run to run, by key.

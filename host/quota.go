@@ -177,8 +177,8 @@ func (h *Host) scheduleFits(records []flow.ScheduleRecord, tenant, name, op stri
 // leastInterval is the least time between two slots of a schedule of a tenant.
 func (h *Host) leastInterval(tenant string) time.Duration {
 	least := time.Duration(0)
-	if h.project != nil {
-		least = h.project.Manifest().Host.MinInterval.Std()
+	if h.current() != nil {
+		least = h.current().Manifest().Host.MinInterval.Std()
 	}
 	if quota := h.quotas.of(tenant); quota != nil {
 		least = max(least, quota.MinInterval.Std())

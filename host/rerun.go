@@ -20,6 +20,11 @@ func (h *Host) Rerun(ctx context.Context, r flow.RerunRequest) (flow.RunRecord, 
 	if h.config.ReadOnly {
 		return flow.RunRecord{}, errReadOnly("rerun a run")
 	}
+	if old, err := h.Run(ctx, r.Run); err == nil {
+		h.preload(ctx, flow.ID(old.Tenant, old.Pipeline))
+	}
+	h.view.RLock()
+	defer h.view.RUnlock()
 	p, offer, err := h.again(ctx, &r)
 	if err != nil {
 		return flow.RunRecord{}, err

@@ -87,6 +87,9 @@ func (h *Host) startRun(ctx context.Context, r flow.RunRequest) (flow.RunID, err
 	if h.config.ReadOnly {
 		return "", errReadOnly("start a run")
 	}
+	h.preload(ctx, r.Pipeline)
+	h.view.RLock()
+	defer h.view.RUnlock()
 	e, err := h.known(r.Pipeline)
 	if err != nil {
 		return "", err
@@ -107,6 +110,13 @@ func (h *Host) startRun(ctx context.Context, r flow.RunRequest) (flow.RunID, err
 		request.ID = flow.NewRunID(now)
 	}
 	return request.ID, h.offer(ctx, &e.plan, flow.Offer{Run: request}, "run "+r.Pipeline)
+}
+
+// preload loads the plugins of a pipeline before a look at it that others wait for. What is wrong is told by that.
+func (h *Host) preload(ctx context.Context, pipeline string) {
+	if e, err := h.known(pipeline); err == nil {
+		_ = h.load(ctx, &e.plan)
+	}
 }
 
 // take offers a run and returns it as recorded.
@@ -320,8 +330,8 @@ func (h *Host) Info(ctx context.Context) (flow.HostInfo, error) {
 	if h.runner != nil {
 		info.LiveRuns, info.Rearmed = h.runner.Live(), h.clock.Rearmed()
 	}
-	if h.project != nil {
-		info.Manifest = h.project.Path
+	if h.current() != nil {
+		info.Manifest = h.current().Path
 	}
 	return info, nil
 }

@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/uniflow-dev/uniflow/host"
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/plugintest/hostile"
+	"github.com/uniflow-dev/uniflow/host/internal/project"
 	bt "github.com/uniflow-dev/uniflow/host/internal/wasm/binary/binarytest"
 )
 
@@ -38,13 +40,13 @@ func quietModule() []byte {
 // tenant writes the manifest of a tenant with its modules and their lock.
 func tenant(t *testing.T, dir, name, manifest string, modules map[string][]byte) {
 	t.Helper()
-	var lock strings.Builder
 	files := map[string][]byte{"uniflow.toml": []byte("version = 1\n" + manifest)}
-	for file, content := range modules {
-		files[file] = content
-		fmt.Fprintf(&lock, "%s  %s\n", flow.DigestOf(content).Hex(), file)
+	maps.Copy(files, modules)
+	lock := filepath.Join(dir, flow.DigestOf(files["uniflow.toml"]).Hex())
+	known, err := os.ReadFile(lock)
+	if err == nil {
+		files["uniflow.lock"] = known
 	}
-	files["uniflow.lock"] = []byte(lock.String())
 	own := filepath.Join(dir, "tenants", name)
 	if err := os.MkdirAll(own, 0o700); err != nil {
 		t.Fatal(err)
@@ -53,6 +55,15 @@ func tenant(t *testing.T, dir, name, manifest string, modules map[string][]byte)
 		if err := os.WriteFile(filepath.Join(own, file), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if known != nil {
+		return
+	}
+	if _, err := project.Load(t.Context(), filepath.Join(own, "uniflow.toml"), project.Options{Build: true, Data: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(filepath.Join(own, "uniflow.lock"), lock); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -235,6 +246,6 @@ func TestScaleOfTenants(t *testing.T) {
 		t.Errorf("%d slots, the last step began %s late; want %d slots at least, each within 1s", len(live), begun.at(1), tenants)
 	}
 	if infos, err := h.Tenants(t.Context()); err != nil || len(infos) != tenants+1 || infos[1].Usage.RunsPerHour == 0 || infos[1].Pipelines != pipelines {
-		t.Errorf("tenants: %+v %v", infos, err)
+		t.Errorf("%d tenants, of which the first is %+v, %v", len(infos), infos[1:min(2, len(infos))], err)
 	}
 }

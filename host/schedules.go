@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -46,6 +47,8 @@ func (h *Host) scheduleText(ctx context.Context, name, pipeline, at string, runC
 // AddSchedule adds a schedule of any kind, which the ledger keeps. A name that is taken by another pipeline or by the
 // manifest is refused; the same name and pipeline again replaces the schedule.
 func (h *Host) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleInfo, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	op := "add schedule " + s.Name
 	e, err := h.known(s.Pipeline)
 	if err != nil {
@@ -211,44 +214,6 @@ func (h *Host) schedule(ctx context.Context, id string) (flow.ScheduleRecord, er
 	return flow.ScheduleRecord{}, notFound("schedule", id, names)
 }
 
-// syncSchedules makes the ledger's manifest schedules those of the manifest, and arms all.
-func (h *Host) syncSchedules(ctx context.Context) error {
-	written := map[string]bool{}
-	var own []flow.ScheduleRecord
-	now := time.Now().UTC()
-	for _, e := range h.entries() {
-		if e.origin != flow.OriginManifest {
-			continue
-		}
-		for _, s := range e.plan.Schedules {
-			written[flow.ID(e.plan.Tenant, s.Name)] = true
-			own = append(own, flow.ScheduleRecord{Tenant: e.plan.Tenant, PlanSchedule: s, Origin: flow.OriginManifest, Since: now, Watermark: now})
-		}
-	}
-	if err := h.store.PutSchedules(ctx, own); err != nil {
-		return fmt.Errorf("record the schedules of the manifest: %w", err)
-	}
-	records, err := h.store.Schedules(ctx)
-	if err != nil {
-		return fmt.Errorf("list schedules: %w", err)
-	}
-	armed := records[:0]
-	for _, r := range records {
-		if r.Origin == flow.OriginManifest && !written[flow.ID(r.Tenant, r.Name)] {
-			if err := h.store.DeleteSchedule(ctx, r.Tenant, r.Name); err != nil {
-				return fmt.Errorf("remove schedule %q: %w", r.Name, err)
-			}
-			continue
-		}
-		if r.Active() {
-			_, err := h.slotContext(&r)
-			h.tellBroken(&r, err)
-		}
-		armed = append(armed, r)
-	}
-	return h.clock.Apply(armed)
-}
-
 // Schedules lists all schedules by name.
 func (h *Host) Schedules(ctx context.Context) ([]flow.ScheduleInfo, error) {
 	return h.schedulesOf(ctx, "")
@@ -256,6 +221,8 @@ func (h *Host) Schedules(ctx context.Context) ([]flow.ScheduleInfo, error) {
 
 // schedulesOf lists the schedules of a tenant; empty stands for all.
 func (h *Host) schedulesOf(ctx context.Context, tenant string) ([]flow.ScheduleInfo, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	records, err := h.store.Schedules(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list schedules: %w", err)
@@ -320,6 +287,8 @@ func (h *Host) scheduleInfo(ctx context.Context, r flow.ScheduleRecord) (flow.Sc
 // Next returns the next n fires of a schedule after an instant, whether it is enabled or not: when slots that get a run
 // come due.
 func (h *Host) Next(ctx context.Context, name string, after time.Time, n int) ([]time.Time, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	_, r, cal, err := h.written(ctx, name)
 	if err != nil {
 		return nil, err
@@ -343,6 +312,8 @@ func (h *Host) Disable(ctx context.Context, name string) error {
 
 // SetEnabled enables or disables a schedule, whatever its origin; it survives restarts.
 func (h *Host) SetEnabled(ctx context.Context, name string, enabled bool) (flow.ScheduleInfo, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	if h.config.ReadOnly {
 		return flow.ScheduleInfo{}, errReadOnly("change schedule " + name)
 	}
@@ -383,6 +354,8 @@ func (h *Host) applySchedule(ctx context.Context, name string) error {
 
 // Unschedule removes a schedule that was added by hand or in code. One of the manifest is refused.
 func (h *Host) Unschedule(ctx context.Context, name string) error {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	if h.config.ReadOnly {
 		return errReadOnly("remove schedule " + name)
 	}
@@ -424,6 +397,8 @@ func (h *Host) Clear(ctx context.Context) (flow.Cleared, error) { return h.clear
 
 // clear is Clear for the schedules of a tenant; empty stands for all.
 func (h *Host) clear(ctx context.Context, tenant string) (flow.Cleared, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	cleared := flow.Cleared{Removed: []string{}, Kept: []string{}}
 	if h.config.ReadOnly {
 		return cleared, errReadOnly("clear the schedules")
@@ -441,7 +416,9 @@ func (h *Host) clear(ctx context.Context, tenant string) (flow.Cleared, error) {
 			cleared.Kept = append(cleared.Kept, id)
 			continue
 		}
-		if err := h.remove(ctx, &r); err != nil {
+		if err := h.remove(ctx, &r); errors.Is(err, flow.ErrNotFound) {
+			continue // somebody else has removed it meanwhile
+		} else if err != nil {
 			return cleared, err
 		}
 		cleared.Removed = append(cleared.Removed, id)

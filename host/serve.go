@@ -39,8 +39,8 @@ func (h *Host) serveAPI(ctx context.Context) error {
 	address := h.config.API.Listen
 	if address == "" {
 		address = "127.0.0.1:7420"
-		if h.project != nil {
-			address = h.project.Listen()
+		if h.current() != nil {
+			address = h.current().Listen()
 		}
 	}
 	if address == "none" {
@@ -88,15 +88,15 @@ func (h *Host) listenTCP(ctx context.Context, address string, settings api.Confi
 
 // hostSettings are those of the manifest.
 func (h *Host) hostSettings() flow.HostSettings {
-	if h.project == nil {
+	if h.current() == nil {
 		return flow.HostSettings{}
 	}
-	return h.project.Manifest().Host
+	return h.current().Manifest().Host
 }
 
 // declaresTenants reports whether others than the owner of the socket have something on this host.
 func (h *Host) declaresTenants() bool {
-	return h.project != nil && len(h.project.Manifest().Tenants) > 0
+	return h.current() != nil && len(h.current().Manifest().Tenants) > 0
 }
 
 // certificates are those of the manifest; nil where there are none.
@@ -109,7 +109,7 @@ func (h *Host) certificates() (*api.Certificates, error) {
 		if path == "" || filepath.IsAbs(path) {
 			return path
 		}
-		return filepath.Join(h.project.Dir, path)
+		return filepath.Join(h.current().Dir, path)
 	}
 	return api.OpenCertificates(at(t.Cert), at(t.Key), h.log)
 }

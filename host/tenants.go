@@ -12,17 +12,19 @@ import (
 
 // Tenants lists the tenants by name, the default one first, with what they use.
 func (h *Host) Tenants(ctx context.Context) ([]flow.TenantInfo, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	schedules, err := h.store.Schedules(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list schedules: %w", err)
 	}
 	infos := []flow.TenantInfo{{Name: flow.DefaultTenant, Isolation: flow.IsolationInline}}
-	if h.project != nil {
-		if i := h.project.Manifest().Defaults.Isolation; i != "" {
+	if p := h.current(); p != nil {
+		if i := p.Manifest().Defaults.Isolation; i != "" {
 			infos[0].Isolation = i
 		}
-		for i := range h.project.Tenants {
-			infos = append(infos, tenantInfo(&h.project.Tenants[i]))
+		for i := range p.Tenants {
+			infos = append(infos, tenantInfo(&p.Tenants[i]))
 		}
 	}
 	place := map[string]*flow.TenantInfo{}
@@ -39,7 +41,14 @@ func (h *Host) Tenants(ctx context.Context) ([]flow.TenantInfo, error) {
 			t.Schedules++
 		}
 	}
+	applied, err := h.store.AppliedAt(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find what was applied: %w", err)
+	}
 	for i := range infos {
+		if at, ok := applied[infos[i].Name]; ok {
+			infos[i].AppliedAt = &at
+		}
 		if infos[i].Usage, err = h.usage(ctx, infos[i].Name); err != nil {
 			return nil, fmt.Errorf("count what tenant %q uses: %w", infos[i].Name, err)
 		}

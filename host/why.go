@@ -15,6 +15,8 @@ import (
 // ClockChanges returns the next n local days after an instant on which clocks change and a schedule has a slot, or has
 // none because the day does not exist. It looks 50 years ahead.
 func (h *Host) ClockChanges(ctx context.Context, name string, after time.Time, n int) ([]flow.ClockChange, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	_, r, cal, err := h.written(ctx, name)
 	if err != nil {
 		return nil, err
@@ -51,6 +53,8 @@ func (h *Host) written(ctx context.Context, name string) (applied bool, r flow.S
 
 // Why tells what became of the newest slot of a schedule at or before an instant; the zero instant is now.
 func (h *Host) Why(ctx context.Context, name string, at time.Time) (flow.SlotStory, error) {
+	h.view.RLock()
+	defer h.view.RUnlock()
 	applied, r, cal, err := h.written(ctx, name)
 	if err != nil {
 		return flow.SlotStory{}, err

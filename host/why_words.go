@@ -89,6 +89,8 @@ func (i *inquiry) skipped() string {
 			return "its run could not be made, and still cannot: " + err.Error()
 		}
 		return "its run could not be made: its pipeline was gone, or its context did not fit"
+	case flow.ReasonRequest:
+		return "the schedule was edited or removed before it was decided"
 	}
 	return "no run was made"
 }

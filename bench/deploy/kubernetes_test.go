@@ -124,7 +124,7 @@ func TestChartGivesOneConfinedHost(t *testing.T) {
 	t.Parallel()
 	dir := render(t, "helm", "--image", "registry.example.com/flows:1")
 	full := map[string]any{
-		"project": map[string]any{"configMap": "flows"}, "secrets": map[string]any{"existingSecret": "keys"}, "api": map[string]any{"tokenSecret": "token"},
+		"secrets": map[string]any{"existingSecret": "keys"}, "api": map[string]any{"tokenSecret": "token"},
 		"persistence":  map[string]any{"size": "1Gi", "storageClass": "fast"},
 		"nodeSelector": map[string]any{"disk": "ssd"}, "tolerations": []any{map[string]any{"key": "x", "operator": "Exists"}},
 		"networkPolicy": map[string]any{"enabled": true, "from": []any{map[string]any{"podSelector": map[string]any{}}}},

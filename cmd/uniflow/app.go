@@ -69,8 +69,8 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no talk, only data and errors")
 	flags.StringVar(&a.color, "color", "auto", "auto, always or never")
 	root.AddCommand(
-		a.initCommand(), a.checkCommand(), a.planCommand(), a.simulateCommand(), a.buildCommand(), a.completes(a.runCommand(), pipelineNames), a.serveCommand(),
-		a.scheduleCommand(), a.runsCommand(), a.pipelineCommand(), a.pluginCommand(), a.healthCommand(), a.alertsCommand(),
+		a.initCommand(), a.checkCommand(), a.planCommand(), a.applyCommand(), a.deploymentsCommand(), a.simulateCommand(), a.buildCommand(), a.completes(a.runCommand(), pipelineNames), a.serveCommand(),
+		a.scheduleCommand(), a.runsCommand(), a.pipelineCommand(), a.pluginCommand(), a.healthCommand(), a.topCommand(), a.alertsCommand(),
 		a.tokenCommand(), a.auditCommand(), a.backupCommand(), a.restoreCommand(), a.serviceCommand(), a.explainCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	a.words(root, "color", "auto", "always", "never")

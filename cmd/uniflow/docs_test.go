@@ -262,7 +262,7 @@ func TestDocumentedManifestsPassTheCheck(t *testing.T) {
 	}
 }
 
-// checkManifest checks a manifest strictly, in a folder with a module, a program or a calendar for each file that it names.
+// checkManifest checks a manifest strictly, in a folder with a module, a program, a calendar or a manifest for each file that it names.
 func checkManifest(t *testing.T, text string) (said string, exit int) {
 	t.Helper()
 	if !strings.Contains(text, "version = 1") {

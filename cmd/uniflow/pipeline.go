@@ -16,7 +16,7 @@ import (
 func (a *app) pipelineCommand() *cobra.Command {
 	c := a.group(&cobra.Command{Use: "pipeline", Short: "Show pipelines, and keep their versions"})
 	c.AddCommand(a.pipelineList())
-	for _, ofOne := range []*cobra.Command{a.pipelineShow(), a.pipelineSave(), a.pipelineVersions(), a.pipelineState()} {
+	for _, ofOne := range []*cobra.Command{a.pipelineShow(), a.pipelineSave(), a.pipelineVersions(), a.pipelineRollback(), a.pipelineState()} {
 		c.AddCommand(a.completes(ofOne, pipelineNames))
 	}
 	return c
@@ -73,18 +73,14 @@ func (a *app) pipelineShow() *cobra.Command {
 }
 
 func (a *app) pipelineSave() *cobra.Command {
-	var meta []string
+	var meta, old []string
 	c := &cobra.Command{
 		Use: "save NAME", Short: "Record the pipeline's present version, with words of yours", Args: args(1, 1),
-		Example: "  uniflow pipeline save weather --meta ticket=OPS-12 --meta by=ada",
+		Example: "  uniflow pipeline save weather --set ticket=OPS-12 --set by=ada",
 		RunE: func(c *cobra.Command, args []string) error {
-			metadata := map[string]string{}
-			for _, pair := range meta {
-				name, value, found := strings.Cut(pair, "=")
-				if !found || name == "" {
-					return usage(c, "--meta %q is not NAME=VALUE", pair)
-				}
-				metadata[name] = value
+			metadata, err := metadata(c, "set", slices.Concat(old, meta))
+			if err != nil {
+				return err
 			}
 			return a.with(c.Context(), tool.Write, func(l *tool.Link) error {
 				v, err := l.SaveVersion(c.Context(), args[0], metadata)
@@ -95,13 +91,15 @@ func (a *app) pipelineSave() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringArrayVar(&meta, "meta", nil, "`NAME=VALUE` to keep with the version; may stand several times")
+	c.Flags().StringArrayVar(&meta, "set", nil, "`NAME=VALUE` to keep with the version; may stand several times")
+	c.Flags().StringArrayVar(&old, "meta", nil, "`NAME=VALUE`, as --set")
+	_ = c.Flags().MarkHidden("meta") // its name of before
 	return c
 }
 
 func (a *app) pipelineVersions() *cobra.Command {
 	return &cobra.Command{
-		Use: "versions NAME", Short: "List saved versions, newest first", Args: args(1, 1),
+		Use: "versions NAME", Short: "List the versions that were applied or saved, newest first", Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c.Context(), tool.Read, func(l *tool.Link) error {
 				versions, err := l.Versions(c.Context(), args[0])
@@ -109,17 +107,20 @@ func (a *app) pipelineVersions() *cobra.Command {
 					return err
 				}
 				return a.answer(list(versions), func() {
-					rows := [][]string{{"SAVED", "VERSION", "LABEL", "METADATA"}}
+					rows := [][]string{{"", "AT", "VERSION", "LABEL", "DEPLOYMENT", "METADATA"}}
 					for _, v := range versions {
-						var meta []string
-						for _, name := range slices.Sorted(maps.Keys(v.Metadata)) {
-							meta = append(meta, name+"="+v.Metadata[name])
+						mark, deployment := "", "saved"
+						if v.Present {
+							mark = "*"
 						}
-						rows = append(rows, []string{stamp(v.SavedAt), v.Digest.Short(), v.Label, strings.Join(meta, " ")})
+						if v.Deployment > 0 {
+							deployment = fmt.Sprint(v.Deployment)
+						}
+						rows = append(rows, []string{mark, stamp(v.SavedAt), v.Digest.Short(), line(v.Label), deployment, words(v.Metadata)})
 					}
 					a.table(a.out, rows)
 					if len(versions) == 0 {
-						a.say("none was saved: uniflow pipeline save %s", line(args[0]))
+						a.say("none was applied or saved: uniflow serve, or uniflow pipeline save %s", line(args[0]))
 					}
 				})
 			})

@@ -110,10 +110,15 @@ func (a *app) runsShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show RUN", Short: "Show a run with its steps and attempts", Args: args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withRun(c.Context(), tool.History, args[0], func(_ *tool.Link, r *flow.RunRecord) error {
+			return a.withRun(c.Context(), tool.History, args[0], func(l *tool.Link, r *flow.RunRecord) error {
+				v, err := l.RunVersion(c.Context(), string(r.ID))
+				if err != nil {
+					return err
+				}
 				return a.answer(r, func() {
 					a.tree(a.out, r)
 					consumption(a.out, r)
+					a.runVersion(&v)
 					if len(r.Context) > 0 {
 						fmt.Fprint(a.out, "context  ")
 						_ = a.writeJSON(r.Context) // what was read as JSON can be written

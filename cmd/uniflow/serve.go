@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +19,7 @@ import (
 
 func (a *app) serveCommand() *cobra.Command {
 	var listen, logFormat string
+	var watch bool
 	var parallel int
 	var drain time.Duration
 	c := &cobra.Command{
@@ -24,9 +28,12 @@ func (a *app) serveCommand() *cobra.Command {
 		Long: `Open the manifest, resume what a crash left behind, fire the schedules, and serve the API on the address and on a
 Unix socket in the data folder. A signal ends it: live runs go on for the drain time, a second signal ends all at once.
 
+The signal HUP ends nothing: the manifest is read again and applied, as "uniflow apply" does. With --watch, so it is when
+the manifest, one of a tenant, or a lock changes. One that is refused is logged, and what runs goes on.
+
 An address beyond this machine needs a token: one that uniflow token create has made, or one in UNIFLOW_TOKEN, which
 opens everything.`,
-		Example: "  uniflow serve\n  uniflow serve --listen none          # the Unix socket only\n  uniflow serve --listen 127.0.0.1:0   # any free port",
+		Example: "  uniflow serve\n  uniflow serve --listen none          # the Unix socket only\n  uniflow serve --listen 127.0.0.1:0   # any free port\n  uniflow serve --watch                # what is written is applied",
 		Args:    args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := a.logger(c, logFormat)
@@ -45,10 +52,11 @@ opens everything.`,
 			return a.serve(c.Context(), host.Config{
 				Manifest: a.file, API: &host.API{Listen: listen, Token: os.Getenv("UNIFLOW_TOKEN")},
 				Parallel: parallel, Drain: drain, Logger: log,
-			})
+			}, watch)
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", "", "`ADDRESS` of the API, or none (default: what the manifest says, else 127.0.0.1:7420)")
+	c.Flags().BoolVar(&watch, "watch", false, "apply the manifest when it changes")
 	c.Flags().IntVar(&parallel, "parallel", 0, "steps that execute at one time (default: twice the processors)")
 	c.Flags().DurationVar(&drain, "drain", 30*time.Second, "how long live runs may go on after a signal")
 	c.Flags().StringVar(&logFormat, "log-format", "text", "text or json")
@@ -70,7 +78,9 @@ func (a *app) logger(c *cobra.Command, format string) (*slog.Logger, error) {
 }
 
 // serve runs a host until ctx ends. The end by a signal is no failure.
-func (a *app) serve(ctx context.Context, config host.Config) error {
+func (a *app) serve(ctx context.Context, config host.Config, watch bool) error {
+	hangups := hangups()
+	defer signal.Stop(hangups)
 	h, err := host.Open(ctx, config)
 	if err != nil {
 		return err
@@ -83,9 +93,34 @@ func (a *app) serve(ctx context.Context, config host.Config) error {
 	}
 	manager := newNotifier(config.Logger)
 	manager.Ready(ctx, h.Alive)
-	<-ctx.Done()
+	var watching sync.WaitGroup
+	if watch {
+		watching.Go(func() { h.Watch(ctx) })
+	}
+	reload(ctx, h, hangups)
+	watching.Wait()
 	manager.Stopping()
 	return h.Stop(context.WithoutCancel(ctx))
+}
+
+// hangups are the signals HUP from now on: for any other verb they are the end.
+func hangups() chan os.Signal {
+	signal.Reset(syscall.SIGHUP)
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c
+}
+
+// reload applies the manifest at each signal until ctx ends.
+func reload(ctx context.Context, h *host.Host, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-hangups:
+			h.Reload(ctx, flow.ApplyRequest{Cause: "signal"})
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // serving is the line that tells where a host serves and what it waits for.

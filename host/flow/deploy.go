@@ -12,6 +12,9 @@ type ApplyRequest struct {
 	DryRun bool `json:"dry_run,omitempty"`
 	// Metadata is kept with the deployment.
 	Metadata map[string]string `json:"metadata,omitempty"`
+	// Cause and By are for callers in the host's own process; they default to "apply" and nobody.
+	Cause string `json:"-"`
+	By    string `json:"-"`
 }
 
 // ApplyReport says what was applied.
@@ -63,6 +66,38 @@ type RollbackRequest struct {
 	// manifest's own version takes a rollback back.
 	To       string            `json:"to,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
+	// By is for callers in the host's own process.
+	By string `json:"-"`
+}
+
+// Rollback is a pipeline that was rolled back by hand: Digest runs as long as the manifest says Over.
+type Rollback struct {
+	Tenant   string    `json:"tenant"`
+	Pipeline string    `json:"pipeline"`
+	Digest   Digest    `json:"digest"`
+	Over     Digest    `json:"over"`
+	At       time.Time `json:"at"`
+}
+
+// Deploying is what a ledger writes, all or nothing, when a deployment is applied.
+type Deploying struct {
+	// Deployment gets a row and a Seq of its own unless the last one has the same digest.
+	Deployment Deployment
+	// Plans are recorded under their digests.
+	Plans []Plan
+	// Slots are endings of slots that the schedules of before leave behind.
+	Slots []SlotRecord
+	// Schedules are put in the place of those of their names, Gone are removed: of these only tenant and name count.
+	Schedules, Gone []ScheduleRecord
+	// Rollbacks are all that hold from now on.
+	Rollbacks []Rollback
+}
+
+// Deployed is what a ledger holds once a deployment is applied.
+type Deployed struct {
+	Deployment Deployment
+	// Schedules are those that were put, as they are kept.
+	Schedules []ScheduleRecord
 }
 
 // PluginChange is how a plugin of a pipeline differs between two plans.

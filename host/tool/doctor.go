@@ -72,7 +72,12 @@ func (d *doctor) manifest(ctx context.Context, t Target) *project.Project {
 	}
 	d.add("manifest", statusOK, t.manifest()+": "+counted(len(p.Plans), "pipeline"), "")
 	d.add("plugins", statusOK, counted(len(p.Resolved), "plugin file")+", there and pinned", "")
-	d.secrets(p)
+	d.secrets("secrets", p)
+	for i := range p.Tenants {
+		if t := &p.Tenants[i]; t.Project != nil {
+			d.secrets("secrets of "+t.Name, t.Project)
+		}
+	}
 	d.tenants(p)
 	return p
 }
@@ -90,7 +95,7 @@ func (d *doctor) tenants(p *project.Project) {
 }
 
 // secrets tells which secrets of plugins cannot be read here and now.
-func (d *doctor) secrets(p *project.Project) {
+func (d *doctor) secrets(check string, p *project.Project) {
 	sum := 0
 	for _, plugin := range p.Manifest().Plugins {
 		sum += len(plugin.Secrets)
@@ -102,11 +107,11 @@ func (d *doctor) secrets(p *project.Project) {
 	for _, w := range p.Warnings {
 		if w.Code == flow.CodeSecretUnset {
 			missing++
-			d.add("secrets", statusWarning, w.Message, w.Help)
+			d.add(check, statusWarning, w.Message, w.Help)
 		}
 	}
 	if missing == 0 {
-		d.add("secrets", statusOK, counted(sum, "secret")+" of plugins, all there", "")
+		d.add(check, statusOK, counted(sum, "secret")+" of plugins, all there", "")
 	}
 }
 

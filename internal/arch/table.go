@@ -192,10 +192,10 @@ func Table() []Row {
 			Why:   "a secret must have no way into the ledger",
 		},
 		{
-			Folder: "host/internal/watch", May: []string{"host/flow", "host/internal/calendar", "host/internal/failpoint", "host/internal/secret"},
+			Folder: "host/internal/watch", May: []string{"host/flow", "host/internal/calendar", "host/internal/egress", "host/internal/failpoint", "host/internal/secret"},
 			Libs:  []string{"github.com/nicholas-fedor/shoutrrr"},
 			Never: []string{"host/internal/run", "host/internal/schedule"},
-			Why:   "it reads the ledger after the fact, so that it can delay nothing",
+			Why:   "it reads the ledger after the fact, so that it can delay nothing; where messages of tenants may lead is decided as for their requests",
 		},
 		{
 			Folder: "host/internal/watch/metrics", May: []string{"host/flow"}, Libs: []string{"github.com/prometheus"},
@@ -332,8 +332,8 @@ func TestTable() []Row {
 			Why: "runs are proved with real steps on the real store",
 		},
 		{
-			Folder: "cmd/uniflow", Libs: []string{"github.com/santhosh-tekuri/jsonschema"},
-			Why: "every --json answer is held against its schema",
+			Folder: "cmd/uniflow", Libs: []string{"github.com/santhosh-tekuri/jsonschema", "filippo.io/age"},
+			Why: "every --json answer is held against its schema; secrets are encrypted as an operator does",
 		},
 		{Folder: "host/internal/api", Libs: []string{"github.com/danielgtaylor/huma"}, Why: "requests go through the real router"},
 		{

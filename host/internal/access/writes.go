@@ -175,6 +175,7 @@ func (s *scoped) Rollback(ctx context.Context, r flow.RollbackRequest) (flow.Pip
 		if err != nil {
 			return flow.PipelineInfo{}, err
 		}
+		r.By = s.p.Name
 		info, err := s.host.Rollback(ctx, r)
 		c.told(map[string]any{"version": old.Version}, map[string]any{"version": info.Version})
 		return s.pipeline(info, err)
@@ -187,7 +188,7 @@ func (s *scoped) Apply(ctx context.Context, r flow.ApplyRequest) (flow.ApplyRepo
 		if !ok {
 			return flow.ApplyReport{}, s.noTenant(r.Tenant)
 		}
-		r.Tenant, c.looks = tenant, r.DryRun
+		r.Tenant, r.By, c.looks = tenant, s.p.Name, r.DryRun
 		report, err := s.host.Apply(ctx, r)
 		s.hideReport(&report)
 		c.looks = c.looks || err == nil && !report.Applied && len(report.Refused) == 0

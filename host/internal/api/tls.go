@@ -44,16 +44,24 @@ func (c *Certificates) Config() *tls.Config {
 // get returns the newest good certificate.
 func (c *Certificates) get() *tls.Certificate {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.looked) >= lookEvery {
+	now := time.Now()
+	due := now.Sub(c.looked) >= lookEvery
+	if due {
 		c.looked = now
-		c.look()
 	}
+	c.mu.Unlock()
+	if due {
+		c.Look()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.current
 }
 
-// look reads the files anew where they have changed.
-func (c *Certificates) look() {
+// Look reads the files anew where they have changed.
+func (c *Certificates) Look() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.stat() == c.times {
 		return
 	}

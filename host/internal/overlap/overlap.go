@@ -124,6 +124,19 @@ func (d *Due) Decide() Decision {
 	return d.newest()
 }
 
+// Leave is the decision about due slots of a schedule that is about to be edited or removed: none of them gets a run.
+func (d *Due) Leave() Decision {
+	switch {
+	case d.Count == 0:
+		return d.record(d.Shut, flow.SlotSkipped, flow.ReasonCalendar)
+	case d.Pause != NoPause:
+		return d.record(d.Last, flow.SlotSkipped, flow.ReasonPaused)
+	case !d.Down.IsZero():
+		return d.record(d.Last, flow.SlotMissed, flow.ReasonDowntime)
+	}
+	return d.record(d.Last, flow.SlotSkipped, flow.ReasonRequest)
+}
+
 // tooLate returns the newest slot that can no longer start in time and how many there are. Where a newer slot stands for
 // older ones, it is the newest that must start in time.
 func (d *Due) tooLate() (time.Time, int64) {

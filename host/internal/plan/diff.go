@@ -90,6 +90,11 @@ func RuleChanges(before, after flow.PlanSchedule) []string {
 	return append(compare("", rules(before), rules(after)), notOnChanges(before.NotOn, after.NotOn)...)
 }
 
+// ContextChanges says in words how two contexts differ.
+func ContextChanges(before, after map[string]json.RawMessage) []string {
+	return compare("context ", before, after)
+}
+
 // notOnChanges says which entries of not_on have come and gone.
 func notOnChanges(before, after []string) []string {
 	var what []string

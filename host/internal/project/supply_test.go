@@ -148,3 +148,55 @@ func TestKeysOfTheManifestAskForSignatures(t *testing.T) {
 		t.Errorf("a key that is none: got %v", err)
 	}
 }
+
+// Promise: a tenant's lock stands beside its manifest and binds as the operator's does; keys of the tenant are the
+// operator's to say; and what is refused of one tenant is no matter of the host or of another.
+func TestATenantLoadsWhatItsLockAndItsKeysAllow(t *testing.T) {
+	t.Parallel()
+	public, private, err := minisign.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo := module(t)
+	files := map[string]string{"uniflow.toml": "version = 1\n[tenants.keyed]\nmanifest = \"keyed/uniflow.toml\"\nkeys = [\"" + public.String() + "\"]\n[tenants.x]\nmanifest = \"*/uniflow.toml\"\n[tenants.x.ceiling]\nstate = true\n"}
+	for _, name := range []string{"keyed", "good", "bit", "grown", "bare"} {
+		files[name+"/uniflow.toml"], files[name+"/echo.wasm"] = onePipeline, echo
+	}
+	path := tree(t, files)
+	at := func(name string) string { return filepath.Join(filepath.Dir(path), filepath.FromSlash(name)) }
+	for _, name := range []string{"keyed", "good", "bit", "grown"} {
+		if _, err := project.Load(t.Context(), at(name+"/uniflow.toml"), project.Options{Build: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := []byte(echo)
+	one[len(one)-1] ^= 1
+	rewrite(t, at("bit/echo.wasm"), string(one))
+	rewrite(t, at("grown/uniflow.toml"), onePipeline+"[pipelines.p.grant]\nstate = true\n")
+	lock, err := os.ReadFile(at("grown/uniflow.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]flow.Code{"keyed": flow.CodeSignature, "good": "", "bit": flow.CodeDigest, "grown": flow.CodeNotApproved, "bare": flow.CodeNotLocked}
+	check := func(o project.Options) {
+		t.Helper()
+		p, err := project.Load(t.Context(), path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, code := range want {
+			tenant := p.Tenant(name)
+			if got := flow.CodeOf(tenant.Refused); len(tenant.Refused) == 0 && code != "" || len(tenant.Refused) > 0 && got != code {
+				t.Errorf("%s: got %v, want code %q", name, tenant.Refused, code)
+			}
+		}
+	}
+	check(project.Options{Pinned: true})
+	check(project.Options{Build: true, Accept: true})
+	if after, err := os.ReadFile(at("grown/uniflow.lock")); err != nil || string(after) != string(lock) {
+		t.Errorf("the operator's build wrote the lock of a tenant: %v", err)
+	}
+	rewrite(t, at("keyed/echo.wasm.minisig"), string(minisign.Sign(private, []byte(echo))))
+	want["keyed"] = ""
+	check(project.Options{Pinned: true})
+}

@@ -30,7 +30,11 @@ func (s *Scheduler) drain(e *entry) (took bool) {
 		if d == nil {
 			return took
 		}
-		if err := s.take(d); err != nil {
+		err := s.take(d)
+		if errors.Is(err, errStale) {
+			continue
+		}
+		if err != nil {
 			if s.ctx.Err() == nil {
 				s.config.Logger.Error("slot not taken", slog.String("tenant", d.Record.Tenant), slog.String("schedule", d.Record.Name), slog.Any("err", err))
 			}
@@ -44,14 +48,15 @@ func (s *Scheduler) drain(e *entry) (took bool) {
 // due are the slots of a schedule that are to be decided together.
 type due struct {
 	overlap.Due
-	e    *entry
-	form context.Context //nolint:containedctx // ends when the schedule is edited
+	e     *entry
+	edits int
+	form  context.Context //nolint:containedctx // ends when the schedule is edited
 }
 
 // due returns what is due, the slots of a pause or a downtime before those of the time after it; nil if nothing is.
 func (s *Scheduler) due(e *entry, now time.Time) *due {
 	e.mu.Lock()
-	d := &due{e: e, form: e.form, Due: overlap.Due{Record: e.record, Cal: e.cal, Idle: e.idle}}
+	d := &due{e: e, edits: e.edits, form: e.form, Due: overlap.Due{Record: e.record, Cal: e.cal, Idle: e.idle}}
 	gone := e.gone
 	e.mu.Unlock()
 	if gone || !d.Find(time.Unix(0, s.down.Load()), now) {
@@ -60,13 +65,38 @@ func (s *Scheduler) due(e *entry, now time.Time) *due {
 	return d
 }
 
+// errStale says that a schedule was edited since a look at it, which nothing may be decided by then.
+var errStale = errors.New("the schedule was edited")
+
 // take decides about due slots, and waits for the run if one was made.
 func (s *Scheduler) take(d *due) error {
 	decision := d.Decide()
 	if decision.Slot.IsZero() {
-		return s.save(d, decision.Watermark, decision.Slots)
+		return s.locked(d, func() error { return s.save(d, decision.Watermark, decision.Slots) })
 	}
-	return s.offer(d, &decision)
+	var id flow.RunID
+	var answer flow.OfferAnswer
+	err := s.locked(d, func() (err error) {
+		id, answer, err = s.offer(d, &decision)
+		return err
+	})
+	if err != nil || id == "" {
+		return err
+	}
+	return s.wait(d, &decision, id, answer)
+}
+
+// locked does something about due slots while the schedule keeps its form; errStale when it has another one already.
+func (s *Scheduler) locked(d *due, do func() error) error {
+	s.config.Lock.Lock()
+	defer s.config.Lock.Unlock()
+	d.e.mu.Lock()
+	stale := d.e.gone || d.e.edits != d.edits
+	d.e.mu.Unlock()
+	if stale {
+		return errStale
+	}
+	return do()
 }
 
 // unmade is the record of a slot whose run cannot be made, and of the older ones that it would have stood for.
@@ -96,9 +126,9 @@ func (s *Scheduler) save(d *due, watermark time.Time, records []flow.SlotRecord)
 // recordTime bounds one record of the ledger.
 const recordTime = 30 * time.Second
 
-// offer makes the run of a slot, with the endings of older ones, and waits for its end. A slot whose run cannot be made
-// is skipped.
-func (s *Scheduler) offer(d *due, o *overlap.Decision) error {
+// offer makes the run of a slot, with the endings of older ones; the id is empty where there is none to wait for. A slot
+// whose run cannot be made is skipped.
+func (s *Scheduler) offer(d *due, o *overlap.Decision) (flow.RunID, flow.OfferAnswer, error) {
 	slot, older := o.Slot, o.Slots
 	start := d.Cal.Prev(slot)
 	trigger := flow.Trigger{Kind: o.Kind, Schedule: d.Record.Name, ScheduledAt: slot, IntervalEnd: &slot}
@@ -109,7 +139,7 @@ func (s *Scheduler) offer(d *due, o *overlap.Decision) error {
 	defer cancel()
 	run, err := s.config.NewRun(ctx, d.Record, trigger)
 	if err != nil {
-		return s.save(d, slot, d.unmade(slot, older))
+		return "", "", s.save(d, slot, d.unmade(slot, older))
 	}
 	for i := range older {
 		if older[i].Ending == flow.SlotCoalesced {
@@ -119,13 +149,13 @@ func (s *Scheduler) offer(d *due, o *overlap.Decision) error {
 	failpoint.Here(failpoint.Due)
 	offered, err := s.config.Queue.Offer(ctx, flow.Offer{Run: run, Overlap: o.Overlap, Slots: older, Watermark: slot, StartBy: o.StartBy})
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	d.e.advance(slot)
 	if offered.Answer == flow.OfferRefused {
-		return nil
+		return "", "", nil
 	}
-	return s.wait(d, o, run.ID, offered.Answer)
+	return run.ID, offered.Answer, nil
 }
 
 // wait returns when the run has ended. It returns at the next slot when that slot may change the run's fate: take its
@@ -179,4 +209,22 @@ func (e *entry) rest(at time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.idle = at
+}
+
+// Leave returns the endings of the slots of a schedule that are due by now and undecided, for somebody who is about to
+// edit or remove it: what is edited starts anew. The caller holds Lock for writing.
+func (s *Scheduler) Leave(tenant, name string, now time.Time) []flow.SlotRecord {
+	s.mu.Lock()
+	e := s.entries[key{tenant, name}]
+	s.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	var left []flow.SlotRecord
+	for d := s.due(e, now); d != nil && d.Find(time.Unix(0, s.down.Load()), now); {
+		decision := d.Leave()
+		left = append(left, decision.Slots...)
+		d.Record.Watermark = decision.Watermark
+	}
+	return left
 }

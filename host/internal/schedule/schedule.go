@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +45,9 @@ type Config struct {
 	// NewRun makes the run of a slot, with an id that depends on the slot alone. An error means that the schedule has
 	// no run to make: the slot is skipped. Telling of it is up to NewRun.
 	NewRun func(ctx context.Context, s flow.ScheduleRecord, t flow.Trigger) (flow.Run, error)
+	// Lock is held from the look at a schedule until what was decided about its slots is durable: whoever holds it for
+	// writing changes schedules, and what NewRun goes by, between two decisions. Defaults to none.
+	Lock sync.Locker
 	// Soon, if not nil, is told of a schedule that has a slot before the next look of the sweeper is over, so that what
 	// its run needs can be prepared; one call at a time.
 	Soon func(ctx context.Context, s flow.ScheduleRecord)
@@ -64,6 +66,7 @@ type Scheduler struct {
 
 	mu      sync.Mutex
 	entries map[key]*entry
+	arming  sync.Mutex  // held while jobs are made, changed and removed; always before mu
 	spare   []uuid.UUID // jobs of removed schedules: gocron keeps a goroutine for each id it has ever fired
 	started bool
 
@@ -80,13 +83,17 @@ type key struct{ tenant, name string }
 
 // entry is one schedule.
 type entry struct {
-	job  uuid.UUID
-	busy sync.Mutex // held by the one goroutine that drains it
+	// job is in the clock, with a name and a calendar; all three are the scheduler's, under arming.
+	job   uuid.UUID
+	armed key
+	set   *calendar.Schedule
+	busy  sync.Mutex // held by the one goroutine that drains it
 
 	mu     sync.Mutex
 	record flow.ScheduleRecord
 	cal    *calendar.Schedule
 	gone   bool // the schedule was removed
+	edits  int  // counts the forms of the schedule, and tells a decision about an earlier one
 	// idle is when the schedule's last run ended.
 	idle time.Time
 	// form ends when the schedule is edited or removed: whoever waits under the old form looks again.
@@ -98,6 +105,9 @@ type entry struct {
 func New(c Config) (*Scheduler, error) {
 	if c.Sweep == 0 {
 		c.Sweep = 15 * time.Second
+	}
+	if c.Lock == nil {
+		c.Lock = noLock{}
 	}
 	s := &Scheduler{config: c, entries: map[key]*entry{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -122,80 +132,146 @@ func New(c Config) (*Scheduler, error) {
 // stopTime bounds how long gocron waits for its tasks at the end; they end when the scheduler's context does.
 const stopTime = 10 * time.Second
 
+// noLock is for schedules that nobody changes together with anything else.
+type noLock struct{}
+
+func (noLock) Lock()   {}
+func (noLock) Unlock() {}
+
 // Apply makes the given schedules the whole set: new ones are armed, changed ones armed anew, others removed. A
 // schedule that is not active is kept, and fires nothing. One that cannot be armed does not keep others from it.
 func (s *Scheduler) Apply(records []flow.ScheduleRecord) error {
+	given := make(map[key]bool, len(records))
+	for i := range records {
+		given[key{records[i].Tenant, records[i].Name}] = true
+	}
+	var gone []flow.ScheduleRecord
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	gone := make(map[key]*entry, len(s.entries))
-	maps.Copy(gone, s.entries)
-	var failures []error
-	for _, r := range records {
-		delete(gone, key{r.Tenant, r.Name})
-		failures = append(failures, s.set(r))
+	for k := range s.entries {
+		if !given[k] {
+			gone = append(gone, flow.ScheduleRecord{Tenant: k.tenant, PlanSchedule: flow.PlanSchedule{Name: k.name}})
+		}
 	}
-	for k := range gone {
-		failures = append(failures, s.remove(k))
-	}
-	return errors.Join(failures...)
+	s.mu.Unlock()
+	return s.Swap(records, gone)()
 }
 
 // Set adds or replaces one schedule.
 func (s *Scheduler) Set(r flow.ScheduleRecord) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.set(r)
+	return s.Swap([]flow.ScheduleRecord{r}, nil)()
 }
 
 // Remove takes one schedule out; one that is not there is fine.
 func (s *Scheduler) Remove(tenant, name string) error {
+	return s.Swap(nil, []flow.ScheduleRecord{{Tenant: tenant, PlanSchedule: flow.PlanSchedule{Name: name}}})()
+}
+
+// Swap adds or replaces schedules and takes others out, all at once and without a look at the clock. What it returns is
+// called soon after, outside of Lock, and sets the clock; a slot that comes due in between is fired by that.
+func (s *Scheduler) Swap(records, gone []flow.ScheduleRecord) (arm func() error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.remove(key{tenant, name})
+	var failures []error
+	var edited, retired []*entry
+	for i := range records {
+		e, err := s.put(&records[i])
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		edited = append(edited, e)
+	}
+	for i := range gone {
+		k := key{gone[i].Tenant, gone[i].Name}
+		if e := s.entries[k]; e != nil {
+			delete(s.entries, k)
+			e.retire()
+			retired = append(retired, e)
+		}
+	}
+	return func() error {
+		s.arming.Lock()
+		defer s.arming.Unlock()
+		for _, e := range retired {
+			failures = append(failures, s.disarm(e))
+		}
+		for _, e := range edited {
+			failures = append(failures, s.arm(e))
+		}
+		return errors.Join(failures...)
+	}
 }
 
-func (s *Scheduler) remove(k key) error {
-	e := s.entries[k]
-	if e == nil {
-		return nil
-	}
-	delete(s.entries, k)
-	e.retire()
-	if err := s.clock.RemoveJob(e.job); err != nil && s.ctx.Err() == nil {
-		return fmt.Errorf("remove schedule %q: %w", k.name, err)
-	}
-	s.spare = append(s.spare, e.job)
-	return nil
-}
-
-func (s *Scheduler) set(r flow.ScheduleRecord) error {
+// put takes a record over.
+func (s *Scheduler) put(r *flow.ScheduleRecord) (*entry, error) {
 	cal, err := calendar.Of(r.Tenant, &r.PlanSchedule)
 	if err != nil {
-		return fmt.Errorf("schedule %q: %w", r.Name, err)
+		return nil, fmt.Errorf("schedule %q: %w", r.Name, err)
 	}
 	k := key{r.Tenant, r.Name}
 	e := s.entries[k]
-	fresh := e == nil
-	if fresh {
-		e = &entry{job: s.job()}
+	if e == nil {
+		e = &entry{}
+		s.entries[k] = e
 	}
-	changed := e.update(s.ctx, r, cal)
-	options := []gocron.JobOption{gocron.WithName(flow.ID(r.Tenant, r.Name)), gocron.WithIdentifier(e.job), gocron.WithCronImplementation(alarm{cal})}
+	e.update(s.ctx, *r, cal)
+	return e, nil
+}
+
+// disarm removes the job of a schedule that is gone.
+func (s *Scheduler) disarm(e *entry) error {
+	if e.job == uuid.Nil {
+		return nil
+	}
+	if err := s.clock.RemoveJob(e.job); err != nil && s.ctx.Err() == nil {
+		return fmt.Errorf("remove schedule %q: %w", e.armed.name, err)
+	}
+	s.spare = append(s.spare, e.job)
+	e.job = uuid.Nil
+	return nil
+}
+
+// arm sets the clock to the present form of a schedule, and fires what came due before it was set.
+func (s *Scheduler) arm(e *entry) error {
+	e.mu.Lock()
+	cal, name, gone := e.cal, key{e.record.Tenant, e.record.Name}, e.gone
+	e.mu.Unlock()
+	if gone { // by a later change, which disarms it
+		return nil
+	}
+	fresh := e.job == uuid.Nil
+	if fresh {
+		e.job = s.job()
+	}
+	at := cal.Text()
+	options := []gocron.JobOption{gocron.WithName(flow.ID(name.tenant, name.name)), gocron.WithIdentifier(e.job), gocron.WithCronImplementation(alarm{cal})}
 	task := gocron.NewTask(func() { s.fire(e) })
+	var err error
 	switch {
 	case fresh:
-		_, err = s.clock.NewJob(gocron.CronJob(r.At, false), task, options...)
-	case changed:
-		_, err = s.clock.Update(e.job, gocron.CronJob(r.At, false), task, options...)
+		_, err = s.clock.NewJob(gocron.CronJob(at, false), task, options...)
+	case !e.set.Same(cal):
+		_, err = s.clock.Update(e.job, gocron.CronJob(at, false), task, options...)
 	}
 	if err != nil {
-		return fmt.Errorf("arm schedule %q: %w", r.Name, err)
+		if fresh {
+			e.job = uuid.Nil
+		}
+		return fmt.Errorf("arm schedule %q: %w", name.name, err)
 	}
-	s.entries[k] = e
-	if s.started && e.settles() {
+	e.set, e.armed = cal, name
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started && (e.settles() || e.overdue(time.Now())) {
 		s.tasks.Go(func() { s.drain(e) })
 	}
 	return nil
+}
+
+// overdue reports whether a slot is due of which no alarm that was set lately can tell.
+func (e *entry) overdue(now time.Time) bool {
+	next := e.next()
+	return !next.IsZero() && !next.After(now)
 }
 
 // settles reports whether slots are to be settled because the schedule was disabled or enabled: that waits for no alarm.
@@ -206,7 +282,7 @@ func (e *entry) settles() bool {
 	return r.PausedAt.After(r.Watermark) || r.Active() && r.ResumedAt.After(r.Watermark)
 }
 
-// job returns an id for a job, one that gocron knows already if there is one.
+// job returns an id for a job, one that gocron knows already if there is one. The caller holds arming.
 func (s *Scheduler) job() uuid.UUID {
 	if n := len(s.spare); n > 0 {
 		id := s.spare[n-1]
@@ -216,9 +292,9 @@ func (s *Scheduler) job() uuid.UUID {
 	return uuid.New()
 }
 
-// update takes a record over and reports whether its times changed. A watermark never goes back, unless the schedule
-// was edited so that it has other slots, and starts anew.
-func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calendar.Schedule) bool {
+// update takes a record over. A watermark never goes back, unless the schedule was edited so that it has other slots, and
+// starts anew.
+func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calendar.Schedule) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	changed := e.cal == nil || !e.cal.Same(cal)
@@ -232,7 +308,7 @@ func (e *entry) update(life context.Context, r flow.ScheduleRecord, cal *calenda
 		e.form, e.reform = context.WithCancel(life)
 	}
 	e.record, e.cal = r, cal
-	return changed
+	e.edits++
 }
 
 // retire lets a drain that is under way find nothing more to do.

@@ -368,6 +368,7 @@ func TestRemoveWhileARunIsLive(t *testing.T) {
 		s.Start()
 		pass(11 * time.Minute)
 		old := s.entries[key{"default", "a"}]
+		job := old.job
 		if err := s.Remove("default", "a"); err != nil {
 			t.Fatal(err)
 		}
@@ -387,7 +388,7 @@ func TestRemoveWhileARunIsLive(t *testing.T) {
 		if err := s.Set(r); err != nil {
 			t.Fatal(err)
 		}
-		if s.entries[key{"default", "b"}].job != old.job {
+		if s.entries[key{"default", "b"}].job != job {
 			t.Error("gocron got another id, and keeps the goroutine of the old one")
 		}
 		pass(5 * time.Minute)

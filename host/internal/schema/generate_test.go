@@ -29,6 +29,7 @@ const flowPath = "github.com/uniflow-dev/uniflow/host/flow"
 // answers are the Go types of all --json answers, by the name of their schema.
 func answers() map[string]any {
 	return map[string]any{
+		"apply":           flow.ApplyReport{},
 		"artifacts":       []flow.ArtifactFile{},
 		"backup":          flow.BackupReport{},
 		"backfill":        flow.BackfillReport{},
@@ -36,6 +37,7 @@ func answers() map[string]any {
 		"check":           flow.CheckReport{},
 		"clocks":          []flow.ClockChange{},
 		"cleared":         flow.Cleared{},
+		"deployments":     []flow.Deployment{},
 		"doctor":          flow.DoctorReport{},
 		"error":           flow.ErrorReport{},
 		"explanation":     flow.Explanation{},
@@ -68,6 +70,7 @@ func answers() map[string]any {
 		"simulate":        flow.SimulateReport{},
 		"slots":           []flow.SlotRecord{},
 		"story":           flow.SlotStory{},
+		"top":             flow.TopReport{},
 		"token":           flow.NewToken{},
 		"tokens":          []flow.Token{},
 		"audit":           []flow.AuditEntry{},

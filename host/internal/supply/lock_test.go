@@ -1,6 +1,7 @@
 package supply
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,4 +143,22 @@ func TestLockOfTheOlderFormKeepsItsDigests(t *testing.T) {
 			t.Errorf("got %v, want code %q", err, want)
 		}
 	}
+}
+
+func FuzzLock(f *testing.F) {
+	f.Add([]byte(`{"version":1,"files":{"a":{"digest":"` + string(flow.DigestOf(nil)) + `","abi":"command"}},"grants":{"plugins.a":["state"]}}`))
+	f.Add([]byte(flow.DigestOf(nil).Hex() + "  a.wasm\n"))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		lock := &Lock{path: LockName, doc: emptyLock()}
+		if lock.parse(src) != nil {
+			return
+		}
+		again := &Lock{path: LockName, doc: emptyLock()}
+		if lock.old {
+			return
+		}
+		if err := again.parse(encode(lock.doc, "  ")); err != nil || !bytes.Equal(encode(again.doc, ""), encode(lock.doc, "")) {
+			t.Errorf("what was read is not what is written: %v", err)
+		}
+	})
 }

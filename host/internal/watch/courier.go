@@ -26,7 +26,11 @@ const (
 )
 
 // Target is where a message goes, with its secrets read.
-type Target struct{ Name, URL, Sign string }
+type Target struct {
+	Name, URL, Sign string
+	// Guarded says that the message may go to the public internet alone.
+	Guarded bool
+}
 
 // Sender hands one message to one target and returns once it was taken. The text of its error may hold secrets. It may
 // hang, and it may panic.
@@ -278,7 +282,7 @@ func (c *courier) stuck(name string) error {
 
 // target reads what is needed to reach a target, now: a secret that was changed holds at once.
 func (c *courier) target(name string) (Target, error) {
-	a, ok := c.config.Alerts[name]
+	a, ok := c.config.Alerts()[name]
 	if !ok {
 		return Target{}, &refusal{message: fmt.Sprintf("the manifest has no alert %q any more", name), forever: true}
 	}
@@ -289,14 +293,14 @@ func (c *courier) target(name string) (Target, error) {
 	}{{a.URL, &t.URL}, {a.Sign, &t.Sign}} {
 		*part.to = part.from.Text
 		if part.from.Secret != "" {
-			value, err := c.config.Secret(part.from.Secret)
+			value, err := c.config.Secret(tenantOf(name), part.from.Secret)
 			if err != nil {
 				return t, err
 			}
 			*part.to = value
 		}
 	}
-	return t, nil
+	return t, c.bind(&t)
 }
 
 // Test sends a test message to a target and waits for the answer.

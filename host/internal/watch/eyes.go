@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -255,7 +256,7 @@ func (e *eyes) begins(p *flow.Plan, schedule string, f *Finding, now time.Time) 
 		return
 	}
 	e.open[subjectOf(&i)] = i
-	e.steps = append(e.steps, flow.IncidentStep{Incident: i, Targets: e.targets(p, string(f.Condition))})
+	e.steps = append(e.steps, flow.IncidentStep{Incident: i, Targets: e.willing(e.targets(p), string(f.Condition))})
 	e.log(&i).Warn("incident opened", slog.String("detail", i.Detail))
 }
 
@@ -268,7 +269,7 @@ func (e *eyes) ends(s subject, ending string, at time.Time) {
 	delete(e.open, s)
 	at = at.UTC()
 	i.ClosedAt, i.Ending = &at, ending
-	e.steps = append(e.steps, flow.IncidentStep{Incident: i, Targets: e.targets(nil, flow.AlertRecovered)})
+	e.steps = append(e.steps, flow.IncidentStep{Incident: i, Targets: e.willing(e.alertsOf(i.Tenant), flow.AlertRecovered)})
 	e.log(&i).Info("incident closed", slog.String("detail", i.Ending))
 }
 
@@ -276,21 +277,34 @@ func (e *eyes) log(i *flow.Incident) *slog.Logger {
 	return e.config.Logger.With(slog.String("condition", string(i.Condition)), slog.String("tenant", i.Tenant), slog.String("pipeline", i.Pipeline), slog.String("schedule", i.Schedule))
 }
 
-// targets are the alerts of a pipeline that want to hear of a word, or all that do.
-func (e *eyes) targets(p *flow.Plan, word string) []string {
-	var names []string
-	if p != nil {
-		names = p.Alerts
-	} else {
-		for name := range e.config.Alerts {
-			names = append(names, name)
+// targets are the alerts of a pipeline or, for the host's own incidents, those of the host.
+func (e *eyes) targets(p *flow.Plan) []string {
+	if p == nil {
+		return e.alertsOf(flow.DefaultTenant)
+	}
+	ids := make([]string, len(p.Alerts))
+	for i, name := range p.Alerts {
+		ids[i] = flow.ID(p.Tenant, name)
+	}
+	return ids
+}
+
+// alertsOf are all alerts of a tenant.
+func (e *eyes) alertsOf(tenant string) []string {
+	var ids []string
+	for id := range e.config.Alerts() {
+		if tenantOf(id) == tenant {
+			ids = append(ids, id)
 		}
 	}
-	var told []string
-	for _, name := range names {
-		if a, ok := e.config.Alerts[name]; ok && a.Wants(word) {
-			told = append(told, name)
-		}
-	}
-	return told
+	return ids
+}
+
+// willing are those of some alerts that want to hear of a word.
+func (e *eyes) willing(ids []string, word string) []string {
+	alerts := e.config.Alerts()
+	return slices.DeleteFunc(ids, func(id string) bool {
+		a, ok := alerts[id]
+		return !ok || !a.Wants(word)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -23,6 +24,7 @@ type rig struct {
 	boots  int
 	every  time.Duration // between looks, where many would take long
 	alerts map[string]flow.Alert
+	bounds map[string]flow.Ceiling
 	sink   *sink
 	faulty *faulty // stands before the ledger, where it is set
 	cancel context.CancelFunc
@@ -112,6 +114,19 @@ func (r *rig) brokenOf(s *flow.ScheduleRecord) error {
 	return r.broken[s.Name]
 }
 
+// declared are the alerts that there are now.
+func (r *rig) declared() map[string]flow.Alert {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.alerts)
+}
+
+func (r *rig) ceilingOf(tenant string) flow.Ceiling {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bounds[tenant]
+}
+
 // slowly has the watcher look less often.
 func (r *rig) slowly(every time.Duration) {
 	r.Helper()
@@ -133,10 +148,11 @@ func (r *rig) start() {
 		ledger = r.faulty
 	}
 	w := New(Config{
-		Ledger: ledger, Alerts: r.alerts, Send: r.sink, Every: r.every, Logger: slog.New(slog.DiscardHandler),
-		Plans:  r.copies,
-		Broken: r.brokenOf,
-		Secret: func(name string) (string, error) { return "secret of " + name, nil },
+		Ledger: ledger, Alerts: r.declared, Send: r.sink, Every: r.every, Logger: slog.New(slog.DiscardHandler),
+		Plans:   r.copies,
+		Broken:  r.brokenOf,
+		Ceiling: r.ceilingOf,
+		Secret:  func(_, name string) (string, error) { return "secret of " + name, nil },
 	})
 	r.must(w.Begin(r.Context()))
 	var ctx context.Context

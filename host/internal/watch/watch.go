@@ -52,10 +52,12 @@ type Config struct {
 	Plans func() []*flow.Plan
 	// Broken says why the runs of a schedule cannot be made; nil if they can.
 	Broken func(*flow.ScheduleRecord) error
-	// Alerts are the targets of messages, by name.
-	Alerts map[string]flow.Alert
-	// Secret reads a secret by name.
-	Secret func(name string) (string, error)
+	// Alerts returns the targets of messages, by id.
+	Alerts func() map[string]flow.Alert
+	// Ceiling returns what a tenant other than the default one is allowed; one that is not known is allowed nothing.
+	Ceiling func(tenant string) flow.Ceiling
+	// Secret reads a secret of a tenant by name.
+	Secret func(tenant, name string) (string, error)
 	// Send hands messages to targets. Defaults to webhooks and the services of the notification library.
 	Send Sender
 	// Every is the time between looks at all schedules. Defaults to 15 s.

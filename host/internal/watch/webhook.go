@@ -21,18 +21,20 @@ import (
 // services sends to webhooks, and to the services of the notification library.
 type services struct {
 	webhooks *http.Client
+	guarded  *http.Client // for hosts of a tenant's choice
 	library  library
 }
 
 func newServices() *services {
-	return &services{webhooks: &http.Client{
-		// A redirect would carry the message, and its signature, to a place that nobody has named.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
+	// A redirect would carry the message, and its signature, to a place that nobody has named.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &services{
+		webhooks: &http.Client{CheckRedirect: stay, Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 10, IdleConnTimeout: time.Minute,
 			MaxResponseHeaderBytes: 64 << 10,
-		},
-	}}
+		}},
+		guarded: &http.Client{CheckRedirect: stay, Transport: guarded()},
+	}
 }
 
 // Send implements Sender.
@@ -73,7 +75,11 @@ func (s *services) post(ctx context.Context, t Target, m *Message) error {
 		}
 		request.Header.Set("Webhook-Signature", signature)
 	}
-	response, err := s.webhooks.Do(request)
+	client := s.webhooks
+	if t.Guarded {
+		client = s.guarded
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // without the URL

@@ -73,7 +73,7 @@ func TestWebhookIsSignedAndSaysAll(t *testing.T) {
 	t.Parallel()
 	server, seen := receiver(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	m := incidentMessage(&flow.Delivery{Incident: incident(), Phase: flow.PhaseOpened}, "srv1")
-	if err := newServices().Send(t.Context(), Target{"ops", server.URL + "/hook", signingSecret}, m); err != nil {
+	if err := newServices().Send(t.Context(), Target{Name: "ops", URL: server.URL + "/hook", Sign: signingSecret}, m); err != nil {
 		t.Fatal(err)
 	}
 	got := <-seen

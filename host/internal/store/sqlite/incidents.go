@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -156,7 +157,11 @@ func (s *Store) SaveAlertTest(ctx context.Context, t flow.AlertTest, at time.Tim
 		if t.Delivered {
 			kind = flow.AlertSent
 		}
-		return w.record(flow.Event{At: at, Kind: kind, Tenant: flow.DefaultTenant, Ending: flow.Ending{Message: t.Error}, Detail: json.RawMessage(detail)})
+		tenant, _, ok := strings.Cut(t.Name, "/")
+		if !ok {
+			tenant = flow.DefaultTenant
+		}
+		return w.record(flow.Event{At: at, Kind: kind, Tenant: tenant, Ending: flow.Ending{Message: t.Error}, Detail: json.RawMessage(detail)})
 	})
 }
 

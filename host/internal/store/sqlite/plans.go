@@ -17,29 +17,39 @@ func (s *Store) SavePlan(ctx context.Context, p flow.Plan) error {
 
 // SavePlans is SavePlan for many, all or none.
 func (s *Store) SavePlans(ctx context.Context, plans []flow.Plan) error {
-	bodies := make([]string, len(plans))
-	for i := range plans {
-		if !plans[i].Digest.Valid() {
-			return errors.New("save plan of " + plans[i].ID() + ": it has no digest")
-		}
-		var err error
-		if bodies[i], err = encode(&plans[i]); err != nil {
-			return err
-		}
+	bodies, err := encodePlans(plans)
+	if err != nil {
+		return err
 	}
-	err := s.do(ctx, func(w *writer) error {
-		for i := range plans {
-			if err := w.savePlan(&plans[i], bodies[i]); err != nil {
-				return err
-			}
-		}
-		w.filled = w.filled || len(plans) >= muchBehind
-		return nil
-	})
+	err = s.do(ctx, func(w *writer) error { return w.savePlans(plans, bodies) })
 	if err == nil {
 		s.keepPlans(plans...)
 	}
 	return err
+}
+
+func encodePlans(plans []flow.Plan) ([]string, error) {
+	bodies := make([]string, len(plans))
+	for i := range plans {
+		if !plans[i].Digest.Valid() {
+			return nil, errors.New("save plan of " + plans[i].ID() + ": it has no digest")
+		}
+		var err error
+		if bodies[i], err = encode(&plans[i]); err != nil {
+			return nil, err
+		}
+	}
+	return bodies, nil
+}
+
+func (w *writer) savePlans(plans []flow.Plan, bodies []string) error {
+	for i := range plans {
+		if err := w.savePlan(&plans[i], bodies[i]); err != nil {
+			return err
+		}
+	}
+	w.filled = w.filled || len(plans) >= muchBehind
+	return nil
 }
 
 func (w *writer) savePlan(p *flow.Plan, body string) error {

@@ -142,34 +142,55 @@ func (s *Store) PutSchedule(ctx context.Context, r flow.ScheduleRecord) error {
 		if err != nil {
 			return err
 		}
-		return w.replaceSchedule(r, old)
+		_, err = w.replaceSchedule(r, old)
+		return err
 	})
 }
 
 // PutSchedules is PutSchedule for many, all or none.
 func (s *Store) PutSchedules(ctx context.Context, records []flow.ScheduleRecord) error {
 	return s.do(ctx, func(w *writer) error {
+		_, err := w.replaceSchedules(ctx, records)
+		return err
+	})
+}
+
+// fewSchedules are looked up one by one.
+const fewSchedules = 32
+
+// replaceSchedules puts schedules in the place of those of their names, and returns them as they are kept.
+func (w *writer) replaceSchedules(ctx context.Context, records []flow.ScheduleRecord) ([]flow.ScheduleRecord, error) {
+	find := func(r *flow.ScheduleRecord) (*flow.ScheduleRecord, error) { return w.schedule(ctx, r.Tenant, r.Name) }
+	if len(records) > fewSchedules {
 		known, err := collect(ctx, w, scanSchedule, "SELECT "+scheduleColumns+" FROM schedules")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		old := make(map[[2]string]*flow.ScheduleRecord, len(known))
 		for i := range known {
 			old[[2]string{known[i].Tenant, known[i].Name}] = &known[i]
 		}
-		for i := range records {
-			if err := w.replaceSchedule(records[i], old[[2]string{records[i].Tenant, records[i].Name}]); err != nil {
-				return err
-			}
-			failpoint.Here(failpoint.Reload)
+		find = func(r *flow.ScheduleRecord) (*flow.ScheduleRecord, error) {
+			return old[[2]string{r.Tenant, r.Name}], nil
 		}
-		w.filled = w.filled || len(records) >= muchBehind
-		return nil
-	})
+	}
+	kept := make([]flow.ScheduleRecord, len(records))
+	for i := range records {
+		old, err := find(&records[i])
+		if err != nil {
+			return nil, err
+		}
+		if kept[i], err = w.replaceSchedule(records[i], old); err != nil {
+			return nil, err
+		}
+		failpoint.Here(failpoint.Reload)
+	}
+	w.filled = w.filled || len(records) >= muchBehind
+	return kept, nil
 }
 
-// replaceSchedule puts a schedule in the place of an old one, or of none.
-func (w *writer) replaceSchedule(r flow.ScheduleRecord, old *flow.ScheduleRecord) error {
+// replaceSchedule puts a schedule in the place of an old one, or of none, and returns it as it is kept.
+func (w *writer) replaceSchedule(r flow.ScheduleRecord, old *flow.ScheduleRecord) (flow.ScheduleRecord, error) {
 	if r.Watermark.Before(r.Since) {
 		r.Watermark = r.Since
 	}
@@ -184,7 +205,8 @@ func (w *writer) replaceSchedule(r flow.ScheduleRecord, old *flow.ScheduleRecord
 			r.Since, r.Watermark = old.Since, old.Watermark
 		}
 	}
-	return w.putSchedule(&r, old)
+	err := w.putSchedule(&r, old)
+	return r, err
 }
 
 func (w *writer) schedule(ctx context.Context, tenant, name string) (*flow.ScheduleRecord, error) {
@@ -270,19 +292,21 @@ func (s *Store) SetOverride(ctx context.Context, tenant, name string, override *
 
 // DeleteSchedule removes a schedule; its slots stay. An unknown one is flow.ErrNotFound.
 func (s *Store) DeleteSchedule(ctx context.Context, tenant, name string) error {
-	return s.do(ctx, func(w *writer) error {
-		old, err := w.schedule(ctx, tenant, name)
-		if err != nil {
-			return err
-		}
-		if old == nil {
-			return fmt.Errorf("schedule %s: %w", flow.ID(tenant, name), flow.ErrNotFound)
-		}
-		if _, err := w.exec("DELETE FROM schedules WHERE tenant = ? AND name = ?", tenant, name); err != nil {
-			return err
-		}
-		return w.record(flow.Event{At: time.Now(), Kind: flow.ScheduleGone, Tenant: tenant, Pipeline: old.Pipeline, Schedule: name})
-	})
+	return s.do(ctx, func(w *writer) error { return w.deleteSchedule(ctx, tenant, name) })
+}
+
+func (w *writer) deleteSchedule(ctx context.Context, tenant, name string) error {
+	old, err := w.schedule(ctx, tenant, name)
+	if err != nil {
+		return err
+	}
+	if old == nil {
+		return fmt.Errorf("schedule %s: %w", flow.ID(tenant, name), flow.ErrNotFound)
+	}
+	if _, err := w.exec("DELETE FROM schedules WHERE tenant = ? AND name = ?", tenant, name); err != nil {
+		return err
+	}
+	return w.record(flow.Event{At: time.Now(), Kind: flow.ScheduleGone, Tenant: tenant, Pipeline: old.Pipeline, Schedule: name})
 }
 
 // SaveVersion records a version of a pipeline with what the caller says about it. The same digest may be saved again.

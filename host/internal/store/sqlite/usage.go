@@ -198,6 +198,21 @@ func (s *Store) Usage(ctx context.Context, tenant string) (flow.TenantUsage, err
 	return found[0], nil
 }
 
+// AppliedAt returns when a version of a pipeline was last applied, by tenant.
+func (s *Store) AppliedAt(ctx context.Context) (map[string]time.Time, error) {
+	type row struct {
+		tenant string
+		at     instant
+	}
+	rows, err := collect(ctx, reader{s.readers}, func(from scanner) (r row, err error) { return r, from.Scan(&r.tenant, &r.at) },
+		"SELECT tenant, max(at) FROM deployed JOIN deployments ON seq = deployment GROUP BY tenant")
+	by := make(map[string]time.Time, len(rows))
+	for _, r := range rows {
+		by[r.tenant] = r.at.time()
+	}
+	return by, err
+}
+
 // SlotMessage returns what the event of a slot's ending says beside the reason; empty where it says nothing, or is no longer
 // kept.
 func (s *Store) SlotMessage(ctx context.Context, r *flow.SlotRecord) (string, error) {

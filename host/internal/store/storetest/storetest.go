@@ -37,6 +37,12 @@ type Ledger interface {
 	DeleteSchedule(ctx context.Context, tenant, name string) error
 	SavePlan(ctx context.Context, p flow.Plan) error
 	Plan(ctx context.Context, digest flow.Digest) (flow.Plan, error)
+	Deploy(ctx context.Context, d flow.Deploying) (flow.Deployed, error)
+	Deployments(ctx context.Context, q flow.DeploymentQuery) ([]flow.Deployment, error)
+	DeploymentOf(ctx context.Context, tenant, pipeline string, digest flow.Digest, by time.Time) (flow.Deployment, error)
+	Applied(ctx context.Context, tenant, pipeline string) ([]flow.VersionRecord, error)
+	Rollbacks(ctx context.Context) ([]flow.Rollback, error)
+	Versioned(ctx context.Context, deployments int) (map[flow.Digest]bool, error)
 	SaveVersion(ctx context.Context, v flow.VersionRecord) error
 	Versions(ctx context.Context, tenant, pipeline string) ([]flow.VersionRecord, error)
 
@@ -120,6 +126,7 @@ func Run(t *testing.T, open Open) {
 		"WaitersHearOfChanges":                     testChanged,
 		"ASchedulesPastSurvivesUntilItIsRewritten": testSchedules,
 		"PlansAndVersionsAreKept":                  testPlans,
+		"ADeploymentIsWrittenWhole":                testDeploy,
 		"ArtifactsAreKnownWhileARunRefersToThem":   testArtifacts,
 		"SealsAreKept":                             testSeals,
 		"AnIncidentBeginsAndEndsOnce":              testIncidents,
