@@ -33,7 +33,7 @@ func (p *Project) readLocks() (*locks, error) {
 	}
 	var names, builds, tables, buildTables []string
 	for _, f := range p.files() {
-		if len(f.build) > 0 {
+		if f.builtHere() {
 			builds = append(builds, f.name)
 		} else {
 			names = append(names, f.name)
@@ -76,7 +76,7 @@ func (p *Project) tables() []table {
 	m := &p.document.Manifest
 	built := map[string]bool{}
 	for _, f := range p.files() {
-		built[f.name] = len(f.build) > 0
+		built[f.name] = f.builtHere()
 	}
 	var all []table
 	add := func(file string, rights []plan.Right, path ...string) {
@@ -107,7 +107,7 @@ func (f *file) pinned(r flow.Resolved) supply.Pinned {
 // pin holds a file against its lock, or pins it, as the options say.
 func (p *Project) pin(l *locks, f file, r flow.Resolved, o Options) error {
 	built := len(f.build) > 0
-	lock, name, changed := l.of(built)
+	lock, name, changed := l.of(f.builtHere())
 	before, known := lock.File(f.name)
 	found := f.pinned(r)
 	if o.Pinned && lock.Old() {
