@@ -53,6 +53,7 @@ var exitCodes = map[flow.Code]int{
 	flow.CodeListen:         exitConflict,
 	flow.CodeWritten:        exitConflict,
 	flow.CodeExists:         exitConflict,
+	flow.CodeReviewed:       exitConflict,
 	flow.CodeUnauthorized:   exitDenied,
 	flow.CodeForbidden:      exitDenied,
 	flow.CodeQuota:          exitConflict,
