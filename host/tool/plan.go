@@ -61,7 +61,7 @@ func (d *deployment) digest() flow.Digest {
 	return plan.DeploymentDigest(d.manifests, versions)
 }
 
-// keep takes over what runs of the tenants that are refused.
+// keep takes over what runs of the tenants that are refused, as far as their ceilings still allow it.
 func (d *deployment) keep(ctx context.Context, host flow.Control, p *project.Project, running []flow.Plan) error {
 	refused := p.Refused()
 	if len(refused) == 0 {
@@ -78,7 +78,8 @@ func (d *deployment) keep(ctx context.Context, host flow.Control, p *project.Pro
 	}
 	d.plans = slices.Clone(d.plans)
 	for i := range running {
-		if _, ok := refused[running[i].Tenant]; ok {
+		t := p.Tenant(running[i].Tenant)
+		if t != nil && t.Project == nil && len(plan.Exceeds(&running[i], &t.Settings.Ceiling, t.Dir)) == 0 {
 			d.plans = append(d.plans, running[i])
 		}
 	}
