@@ -45,8 +45,8 @@ const watchEvery = time.Second
 func (h *Host) Watch(ctx context.Context) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
-	applied := h.prints()
-	before := applied
+	applied := prints{} // nobody knows what has changed since the host has read its files: the first look applies
+	before := h.prints()
 	for {
 		select {
 		case <-ticker.C:
