@@ -83,6 +83,11 @@ func TestWatchdogIsToldOfALivingHostAlone(t *testing.T) {
 			t.Fatalf("a living host tells the manager %q", got)
 		}
 	}
+	if err := c.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	m.wants("RELOADING=1\nMONOTONIC_USEC=")
+	m.wants("READY=1")
 	release := holdLedger(t, filepath.Join(dir, "data", "uniflow.db-shm"))
 	silent := false
 	for range 4 { // what was on its way before may come first

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -144,9 +146,10 @@ func TestSecretsOfTenantsStayApart(t *testing.T) {
 	if got := s.hears(); len(got) != 0 {
 		t.Errorf("without its file tenant acme sends %q", got)
 	}
-	for _, command := range []string{"plan", "plan --json", "check --json", "doctor", "doctor --json", "runs list --json", "pipeline show acme/bound --json", "schedule list --json", "audit --json", "health --json"} {
+	for _, command := range []string{"plan", "plan --json", "check --json", "doctor", "doctor --json", "runs list --json", "pipeline show acme/bound --json", "schedule list --json", "audit --json", "health --json", "apply --json", "deployments --json", "pipeline versions acme/bound --json", "alerts list --json"} {
 		prints(command)
 	}
+	said["metrics"] = s.metrics()
 	if out := said["doctor"]; !strings.Contains(out, "secrets of beta") || !strings.Contains(out, "sealed/acme.age cannot be opened") {
 		t.Errorf("the doctor does not say whose secrets can be read:\n%s", out)
 	}
@@ -156,6 +159,29 @@ func TestSecretsOfTenantsStayApart(t *testing.T) {
 		}
 	}
 	s.searchFiles("keys")
+}
+
+// metrics is what the host tells those who monitor it.
+func (s *spilling) metrics() string {
+	s.t.Helper()
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.dir, "data", "uniflow.sock"))
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://localhost/metrics", http.NoBody)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		s.t.Errorf("metrics: %s, %v", response.Status, err)
+	}
+	return string(text)
 }
 
 // searchProcesses looks for the secret in the arguments and environments of a process and all below it.

@@ -97,7 +97,7 @@ func (a *app) serve(ctx context.Context, config host.Config, watch bool) error {
 	if watch {
 		watching.Go(func() { h.Watch(ctx) })
 	}
-	reload(ctx, h, hangups)
+	reload(ctx, h, hangups, manager)
 	watching.Wait()
 	manager.Stopping()
 	return h.Stop(context.WithoutCancel(ctx))
@@ -112,11 +112,13 @@ func hangups() chan os.Signal {
 }
 
 // reload applies the manifest at each signal until ctx ends.
-func reload(ctx context.Context, h *host.Host, hangups <-chan os.Signal) {
+func reload(ctx context.Context, h *host.Host, hangups <-chan os.Signal, manager *notifier) {
 	for {
 		select {
 		case <-hangups:
+			done := manager.Reloading()
 			h.Reload(ctx, flow.ApplyRequest{Cause: "signal"})
+			done()
 		case <-ctx.Done():
 			return
 		}
