@@ -76,7 +76,7 @@ func routes() []route {
 		{"GET", "/v1/health", "", "", viewer, 200},
 		{"GET", "/v1/health/schedules", "", "", viewer, 200},
 		{"GET", "/v1/alerts", "", "", viewer, 200},
-		{"POST", "/v1/alerts/{id}/test", "{alert}", "", operator, 0},
+		{"POST", "/v1/alerts/{id}/test", "{alert}", "", operator, 200},
 		{"POST", "/v1/runs", "", `{"pipeline":"{pipeline}"}`, operator, 202},
 		{"POST", "/v1/reruns", "", `{"run":"{run}"}`, operator, 202},
 		{"POST", "/v1/reruns/matching", "", `{"pipeline":"{pipeline}"}`, operator, 200},
@@ -137,7 +137,12 @@ about    = "TAG about"
 owner    = "TAG owner"
 label    = "TAG label"
 schedule = "daily 02:00"
+alerts   = ["ops", "canary_NAME"]
 context.tag = "TAG context"
+[alerts.ops]
+url = "http://127.0.0.1:1/"
+[alerts.canary_NAME]
+url = "http://127.0.0.1:1/"
 [pipelines.NAME_only]
 plugin   = "echo"
 schedule = "daily 03:00"
@@ -154,7 +159,9 @@ func newMatrix(t *testing.T) *matrix {
 		manifest(t, filepath.Join(dir, tenant), strings.NewReplacer("TAG", "canary "+tenant, "NAME", tenant).Replace(ofOneTenant))
 	}
 	operator := strings.NewReplacer("TAG", "canary default", "NAME", "default").Replace(ofOneTenant)
-	operator += "[alerts.ops]\nurl = \"http://127.0.0.1:1/\"\n[tenants.acme]\nmanifest = \"acme/uniflow.toml\"\nisolation = \"inline\"\n[tenants.beta]\nmanifest = \"beta/uniflow.toml\"\nisolation = \"inline\"\n"
+	for _, tenant := range []string{"acme", "beta"} {
+		operator += fmt.Sprintf("[tenants.%s]\nmanifest = \"%s/uniflow.toml\"\nisolation = \"inline\"\nceiling.alerts = [\"http://127.0.0.1:1/\"]\n", tenant, tenant)
+	}
 	h := begin(t, host.Config{Manifest: manifest(t, dir, operator), API: &host.API{Listen: "127.0.0.1:0"}})
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -178,7 +185,7 @@ func newMatrix(t *testing.T) *matrix {
 	m.known["the default tenant's"] = [2]aims{whole, nothing("nopeful")}
 	bare := nothing("nopeful")
 	bare.pipeline, bare.schedule, bare.alert, bare.token = "nopeful_only", "nopeful_only", "nop", "canary_nop"
-	ground.pipeline, ground.schedule, ground.alert = "default_only", "default_only", "ops"
+	ground.pipeline, ground.schedule, ground.alert = "default_only", "default_only", "canary_default"
 	m.known["the default tenant's, without its name,"] = [2]aims{ground, bare}
 	return m
 }
