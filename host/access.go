@@ -69,6 +69,10 @@ func (b behind) ScheduleHealthOf(ctx context.Context, tenant string) ([]flow.Sch
 	return b.scheduleHealthOf(ctx, tenant)
 }
 
+func (b behind) TenantsOf(ctx context.Context, tenant string) ([]flow.TenantInfo, error) {
+	return b.tenantsOf(ctx, tenant)
+}
+
 func (b behind) ClearOf(ctx context.Context, tenant string) (flow.Cleared, error) {
 	return b.clear(ctx, tenant)
 }

@@ -86,15 +86,17 @@ func routes() []route {
 		{"GET", "/v1/runs", "?schedule={schedule}", "", viewer, 200},
 		{"GET", "/v1/runs", "?before={run}", "", viewer, 200},
 		{"GET", "/v1/runs/{id}", "{run}", "", viewer, 200},
-		{"GET", "/v1/runs/{id}/version", "{run}", "", viewer, 0},
+		{"GET", "/v1/runs/{id}/version", "{run}", "", viewer, 200},
 		{"GET", "/v1/runs/{id}/logs", "{run}", "", viewer, 200},
 		{"POST", "/v1/runs/{id}/cancel", "{run}", "", operator, 409},
 		{"GET", "/v1/runs/{id}/artifacts/{digest}", "{run}", "", viewer, 200},
 		{"GET", "/v1/events", "?run={run}", "", viewer, 200},
 		{"GET", "/v1/events", "?schedule={schedule}", "", viewer, 200},
 		{"GET", "/v1/events/stream", "?run={run}", "", viewer, 200},
-		{"GET", "/v1/deployments", "?tenant={tenant}&pipeline={pipeline}", "", viewer, 0},
-		{"POST", "/v1/deployments", "", `{"tenant":"{tenant}","dry_run":true}`, author, 0},
+		{"GET", "/v1/deployments", "?tenant={tenant}&pipeline={pipeline}", "", viewer, 200},
+		{"POST", "/v1/deployments", "", `{"tenant":"{tenant}","dry_run":true}`, author, 200},
+		{"POST", "/v1/deployments", "", `{}`, author, 200},
+		{"GET", "/v1/deployments", "", "", viewer, 200},
 		{"POST", "/v1/rollbacks", "", `{"pipeline":"{pipeline}"}`, author, 0},
 		{"GET", "/v1/tenants", "", "", viewer, 200},
 		{"GET", "/v1/tokens", "", "", admin, 200},
@@ -291,6 +293,7 @@ func TestCrossTenantMatrix(t *testing.T) {
 		}
 	}
 	m.complete(t)
+	m.ids(t)
 	m.untouched(t)
 }
 
@@ -356,6 +359,35 @@ func (m *matrix) complete(t *testing.T) {
 	}
 	if len(doc.Paths) < 30 {
 		t.Errorf("only %d paths are described", len(doc.Paths))
+	}
+}
+
+// ids tries to take the ids of runs of others, there and to come, and to find them by a part of them.
+func (m *matrix) ids(t *testing.T) {
+	t.Helper()
+	secret := m.token(t, "beta", flow.RoleOperator, "").Secret
+	start := func(id string) (record flow.RunRecord) {
+		status, seen := m.ask(t, secret, http.MethodPost, "/v1/runs", fmt.Sprintf(`{"pipeline":"weather","id":%q}`, id))
+		if err := json.Unmarshal([]byte(strings.SplitN(seen, "\n", 3)[2]), &record); err != nil || status != http.StatusAccepted || record.Tenant != "beta" {
+			t.Errorf("a run with the id %s: %d %s, %v", id, status, seen, err)
+		}
+		return record
+	}
+	acme := m.known["another tenant's"][0]
+	slot := flow.SlotRunID("acme", "weather", "weather", time.Date(2099, 1, 1, 2, 0, 0, 0, time.UTC))
+	for _, id := range []string{acme.run, string(slot), string(flow.NewRunID(time.Now()))} {
+		first := start(id)
+		if string(first.ID) == id || start(id).ID != first.ID || start(string(first.ID)).ID != first.ID {
+			t.Errorf("the id %s is answered with %s, or not always with the same", id, first.ID)
+		}
+	}
+	if found, err := m.h.Run(t.Context(), string(slot)); err == nil {
+		t.Errorf("the slot to come of acme has the run %+v", found)
+	}
+	for name, want := range map[string]int{acme.run[:20]: 404, strings.ToLower(acme.run): 404, "acme/@last": 404, "@last": 200, "beta/@last": 200, m.own.run[:25]: 200} {
+		if status, seen := m.ask(t, secret, http.MethodGet, "/v1/runs/"+url.PathEscape(name), ""); status != want || strings.Contains(seen, `"acme"`) {
+			t.Errorf("run %s: %d %s, want %d", name, status, seen, want)
+		}
 	}
 }
 

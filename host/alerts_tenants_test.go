@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,12 +25,13 @@ func alerting(t *testing.T, dir, hook string) *host.Host {
 		"zeta": {"HOOK": strings.Replace(hook, "http:", "https:", 1) + "/s3cr3t", "OUT": hook + "/acme/s3cr3t", "NTFY": "ntfy://127.0.0.1/s3cr3t"},
 	} {
 		folder := filepath.Join(dir, "tenants", name)
-		if err := os.MkdirAll(filepath.Join(folder, "secrets"), 0o700); err != nil {
+		kept := filepath.Join(dir, "secrets", name)
+		if err := errors.Join(os.MkdirAll(folder, 0o700), os.MkdirAll(kept, 0o700)); err != nil {
 			t.Fatal(err)
 		}
 		text := "version = 1\n[alerts.ops]\nurl = { secret = \"HOOK\" }\n"
 		for key, value := range secrets {
-			if err := os.WriteFile(filepath.Join(folder, "secrets", key), []byte(value), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(kept, key), []byte(value), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if key != "HOOK" {
@@ -54,12 +56,12 @@ alerts = ["ops"]
 [tenants.acme]
 manifest  = "tenants/acme/uniflow.toml"
 isolation = "inline"
-secrets   = "dir:tenants/acme/secrets"
+secrets   = "dir:secrets/acme"
 ceiling   = { alerts = [%[2]q] }
 [tenants.zeta]
 manifest  = "tenants/zeta/uniflow.toml"
 isolation = "inline"
-secrets   = "dir:tenants/zeta/secrets"
+secrets   = "dir:secrets/zeta"
 ceiling   = { alerts = ["https://", "ntfy://"] }
 `, hook+"/operator", hook+"/acme/"))
 	h := begin(t, host.Config{Manifest: path})

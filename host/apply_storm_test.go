@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,7 +40,8 @@ type storm struct {
 	pipes [4]edited
 	n     int
 
-	mu sync.Mutex
+	quieter sync.Mutex
+	mu      sync.Mutex
 	// versions are what was applied: which edit and word a digest stands for; least are the edits that have been applied.
 	versions map[flow.Digest]edited
 	least    [4]int
@@ -73,7 +73,7 @@ func (s *storm) path() string { return filepath.Join(s.dir, "uniflow.toml") }
 // of it would be refused.
 func (s *storm) write() {
 	s.t.Helper()
-	text, lock := "version = 1\n", ""
+	text, lock := "version = 1\n", map[string]flow.Digest{}
 	for i := range s.pipes {
 		p := &s.pipes[i]
 		if p.gone {
@@ -85,10 +85,10 @@ func (s *storm) write() {
 			text += fmt.Sprintf("[pipelines.p%d.steps.two]\nwasm = %q\nwith = { edit = \"${steps.one.with.edit}\" }\n", i, file)
 		}
 		text += fmt.Sprintf("[schedules.s%d]\npipeline = \"p%[1]d\"\nat = \"every %[2]ds\"\ncontext = { note = %[3]d }\n", i, p.every, p.note)
-		lock += fmt.Sprintf("%s  %s\n", flow.DigestOf(s.bytes[p.word]).Hex(), file)
+		lock[file] = flow.DigestOf(s.bytes[p.word])
 		s.put(file, s.bytes[p.word])
 	}
-	s.put("uniflow.lock", []byte(lock))
+	s.put("uniflow.lock", []byte(lockOfFiles(lock)))
 	s.put("uniflow.toml", []byte(text))
 }
 
@@ -155,6 +155,8 @@ func (s *storm) ask(h *host.Host, done <-chan struct{}, asked map[flow.RunID]int
 			return
 		case <-time.After(20 * time.Millisecond):
 		}
+		s.quieter.Lock()
+		s.quieter.Unlock() //nolint:staticcheck // nobody asks while it is quiet
 		i := n % len(s.pipes)
 		s.mu.Lock()
 		least := s.least[i]
@@ -193,13 +195,7 @@ func TestAppliesUnderLoad(t *testing.T) {
 	began := time.Now()
 	for n := range applies {
 		if n == warm {
-			if file := os.Getenv("UNIFLOW_HEAP"); file != "" {
-				runtime.GC()
-				f, _ := os.Create(file + ".base")
-				_ = pprof.WriteHeapProfile(f)
-				_ = f.Close()
-			}
-			rss, threads = footprint(t), runtime.NumGoroutine()
+			rss, threads = s.quiet(), runtime.NumGoroutine()
 		}
 		s.change(r)
 		at := time.Now()
@@ -211,12 +207,7 @@ func TestAppliesUnderLoad(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	took := time.Since(began)
-	if file := os.Getenv("UNIFLOW_HEAP"); file != "" {
-		f, _ := os.Create(file)
-		_ = pprof.WriteHeapProfile(f)
-		_ = f.Close()
-	}
-	grown, more := footprint(t)-rss, runtime.NumGoroutine()-threads
+	grown, more := s.quiet()-rss, runtime.NumGoroutine()-threads
 	close(done)
 	asking.Wait()
 	drained(t, h)
@@ -390,9 +381,15 @@ func formsOf(t *testing.T, h *host.Host, name string) []form {
 	return forms
 }
 
-// footprint is the memory of the process once garbage is collected and given back.
-func footprint(t *testing.T) int64 {
-	t.Helper()
+// quiet is the memory of the process while nobody asks for runs, once the ledger and the collector have given back what
+// they keep for a while.
+func (s *storm) quiet() int64 {
+	s.t.Helper()
+	s.quieter.Lock()
+	defer s.quieter.Unlock()
+	if os.Getenv(appliesEnv) != "" {
+		time.Sleep(time.Second)
+	}
 	debug.FreeOSMemory()
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -400,7 +397,7 @@ func footprint(t *testing.T) int64 {
 	}
 	var size, pages int64
 	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	return pages * int64(os.Getpagesize())
 }

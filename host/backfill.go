@@ -192,7 +192,11 @@ func (h *Host) offerBackfill(ctx context.Context, report *flow.BackfillReport, r
 		if start := cal.Prev(s.At); !start.IsZero() {
 			run.Trigger.IntervalStart = &start
 		}
-		if _, err := h.runner.Offer(ctx, flow.Offer{Run: run}); err != nil {
+		offered, err := h.runner.Offer(ctx, flow.Offer{Run: run})
+		if err == nil && offered.Answer == flow.OfferRefused {
+			err = overQuota("backfill "+e.plan.ID(), offered.Message)
+		}
+		if err != nil {
 			return fmt.Errorf("%d of %d runs are queued; --missing-only takes up the rest: %w", i, len(report.Slots), err)
 		}
 		s.Run = run.ID

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -63,8 +65,15 @@ func manifest(t *testing.T, dir, text string) string {
 }
 
 // lockOf pins the echo module.
-func lockOf(d flow.Digest) string {
-	return `{"version":1,"files":{"echo.wasm":{"digest":"` + string(d) + `","abi":"reactor uniflow_abi_v1","imports":["uniflow.fail","uniflow.input_read","uniflow.input_size","uniflow.log","uniflow.output"]}},"grants":{}}`
+func lockOf(d flow.Digest) string { return lockOfFiles(map[string]flow.Digest{"echo.wasm": d}) }
+
+// lockOfFiles pins files that have the imports of the echo module.
+func lockOfFiles(files map[string]flow.Digest) string {
+	var pins []string
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		pins = append(pins, fmt.Sprintf(`%q:{"digest":%q,"abi":"reactor uniflow_abi_v1","imports":["uniflow.fail","uniflow.input_read","uniflow.input_size","uniflow.log","uniflow.output"]}`, name, files[name]))
+	}
+	return `{"version":1,"files":{` + strings.Join(pins, ",") + `},"grants":{}}`
 }
 
 func TestStopLetsRunsEndThenCancels(t *testing.T) {

@@ -33,6 +33,11 @@ func (h *Host) prune(ctx context.Context) {
 		if _, err := h.store.PruneAudit(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			h.log.Error("audit not pruned", slog.Any("err", err))
 		}
+		if n, err := h.pruneKept(ctx); err != nil && ctx.Err() == nil {
+			h.log.Error("plugins of old versions not removed", slog.Any("err", err))
+		} else if n > 0 {
+			h.log.Info("plugins of old versions removed", slog.Int("files", n))
+		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

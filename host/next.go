@@ -215,7 +215,7 @@ func (n *next) reuse(before *running) {
 	}
 	n.changes = []flow.PlanChange{}
 	for _, c := range plan.Diff(old, now) {
-		n.changes = append(n.changes, flow.PlanChange{Pipeline: c.Pipeline, Kind: string(c.Kind), What: c.What})
+		n.changes = append(n.changes, flow.PlanChange{Pipeline: c.Pipeline, Kind: string(c.Kind), What: c.What, Plugins: c.Plugins})
 	}
 }
 

@@ -59,26 +59,36 @@ func TestScaleOfANoisyNeighbour(t *testing.T) {
 	tenant(t, dir, "noisy", text.String(), modules)
 	tenant(t, dir, "quiet", "[pipelines.p]\nwasm = \"quiet.wasm\"\nschedule = \"every 1s\"\n", map[string][]byte{"quiet.wasm": quietModule()})
 	h, _ := operate(t, dir, "[tenants.all]\nmanifest = \"tenants/*/uniflow.toml\"\n[tenants.all.quota]\nqueued = 20000\n")
+	if long() { // what the machine is like
+		_, begun, _, health := observe(t, h, watch/3)
+		t.Logf("before: a step has begun: %s; GET /healthz: %s", begun, health)
+	}
 	flood(t, h, pipelines, queued)
-	since := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), watch)
-	defer cancel()
-	health := <-watchHealth(ctx, t, h)
-	own, workers, n := resident()
-	live, begun, ended := lateness(t, h, "quiet", since)
+	live, begun, ended, health := observe(t, h, watch)
 	usage, err := h.Tenants(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("the noisy tenant: %+v", usage[1].Usage)
 	t.Logf("after a slot its run is live: %s; its step has begun: %s; it has ended: %s", live, begun, ended)
-	t.Logf("GET /healthz: %s; the host has %s, %d workers %s", health, own, n, workers)
-	if len(live) < least || begun.at(1) > time.Second {
-		t.Errorf("%d slots, the last step began %s late; want %d at least, each within 1s", len(live), begun.at(1), least)
+	t.Logf("GET /healthz: %s; %s", health, resident())
+	if len(live) < least || begun.at(1) > latest() {
+		t.Errorf("%d slots, the last step began %s late; want %d at least, each within %s", len(live), begun.at(1), least, latest())
 	}
 	if usage[1].Usage.Running == 0 || usage[1].Usage.Queued < queued/2 {
 		t.Errorf("the neighbour made no noise: %+v", usage[1].Usage)
 	}
+}
+
+// observe watches the quiet tenant and the host's health for a while.
+func observe(t *testing.T, h *host.Host, watch time.Duration) (live, begun, ended, health times) {
+	t.Helper()
+	since := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), watch)
+	defer cancel()
+	health = <-watchHealth(ctx, t, h)
+	live, begun, ended = lateness(t, h, "quiet", since)
+	return live, begun, ended, health
 }
 
 // flood asks for runs until so many wait.

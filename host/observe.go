@@ -32,6 +32,11 @@ func (h *Host) Metrics(tenant string) http.Handler { return h.metrics.Handler(te
 func (h *Host) knownNames(ctx context.Context) (metrics.Known, error) {
 	known := metrics.Known{}
 	tenants := map[string]bool{flow.DefaultTenant: true}
+	if p := h.current(); p != nil {
+		for i := range p.Tenants {
+			tenants[p.Tenants[i].Name] = true
+		}
+	}
 	for _, e := range h.entries() {
 		tenants[e.plan.Tenant] = true
 		known.Pipelines = append(known.Pipelines, metrics.Name{Tenant: e.plan.Tenant, Name: e.plan.Pipeline})

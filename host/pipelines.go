@@ -211,6 +211,9 @@ func (h *Host) pipelineInfo(ctx context.Context, e *entry) (flow.PipelineInfo, e
 	info := flow.PipelineInfo{
 		ID: p.ID(), Project: p.Project, About: p.About, Owner: p.Owner, Label: p.Label, Version: p.Digest, Origin: e.origin, Steps: []string{},
 	}
+	if e.own != nil {
+		info.Over = e.own.Digest
+	}
 	for i := range p.Steps {
 		info.Steps = append(info.Steps, p.Steps[i].Name)
 	}

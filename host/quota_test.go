@@ -46,10 +46,14 @@ schedules     = 1
 min_interval  = "1s"
 `
 	h, _ := operate(t, dir, operator)
+	token, err := h.CreateToken(t.Context(), flow.TokenRequest{Name: "ops", Role: flow.RoleOperator})
+	if err != nil {
+		t.Fatal(err)
+	}
 	first := ask(t, h, "full/a")
 	waits := ask(t, h, "full/b")
 	ask(t, h, "full/c")
-	refused(t, h, "full/c", `quota.queued of tenant "full" is used up: 2 of 2`)
+	refused(t, h, token.Secret, "full/c", `quota.queued of tenant "full" is used up: 2 of 2`)
 	awaitSlots(t, h, "spent/p", func(s []flow.SlotRecord) bool { return len(s) > 0 && s[0].Reason == flow.ReasonQuota })
 	story, err := h.Why(t.Context(), "spent/p", time.Time{})
 	if err != nil || !strings.Contains(story.Text, `was skipped (quota): quota.runs_per_hour of tenant "spent" is used up: 3 of 3`) {
@@ -65,11 +69,15 @@ min_interval  = "1s"
 	if _, err := h.SetState(t.Context(), "full/b", flow.StateChange{Set: map[string]json.RawMessage{"key": value}}); flow.CodeOf(err) != flow.CodeQuota {
 		t.Errorf("state beyond the quota of the tenant: %v", err)
 	}
+	past := flow.BackfillRequest{Name: "spent/p", From: time.Now().Add(-time.Hour), To: time.Now().Add(-59 * time.Minute), Max: 100}
+	if _, err := h.Backfill(t.Context(), past); flow.CodeOf(err) != flow.CodeQuota || !strings.Contains(err.Error(), "0 of 60 runs are queued") {
+		t.Errorf("a backfill beyond the quota: %v", err)
+	}
 	if _, err := h.Cancel(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
 	awaitState(t, h, waits, flow.StateRunning)
-	refused(t, h, "full/a", `quota.runs_per_hour of tenant "full" is used up: 3 of 3`)
+	refused(t, h, token.Secret, "full/a", `quota.runs_per_hour of tenant "full" is used up: 3 of 3`)
 	all, err := h.Tenants(t.Context())
 	if err != nil || len(all) != 3 || all[0].Name != flow.DefaultTenant || all[0].Quota != nil || all[1].Usage.Running != 1 || all[1].Usage.Queued != 1 ||
 		all[1].Usage.State != 35 || all[1].Schedules != 0 || all[2].Schedules != 1 || all[1].Quota.Running != 1 {
@@ -79,7 +87,7 @@ min_interval  = "1s"
 		t.Fatal(err)
 	}
 	h, _ = operate(t, dir, strings.NewReplacer("runs_per_hour = 3", "runs_per_hour = 100", "running       = 1", "running       = 3").Replace(operator))
-	refused(t, h, "full/a", "")
+	refused(t, h, token.Secret, "full/a", "")
 }
 
 // ask starts a run by hand.
@@ -93,13 +101,19 @@ func ask(t *testing.T, h *host.Host, pipeline string) flow.RunID {
 }
 
 // refused asks for a run over the API, and checks what the refusal says; nothing is none.
-func refused(t *testing.T, h *host.Host, pipeline, want string) {
+func refused(t *testing.T, h *host.Host, token, pipeline, want string) {
 	t.Helper()
 	info, err := h.Info(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.Post("http://"+info.Listen+"/v1/runs", "application/json", strings.NewReader(fmt.Sprintf(`{"pipeline":%q}`, pipeline)))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+info.Listen+"/v1/runs", strings.NewReader(fmt.Sprintf(`{"pipeline":%q}`, pipeline)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,13 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/project"
 )
 
 // Tenants lists the tenants by name, the default one first, with what they use.
-func (h *Host) Tenants(ctx context.Context) ([]flow.TenantInfo, error) {
+func (h *Host) Tenants(ctx context.Context) ([]flow.TenantInfo, error) { return h.tenantsOf(ctx, "") }
+
+// tenantsOf is Tenants for one of them; empty stands for all.
+func (h *Host) tenantsOf(ctx context.Context, tenant string) ([]flow.TenantInfo, error) {
 	h.view.RLock()
 	defer h.view.RUnlock()
 	schedules, err := h.store.Schedules(ctx)
@@ -27,6 +31,7 @@ func (h *Host) Tenants(ctx context.Context) ([]flow.TenantInfo, error) {
 			infos = append(infos, tenantInfo(&p.Tenants[i]))
 		}
 	}
+	infos = slices.DeleteFunc(infos, func(t flow.TenantInfo) bool { return tenant != "" && t.Name != tenant })
 	place := map[string]*flow.TenantInfo{}
 	for i := range infos {
 		place[infos[i].Name] = &infos[i]

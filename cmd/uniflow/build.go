@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) buildCommand() *cobra.Command {
-	accept := false
+	accept, tenant := false, false
 	c := &cobra.Command{
 		Use:   "build",
 		Short: "Build the plugins, pin them, and approve what the manifest grants",
@@ -20,7 +20,9 @@ data folder. A host that serves loads nothing else, and grants nothing more. A p
 with what its new bytes import and want; --accept takes it.`,
 		Args: args(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			report, err := tool.BuildPlugins(c.Context(), a.target(), accept)
+			target := a.target()
+			target.Tenant = tenant
+			report, err := tool.BuildPlugins(c.Context(), target, accept)
 			if err != nil {
 				return err
 			}
@@ -28,6 +30,7 @@ with what its new bytes import and want; --accept takes it.`,
 		},
 	}
 	acceptFlag(c, &accept)
+	tenantFlag(c, &tenant)
 	return c
 }
 

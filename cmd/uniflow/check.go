@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) checkCommand() *cobra.Command {
-	var strict bool
+	var strict, tenant bool
 	var format string
 	c := &cobra.Command{
 		Use:   "check",
@@ -26,7 +26,9 @@ each with its place. Nothing is changed and no plugin runs.`,
 			if format != "text" && format != "github" {
 				return usage(c, "--format %q is neither text nor github", format)
 			}
-			report, err := tool.Check(c.Context(), a.target())
+			target := a.target()
+			target.Tenant = tenant
+			report, err := tool.Check(c.Context(), target)
 			if err != nil {
 				return err
 			}
@@ -38,8 +40,13 @@ each with its place. Nothing is changed and no plugin runs.`,
 		},
 	}
 	c.Flags().BoolVar(&strict, "strict", false, "warnings count as errors")
+	tenantFlag(c, &tenant)
 	c.Flags().StringVar(&format, "format", "text", "text, or github for annotations")
 	return c
+}
+
+func tenantFlag(c *cobra.Command, tenant *bool) {
+	c.Flags().BoolVar(tenant, "tenant", false, "the manifest is one of a tenant, whose operator's is not here")
 }
 
 // mistakes reports whether there are problems of the manifest: a secret that is not on the machine which checks is none.

@@ -142,6 +142,8 @@ type PipelineInfo struct {
 	Owner   string `json:"owner,omitempty"`
 	Label   string `json:"label,omitempty"`
 	Version Digest `json:"version"`
+	// Over is the manifest's version where another one runs by a rollback.
+	Over Digest `json:"over,omitempty"`
 	// Origin is manifest or api: api stands for one defined in code.
 	Origin    Origin     `json:"origin"`
 	Steps     []string   `json:"steps"`

@@ -15,7 +15,7 @@ import (
 // of the report; the error is anything else.
 func Check(ctx context.Context, t Target) (flow.CheckReport, error) {
 	report := flow.CheckReport{Manifest: t.manifest(), Problems: flow.Problems{}}
-	p, err := project.Load(ctx, t.manifest(), project.Options{})
+	p, err := project.Load(ctx, t.manifest(), project.Options{Tenant: t.Tenant})
 	if problems, ok := errors.AsType[flow.Problems](err); ok {
 		report.Problems = problems
 		return report, nil
@@ -61,7 +61,7 @@ func reach(plans []flow.Plan) []flow.PluginReach {
 // Build runs the build commands of a manifest's plugins, pins all plugin files, and approves what the manifest grants.
 // Prebuilt files that have changed are taken where accept says so, and refused otherwise.
 func Build(ctx context.Context, t Target, accept bool) (flow.BuildReport, error) {
-	p, err := project.Load(ctx, t.manifest(), project.Options{Build: true, Accept: accept})
+	p, err := project.Load(ctx, t.manifest(), project.Options{Build: true, Accept: accept, Tenant: t.Tenant})
 	if err != nil {
 		return flow.BuildReport{Plugins: []flow.BuiltPlugin{}}, err
 	}

@@ -78,7 +78,20 @@ func (d *doctor) manifest(ctx context.Context, t Target) *project.Project {
 			d.secrets("secrets of "+t.Name, t.Project)
 		}
 	}
+	d.tenants(p)
 	return p
+}
+
+// tenants tells which tenants are refused.
+func (d *doctor) tenants(p *project.Project) {
+	refused := p.Refused()
+	for _, name := range slices.Sorted(maps.Keys(refused)) {
+		errs := refused[name].Errors()
+		d.add("tenants", statusError, fmt.Sprintf("%s is refused: %d problems, the first: %s", name, len(errs), errs[0].Message), "uniflow check")
+	}
+	if len(p.Tenants) > 0 && len(refused) == 0 {
+		d.add("tenants", statusOK, counted(len(p.Tenants), "tenant"), "")
+	}
 }
 
 // secrets tells which secrets of plugins cannot be read here and now.

@@ -61,7 +61,7 @@ func (d *deployment) digest() flow.Digest {
 	return plan.DeploymentDigest(d.manifests, versions)
 }
 
-// keep takes over what runs of the tenants that are refused.
+// keep takes over what runs of the tenants that are refused, as far as their ceilings still allow it.
 func (d *deployment) keep(ctx context.Context, host flow.Control, p *project.Project, running []flow.Plan) error {
 	refused := p.Refused()
 	if len(refused) == 0 {
@@ -78,7 +78,8 @@ func (d *deployment) keep(ctx context.Context, host flow.Control, p *project.Pro
 	}
 	d.plans = slices.Clone(d.plans)
 	for i := range running {
-		if _, ok := refused[running[i].Tenant]; ok {
+		t := p.Tenant(running[i].Tenant)
+		if t != nil && t.Project == nil && len(plan.Exceeds(&running[i], &t.Settings.Ceiling, t.Dir)) == 0 {
 			d.plans = append(d.plans, running[i])
 		}
 	}
@@ -101,7 +102,9 @@ func changes(ctx context.Context, t Target, p *project.Project, after *deploymen
 		return nil, err
 	}
 	var running []flow.Plan
+	over := map[string]flow.Digest{}
 	for i := range infos {
+		over[infos[i].ID] = infos[i].Over
 		if infos[i].Origin != flow.OriginManifest {
 			continue
 		}
@@ -116,10 +119,19 @@ func changes(ctx context.Context, t Target, p *project.Project, after *deploymen
 	}
 	var all []flow.PlanChange
 	for _, c := range plan.Diff(running, after.plans) {
+		if rolledBack(over[c.Pipeline], c.Pipeline, after.plans) {
+			all = append(all, flow.PlanChange{Pipeline: c.Pipeline, Kind: changeDrift, What: append([]string{"rolled back by hand, which holds until the manifest has another version of it"}, c.What...)})
+			continue
+		}
 		all = append(all, flow.PlanChange{Pipeline: c.Pipeline, Kind: string(c.Kind), What: c.What, Plugins: c.Plugins})
 	}
 	schedules, err := link.Schedules(ctx)
 	return append(all, drift(schedules)...), err
+}
+
+// rolledBack reports whether the manifest still has the version of a pipeline over which another one runs.
+func rolledBack(over flow.Digest, id string, plans []flow.Plan) bool {
+	return over != "" && slices.ContainsFunc(plans, func(p flow.Plan) bool { return p.ID() == id && p.Digest == over })
 }
 
 // sinceRecorded compares the plans with the versions that ran last and the schedules that were served last. The ledger

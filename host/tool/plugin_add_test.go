@@ -279,7 +279,6 @@ func TestWhatIsNotWhatItShouldBeIsRefusedBeforeItIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := smaller(t)
-	sign := func(key minisign.PrivateKey, b []byte) []byte { return minisign.Sign(key, b) }
 	signed := func(a *PluginAdding) { a.Keys = []string{public.String()} }
 	pinned := func(a *PluginAdding) { a.Digest = flow.DigestOf(good) }
 	for name, c := range map[string]struct {
@@ -342,7 +341,10 @@ func TestWhatIsNotWhatItShouldBeIsRefusedBeforeItIsWritten(t *testing.T) {
 			return s.URL + "/files/clean.wasm"
 		}, nil, flow.CodeDownload},
 		"an error": {func(s *shelf) string {
-			s.meddle = func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(500); return true }
+			s.meddle = func(w http.ResponseWriter, _ *http.Request) bool {
+				w.WriteHeader(http.StatusInternalServerError)
+				return true
+			}
 			return s.URL + "/x"
 		}, nil, flow.CodeDownload},
 		"no module": {func(s *shelf) string {
@@ -351,11 +353,11 @@ func TestWhatIsNotWhatItShouldBeIsRefusedBeforeItIsWritten(t *testing.T) {
 		}, nil, flow.CodeNotWasm},
 		"no signature": {func(s *shelf) string { s.files["/files/clean.wasm"] = good; return s.URL + "/files/clean.wasm" }, signed, flow.CodeSignature},
 		"a wrong key": {func(s *shelf) string {
-			s.files["/files/clean.wasm"], s.files["/files/clean.wasm.minisig"] = good, sign(stranger, good)
+			s.files["/files/clean.wasm"], s.files["/files/clean.wasm.minisig"] = good, minisign.Sign(stranger, good)
 			return s.URL + "/files/clean.wasm"
 		}, signed, flow.CodeSignature},
 		"one bit of what was signed": {func(s *shelf) string {
-			s.files["/files/clean.wasm"], s.files["/files/clean.wasm.minisig"] = flipped(good), sign(private, good)
+			s.files["/files/clean.wasm"], s.files["/files/clean.wasm.minisig"] = flipped(good), minisign.Sign(private, good)
 			return s.URL + "/files/clean.wasm"
 		}, signed, flow.CodeSignature},
 		"another trusted comment": {func(s *shelf) string {
@@ -365,7 +367,7 @@ func TestWhatIsNotWhatItShouldBeIsRefusedBeforeItIsWritten(t *testing.T) {
 		}, signed, flow.CodeSignature},
 		"an artifact without a signature": {func(s *shelf) string { s.push("1", s.blob("application/wasm", "", good)); return s.oci(":1") }, signed, flow.CodeSignature},
 		"an artifact with the signature of another": {func(s *shelf) string {
-			s.push("1", s.blob("application/wasm", "", good), s.blob("text/plain", "clean.wasm.minisig", sign(private, starterModule)))
+			s.push("1", s.blob("application/wasm", "", good), s.blob("text/plain", "clean.wasm.minisig", minisign.Sign(private, starterModule)))
 			return s.oci(":1")
 		}, signed, flow.CodeSignature},
 		"no name":         {func(s *shelf) string { s.files["/files/A B.wasm"] = good; return s.URL + "/files/A%20B.wasm" }, func(a *PluginAdding) { a.Name = "" }, flow.CodeInput},

@@ -42,8 +42,9 @@ func Simulate(ctx context.Context, t Target, r Rehearsal) (flow.SimulateReport, 
 	in := simulate.Input{From: r.From, To: r.To, Zone: zone, Durations: map[string]time.Duration{}}
 	disabled := []string{}
 	scheduled := map[string]*flow.Plan{}
-	for i := range p.Plans {
-		plan := &p.Plans[i]
+	plans := p.AllPlans()
+	for i := range plans {
+		plan := &plans[i]
 		for _, s := range plan.Schedules {
 			if !s.Enabled {
 				disabled = append(disabled, flow.ID(plan.Tenant, s.Name))
@@ -53,7 +54,7 @@ func Simulate(ctx context.Context, t Target, r Rehearsal) (flow.SimulateReport, 
 			scheduled[plan.ID()] = plan
 		}
 	}
-	if err := knownPipelines(p.Plans, r.Durations); err != nil {
+	if err := knownPipelines(plans, r.Durations); err != nil {
 		return flow.SimulateReport{}, err
 	}
 	pipelines, err := durations(ctx, t, p, scheduled, r.Durations)

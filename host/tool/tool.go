@@ -31,6 +31,8 @@ const ManifestName = "uniflow.toml"
 type Target struct {
 	// Manifest is the path of a manifest. Defaults to uniflow.toml in the working directory.
 	Manifest string
+	// Tenant says that the manifest is one of a tenant, whose operator's is not here; Check and Build know of it.
+	Tenant bool
 	// Server is the URL of a host. Defaults to the host that serves the manifest's data folder, if one does.
 	Server string
 	// Token is for Server.

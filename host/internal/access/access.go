@@ -21,6 +21,7 @@ type Host interface {
 	PipelinesOf(ctx context.Context, tenant string) ([]flow.PipelineInfo, error)
 	SchedulesOf(ctx context.Context, tenant string) ([]flow.ScheduleInfo, error)
 	ScheduleHealthOf(ctx context.Context, tenant string) ([]flow.ScheduleHealth, error)
+	TenantsOf(ctx context.Context, tenant string) ([]flow.TenantInfo, error)
 	ClearOf(ctx context.Context, tenant string) (flow.Cleared, error)
 	// Schedule returns one schedule by id; the audit tells what it was before.
 	Schedule(ctx context.Context, id string) (flow.ScheduleRecord, error)

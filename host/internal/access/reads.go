@@ -72,19 +72,11 @@ func (s *scoped) Deployments(ctx context.Context, q flow.DeploymentQuery) ([]flo
 
 func (s *scoped) Tenants(ctx context.Context) ([]flow.TenantInfo, error) {
 	return read(s, "list tenants", func() ([]flow.TenantInfo, error) {
-		all, err := s.host.Tenants(ctx)
-		if s.p.Tenant == "" {
-			return all, err
-		}
-		own := []flow.TenantInfo{}
+		all, err := s.host.TenantsOf(ctx, s.p.Tenant)
 		for i := range all {
-			if all[i].Name == s.p.Tenant {
-				all[i].Manifest = s.path(all[i].Manifest)
-				all[i].Refused = s.hideProblems(all[i].Refused)
-				own = append(own, all[i])
-			}
+			all[i].Manifest, all[i].Refused = s.path(all[i].Manifest), s.hideProblems(all[i].Refused)
 		}
-		return own, err
+		return all, err
 	})
 }
 

@@ -190,11 +190,22 @@ func (s *scoped) Apply(ctx context.Context, r flow.ApplyRequest) (flow.ApplyRepo
 		}
 		r.Tenant, r.By, c.looks = tenant, s.p.Name, r.DryRun
 		report, err := s.host.Apply(ctx, r)
+		err = s.ofOwn(err)
 		s.hideReport(&report)
 		c.looks = c.looks || err == nil && !report.Applied && len(report.Refused) == 0
 		c.told(nil, map[string]any{"deployment": report.Deployment.Seq, "digest": report.Deployment.Digest, "changes": len(report.Changes), "refused": slices.Sorted(maps.Keys(report.Refused))})
 		return report, err
 	})
+}
+
+// ofOwn keeps from a tenant what is wrong with the manifest of the operator, which names others: only what is about the
+// request or the host's own standing is told.
+func (s *scoped) ofOwn(err error) error {
+	told := []flow.Code{flow.CodeReviewed, flow.CodeStopping, flow.CodeReadOnly, flow.CodeUnsupported}
+	if err == nil || s.p.Tenant == "" || slices.Contains(told, flow.CodeOf(err)) {
+		return err
+	}
+	return &flow.Error{Code: flow.CodeReviewed, Op: "apply", Message: "the operator's manifest cannot be applied as it is, or has no place for the tenant any more", Hint: "ask the operator"}
 }
 
 // hideReport leaves of a report what is the tenant's.
@@ -204,7 +215,12 @@ func (s *scoped) hideReport(r *flow.ApplyReport) {
 	}
 	s.hideDeployment(&r.Deployment)
 	r.Changes = slices.DeleteFunc(r.Changes, func(c flow.PlanChange) bool { return !s.owns(c.Pipeline) })
-	r.Problems = s.hideProblems(r.Problems)
+	for i := range r.Changes {
+		for n, what := range r.Changes[i].What {
+			r.Changes[i].What[n] = s.hide(what)
+		}
+	}
+	r.Problems = nil // warnings are about the manifests of all
 	refused := map[string]flow.Problems{}
 	for tenant, list := range r.Refused {
 		if tenant == s.p.Tenant {

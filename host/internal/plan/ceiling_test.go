@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -205,4 +206,45 @@ func TestDefaultsOfATenant(t *testing.T) {
 	if string(a) != string(b) || string(before) != string(after) {
 		t.Errorf("got %s, want %s; the operator's were %s, are %s", a, b, before, after)
 	}
+}
+
+// No manifest that passes under a ceiling gives a plan that goes beyond it.
+func FuzzCeiling(f *testing.F) {
+	for _, m := range []flow.Manifest{greedy(), weather(), mended()} {
+		text, err := json.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(`{"plugins":{"a":{"wasm":"clean.wasm","grant":{"mount":{"/d":"data/../.."}}}},"pipelines":{"p":{"steps":{"s":{"process":"tool"},"t":{"plugin":"a"}}}}}`))
+	f.Add([]byte(`{"plugins":{"a":{"script":"clean.wasm","engine":"b","grant":{"http":["* https://*.com/*"],"clock":true}},"b":{"wasm":"clean.wasm","limits":{"memory":999999999}}},"pipelines":{"p":{"steps":{"t":{"plugin":"a"}}}}}`))
+	least := generous()
+	least.Process, least.Clock, least.Expose, least.Limits, least.Timeout, least.HTTP = nil, false, false, flow.Limits{Fuel: 10}, flow.Timeout{}, []string{"GET https://*.example.com/v1/*"}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var m flow.Manifest
+		if json.Unmarshal(text, &m) != nil {
+			return
+		}
+		m.Defaults = flow.Defaults{} // the operator's
+		for _, c := range []flow.Ceiling{{}, least, generous()} {
+			in := bounded(c, flow.Quota{})
+			plans, problems := Build(m, in)
+			if len(problems.Errors()) > 0 {
+				continue
+			}
+			for i := range plans {
+				for _, p := range plans[i].Plugins {
+					for guest, host := range p.Grant.Mount {
+						if !path.IsAbs(host) { // two pipelines may share it
+							p.Grant.Mount[guest] = path.Join("/srv/acme", host)
+						}
+					}
+				}
+				if beyond := Exceeds(&plans[i], &in.Bounds.Ceiling, "/srv/acme"); len(beyond) > 0 {
+					t.Fatalf("%s is beyond its ceiling: %v", plans[i].Pipeline, beyond)
+				}
+			}
+		}
+	})
 }

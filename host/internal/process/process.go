@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -78,6 +79,7 @@ type Runtime struct {
 	temporary         []string // to be removed at the end
 	cgroups           *cgroups
 	slots             chan struct{} // one per attempt
+	starts            chan struct{} // one per worker that is being started
 	started           atomic.Uint64 // processes so far
 
 	watchers sync.WaitGroup // one per process
@@ -94,6 +96,10 @@ type Runtime struct {
 }
 
 var _ flow.Runtime = (*Runtime)(nil)
+
+// startsPerProcessor bounds the workers that are being started at one time: many more together would take so long that all
+// of them were given up. More than one tenant has places, so that one alone cannot take all.
+const startsPerProcessor = 4
 
 // longestScratch is the longest path of a scratch folder under which the path of a socket stays within the 104 bytes
 // that all systems allow.
@@ -125,6 +131,7 @@ func New(cfg Config) (*Runtime, error) {
 		r.memory = 1 << 30
 	}
 	r.slots = make(chan struct{}, cfg.Parallel)
+	r.starts = make(chan struct{}, startsPerProcessor*runtime.GOMAXPROCS(0))
 	if err := r.makeFolders(cfg.Dir); err != nil {
 		return nil, errors.Join(&flow.Error{
 			Code: flow.CodeProcessHost, Op: "prepare folders for process plugins", Err: err,

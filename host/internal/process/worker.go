@@ -54,6 +54,12 @@ func (r *Runtime) startWorker(ctx context.Context, m *hosted) (*proc, error) {
 	if err != nil {
 		return nil, loadError(m.plugin, flow.CodeProcessHost, "", "find the program of workers", err)
 	}
+	select {
+	case r.starts <- struct{}{}:
+		defer func() { <-r.starts }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("start a worker: %w", context.Cause(ctx))
+	}
 	w := &proc{runtime: r, pool: &r.workers, plugin: m.plugin, spoken: workerHandshake()}
 	w.worker = &worker{proc: w, reads: m.reads, loaded: map[string]bool{}, last: lastWords{log: r.log}}
 	c := &child{program: program, name: "uniflow-worker", network: r.network(), env: []string{readsEnv + "=" + m.reads}}

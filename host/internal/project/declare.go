@@ -102,6 +102,9 @@ func (d *declared) open() {
 		d.dir, err = filepath.EvalSymlinks(d.dir)
 		return err
 	}()
+	if err != nil {
+		d.dir = real(d.dir)
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist):

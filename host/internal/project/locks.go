@@ -33,7 +33,7 @@ func (p *Project) readLocks() (*locks, error) {
 	}
 	var names, builds, tables, buildTables []string
 	for _, f := range p.files() {
-		if len(f.build) > 0 {
+		if f.builtHere() {
 			builds = append(builds, f.name)
 		} else {
 			names = append(names, f.name)
@@ -76,7 +76,7 @@ func (p *Project) tables() []table {
 	m := &p.document.Manifest
 	built := map[string]bool{}
 	for _, f := range p.files() {
-		built[f.name] = len(f.build) > 0
+		built[f.name] = f.builtHere()
 	}
 	var all []table
 	add := func(file string, rights []plan.Right, path ...string) {
@@ -107,31 +107,31 @@ func (f *file) pinned(r flow.Resolved) supply.Pinned {
 // pin holds a file against its lock, or pins it, as the options say.
 func (p *Project) pin(l *locks, f file, r flow.Resolved, o Options) error {
 	built := len(f.build) > 0
-	lock, name, changed := l.of(built)
+	lock, name, changed := l.of(f.builtHere())
 	before, known := lock.File(f.name)
 	found := f.pinned(r)
 	if o.Pinned && lock.Old() {
 		return &flow.Error{Code: flow.CodeLock, Op: "plugin file " + f.name, Message: name + " has the older form, which does not say what was approved", Hint: "uniflow build writes it anew; review it, then commit it"}
 	}
-	if o.Build && (!known || before.Digest == r.Digest || built || f.kind == kindScript || o.Accept) {
-		if known && before.Digest == r.Digest && !built && !lock.Old() && !o.Accept {
-			if err := lock.Check(f.name, found); err != nil {
-				return err
-			}
+	if !o.Build || known && before.Digest != r.Digest && !built && f.kind != kindScript && !o.Accept {
+		if !known && !o.Pinned {
+			return nil
 		}
-		if lock.Pin(f.name, found) {
-			*changed = true
-			if c := before.Change(f.plugin, found); known && !lock.Old() && len(c.Words()) > 0 {
-				p.Changes = append(p.Changes, c)
-			}
+		return lock.Check(f.name, found)
+	}
+	if same := known && before.Digest == r.Digest && !built && !lock.Old(); same && !o.Accept {
+		if err := lock.Check(f.name, found); err != nil {
+			return err
 		}
-		p.Pins = append(p.Pins, flow.BuiltPlugin{Name: f.plugin, Path: f.name, Digest: r.Digest, Built: built, Changed: before.Digest != r.Digest, Lock: name})
-		return nil
 	}
-	if !known && !o.Pinned {
-		return nil
+	c := before.Change(f.plugin, found)
+	repinned := lock.Pin(f.name, found)
+	*changed = *changed || repinned
+	if repinned && known && !lock.Old() && len(c.Words()) > 0 {
+		p.Changes = append(p.Changes, c)
 	}
-	return lock.Check(f.name, found)
+	p.Pins = append(p.Pins, flow.BuiltPlugin{Name: f.plugin, Path: f.name, Digest: r.Digest, Built: built, Changed: before.Digest != r.Digest, Lock: name})
+	return nil
 }
 
 // approve holds what the manifest grants against the locks, or writes it there, as the options say. Without either it

@@ -37,6 +37,9 @@ type Options struct {
 	Data string
 	// Secrets overrides the source of secrets of the manifest.
 	Secrets string
+	// Tenant takes the manifest for one of a tenant whose operator is not here: it holds what such a one may, its secrets are
+	// taken for granted, and what is built is pinned in uniflow.lock, as the host of the operator builds nothing.
+	Tenant bool
 	// Keys override those of the manifest, if they are not nil: those of a tenant are the operator's to say.
 	Keys []string
 }
@@ -64,6 +67,8 @@ type Project struct {
 	// folder that the source of secrets is relative to.
 	tenant string
 	bounds *plan.Bounds
+	// author is who looks at the manifest of a tenant without the operator's.
+	author bool
 	base   string
 	// mounts are the host sides of a tenant's mounts without symbolic links, by path as written: a link that is made later
 	// is not followed.
@@ -79,14 +84,11 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the manifest: %w", err)
 	}
-	document, err := manifest.Load(path)
+	document, err := read(path, o)
 	if err != nil {
 		return nil, err
 	}
-	if o.Secrets != "" {
-		document.Manifest.Host.Secrets = o.Secrets
-	}
-	p := &Project{Path: abs, Dir: filepath.Dir(abs), Resolved: map[string]flow.Resolved{}, document: document, base: filepath.Dir(abs), seen: &seen{}}
+	p := &Project{author: o.Tenant, Path: abs, Dir: filepath.Dir(abs), Resolved: map[string]flow.Resolved{}, document: document, base: filepath.Dir(abs), seen: &seen{}}
 	p.Data = o.Data
 	if p.Data == "" {
 		p.Data = DataDir(p.Dir, &document.Manifest)
@@ -108,6 +110,28 @@ func Load(ctx context.Context, path string, o Options) (*Project, error) {
 		return nil, err
 	}
 	return p, p.loadTenants(ctx, tenants, o)
+}
+
+// read reads a manifest as the options take it.
+func read(path string, o Options) (*manifest.Document, error) {
+	if !o.Tenant {
+		document, err := manifest.Load(path)
+		if err == nil && o.Secrets != "" {
+			document.Manifest.Host.Secrets = o.Secrets
+		}
+		return document, err
+	}
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("open the manifest's folder: %w", err)
+	}
+	defer root.Close()
+	document, problems := manifest.LoadTenant(root, filepath.Base(path), path)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	document.Manifest.Host.Secrets = "env:"
+	return document, nil
 }
 
 // DataDir is the data folder that a manifest in dir asks for.
@@ -216,7 +240,11 @@ type file struct {
 	at     []string // the key
 	kind   flow.PluginKind
 	build  []string
+	shared bool // what is built is pinned for everybody
 }
+
+// builtHere reports whether the file is pinned for this machine alone.
+func (f *file) builtHere() bool { return len(f.build) > 0 && !f.shared }
 
 // files lists the plugin files in a fixed order, each path once.
 func (p *Project) files() []file {
@@ -229,7 +257,7 @@ func (p *Project) files() []file {
 		}
 		if name != "" && !seen[name] {
 			seen[name] = true
-			all = append(all, file{plugin, name, at, kind, build})
+			all = append(all, file{plugin, name, at, kind, build, p.author})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Plugins)) {

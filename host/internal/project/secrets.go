@@ -30,7 +30,7 @@ func (p *Project) SecretSources() (map[string]secret.Source, error) {
 // missingSecrets warns of the secrets of plugins that cannot be read here and now. Their values are looked at and dropped.
 func (p *Project) missingSecrets() flow.Problems {
 	m := &p.document.Manifest
-	if m.Host.Secrets == "" {
+	if m.Host.Secrets == "" || p.author {
 		return nil // the plan refuses secrets without a source
 	}
 	source, err := secret.Open(m.Host.Secrets, p.base)

@@ -78,7 +78,8 @@ func TestGrantsBeyondTheApprovedOnesAreNotServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := strings.Index(string(edited), "\"imports\": [") + len("\"imports\": [\n")
-	rewrite(t, lock, string(edited[:first])+string(edited[first+strings.IndexByte(string(edited[first:]), '\n')+1:]))
+	_, rest, _ := strings.Cut(string(edited[first:]), "\n")
+	rewrite(t, lock, string(edited[:first])+rest)
 	for _, o := range []project.Options{{}, {Pinned: true}, {Build: true}} {
 		if _, err := load(o); flow.CodeOf(err) != flow.CodeNotApproved {
 			t.Errorf("an import that was not approved, %+v: got %v", o, err)

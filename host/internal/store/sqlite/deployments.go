@@ -46,6 +46,7 @@ func (w *writer) deploy(ctx context.Context, d *flow.Deploying, bodies []string)
 	if err = w.putRollbacks(d.Rollbacks); err != nil {
 		return done, err
 	}
+	w.filled = true // what was read and written for it is not asked for soon again
 	done.Deployment, err = w.addDeployment(ctx, d.Deployment)
 	return done, err
 }

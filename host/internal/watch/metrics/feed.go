@@ -164,7 +164,7 @@ func (m *Metrics) attempt(ctx context.Context, t *tenant, e *flow.Event) {
 		t.fuel.WithLabelValues(m.label(ctx, &m.pipelines, e.Tenant, e.Pipeline)).Add(float64(u.Fuel))
 	}
 	t.calls.Add(float64(max(0, u.HostCalls)))
-	for kind, n := range map[string]flow.Size{"output": u.Output, "log": u.Log, "artifacts": u.Artifacts} {
+	for kind, n := range map[string]flow.Size{"output": u.Output, "log": u.Log, "artifacts": u.Artifacts, "egress": u.Egress} {
 		if n > 0 {
 			t.bytes.WithLabelValues(kind).Add(float64(n))
 		}

@@ -66,7 +66,7 @@ func newTenant(m *Metrics, name string) *tenant {
 	t.calls = prometheus.NewCounter(opts("host_calls_total", "Calls of guests to the host."))
 	t.emitted = prometheus.NewCounter(opts("events_emitted_total", "Events that guests have emitted."))
 	add.MustRegister(t.memory, t.calls, t.emitted)
-	t.bytes = counters("guest_bytes_total", "Bytes that the host kept of attempts: outputs, log, artifacts.", "kind")
+	t.bytes = counters("guest_bytes_total", "Bytes of attempts: what the host kept as outputs, log and artifacts, and egress, which http.request sent and received.", "kind")
 	t.incidents = counters("incidents_opened_total", "Incidents that have begun.", "condition")
 	t.alerts = counters("alert_attempts_total", "Attempts to deliver messages, by what came of them.", "outcome")
 	add.MustRegister(part{m, name})
