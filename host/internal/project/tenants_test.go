@@ -3,6 +3,7 @@ package project_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,9 +134,7 @@ func TestFoldersOfTenantsLieApart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			all := map[string]string{"uniflow.toml": "version = 1\n" + c.tables, "c/other.toml": ""}
-			for file, text := range files {
-				all[file] = text
-			}
+			maps.Copy(all, files)
 			_, err := project.Load(t.Context(), tree(t, all), project.Options{})
 			problems, _ := errors.AsType[flow.Problems](err)
 			var told []string
@@ -230,12 +229,13 @@ func BenchmarkLoadTenants(b *testing.B) {
 	}
 	files := map[string]string{"uniflow.toml": "version = 1\n[tenants.all]\nmanifest = 't/*/uniflow.toml'\n"}
 	for i := range 100 {
-		text := "version = 1\n"
+		var text strings.Builder
+		text.WriteString("version = 1\n")
 		for j := range 10 {
-			text += fmt.Sprintf("[pipelines.p%d]\nwasm = 'm%d.wasm'\nschedule = 'every 1h'\n", j, j)
+			fmt.Fprintf(&text, "[pipelines.p%d]\nwasm = 'm%d.wasm'\nschedule = 'every 1h'\n", j, j)
 			files[fmt.Sprintf("t/t%d/m%d.wasm", i, j)] = string(echo)
 		}
-		files[fmt.Sprintf("t/t%d/uniflow.toml", i)] = text
+		files[fmt.Sprintf("t/t%d/uniflow.toml", i)] = text.String()
 	}
 	path := tree(b, files)
 	for b.Loop() {
