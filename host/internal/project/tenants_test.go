@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -190,7 +189,7 @@ func TestHostileTenantIsRefusedAlone(t *testing.T) {
 	}{nil, flow.CodeFileKind}
 	files["uniflow.toml"], files["t/pipe/x"] = operator.String(), ""
 	path := tree(t, files)
-	if err := syscall.Mkfifo(filepath.Join(filepath.Dir(path), "t", "pipe", "uniflow.toml"), 0o600); err != nil {
+	if err := odd(filepath.Join(filepath.Dir(path), "t", "pipe", "uniflow.toml")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := project.Load(t.Context(), filepath.Join(filepath.Dir(path), "t", "good", "uniflow.toml"), project.Options{Build: true, Data: t.TempDir()}); err != nil {
