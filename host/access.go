@@ -178,6 +178,8 @@ func (h *Host) CreateToken(ctx context.Context, r flow.TokenRequest) (flow.NewTo
 const mostTokens = 1000
 
 func (h *Host) createToken(ctx context.Context, r flow.TokenRequest, by string) (flow.NewToken, error) {
+	h.bounding.Lock()
+	defer h.bounding.Unlock()
 	now := time.Now().UTC()
 	if err := h.checkToken(&r, now); err != nil {
 		return flow.NewToken{}, err

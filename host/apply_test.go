@@ -425,3 +425,40 @@ func awaitInvalid(t *testing.T, h *host.Host) {
 		t.Errorf("no slot was skipped: %v", err)
 	}
 }
+
+// Where modules run is the operator's to say now: neither a rollback nor what a refused tenant keeps brings back where they
+// ran before.
+func TestAnEarlierVersionRunsWhereTheOperatorSaysNow(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "uniflow.toml")
+	put := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(file)), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"acme", "beta"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		manifest(t, filepath.Join(dir, name), strings.Replace(ofTenant("one"), "clock = true", "", 1))
+	}
+	put("uniflow.toml", operator(true))
+	h := serving(t, path)
+	defer h.Close()
+	put("beta/uniflow.toml", strings.Replace(ofTenant("two"), "clock = true", "", 1))
+	apply(t, h, flow.ApplyRequest{})
+	put("acme/uniflow.toml", "no manifest")
+	put("uniflow.toml", strings.ReplaceAll(operator(true), `"inline"`, `"worker"`))
+	apply(t, h, flow.ApplyRequest{})
+	if _, err := h.Rollback(t.Context(), flow.RollbackRequest{Pipeline: "beta/hello"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"acme/hello", "beta/hello"} {
+		info, err := h.Pipeline(t.Context(), id)
+		if err != nil || info.Plan.Plugins["echo"].Isolation != flow.IsolationWorker {
+			t.Errorf("%s: %+v, %v", id, info.Plan, err)
+		}
+	}
+}

@@ -109,6 +109,8 @@ type Host struct {
 	registered []string
 	// allowed are the functions that may reach something, by name.
 	allowed map[string]flow.Plugin
+	// bounding is held by who looks at a bound and then adds to what it bounds. It is taken before view.
+	bounding sync.Mutex
 	// matching is held by who does something to all runs that match.
 	matching sync.Mutex
 	serving  bool
@@ -219,7 +221,7 @@ func (h *Host) wire(ctx context.Context) error {
 	services := service.New(service.Config{Blobs: h.blobs, Version: Version, Secrets: h.secretOf, Quotas: &h.quotas})
 	h.turns = run.NewTurns(parallel, h.quotas.memory)
 	h.runner = dispatch.New(dispatch.Config{
-		Queue: h.store, Logger: h.log, Bounded: func(tenant string) bool { return h.quotas.of(tenant) != nil },
+		Queue: h.store, Logger: h.log, Bounded: func(tenant string) bool { return h.quotas.of(tenant) != nil }, Admit: h.admit,
 		Runner: run.New(run.Config{
 			Misfit: new(shapes).misfit,
 			Load:   h.loadGuarded, Open: openServices(services, h.tracer), Sampled: h.tracer.Sampled, Ledger: h.store,

@@ -106,16 +106,27 @@ func (n *next) keepRefused(t *project.Tenant, before *running) {
 		if e.plan.Tenant != t.Name {
 			continue
 		}
-		beyond := plan.Exceeds(&e.plan, &t.Settings.Ceiling, t.Dir)
+		beyond := append(plan.Exceeds(&e.plan, &t.Settings.Ceiling, t.Dir), plan.Distrusted(&e.plan, t.Settings.Keys, false)...)
 		if len(beyond) == 0 {
-			n.plans[id] = e
+			n.plans[id] = e.isolated(t.Settings.Isolation)
 			continue
 		}
 		n.refused[t.Name] = append(slices.Clone(n.refused[t.Name]), flow.Problem{
-			Code: flow.CodeCeiling, Severity: flow.SeverityError, Message: fmt.Sprintf("pipeline %q is stopped: the version that ran is beyond the ceiling too: %s", id, strings.Join(beyond, "; ")),
+			Code: flow.CodeCeiling, Severity: flow.SeverityError, Message: fmt.Sprintf("pipeline %q is stopped: the version that ran is beyond what the operator allows: %s", id, strings.Join(beyond, "; ")),
 			Help: "its slots are skipped until a manifest of the tenant is applied",
 		})
 	}
+}
+
+// isolated is an entry whose modules run where the operator says now.
+func (e *entry) isolated(where flow.Isolation) *entry {
+	moved := *e
+	moved.plan = plan.Isolated(e.plan, where)
+	if e.own != nil {
+		own := plan.Isolated(*e.own, where)
+		moved.own = &own
+	}
+	return &moved
 }
 
 // versions are those of the plans, by id; of the manifests', whatever was rolled back, where files is true.
@@ -166,11 +177,17 @@ func (h *Host) rolledBack(ctx context.Context, n *next, own *flow.Plan, to flow.
 	if old.ID() != own.ID() {
 		return nil, fmt.Errorf("version %s of %q: %w", to.Short(), own.ID(), flow.ErrNotFound)
 	}
+	keys, where := n.project.Manifest().Host.Keys, n.project.Manifest().Defaults.Isolation
 	if t := n.project.Tenant(own.Tenant); t != nil {
+		keys, where = t.Settings.Keys, t.Settings.Isolation
 		if beyond := plan.Exceeds(&old, &t.Settings.Ceiling, t.Dir); len(beyond) > 0 {
 			return nil, &flow.Error{Code: flow.CodeCeiling, Op: "roll back " + own.ID(), Message: "the version is beyond the ceiling: " + strings.Join(beyond, "; "), Hint: "choose another version, or ask the operator to raise the ceiling"}
 		}
 	}
+	if distrusted := plan.Distrusted(&old, keys, true); len(distrusted) > 0 {
+		return nil, &flow.Error{Code: flow.CodeSignature, Op: "roll back " + own.ID(), Message: "the version is not to be trusted: " + strings.Join(distrusted, "; "), Hint: "choose another version, or sign its plugins and apply it anew"}
+	}
+	old = plan.Isolated(old, where)
 	back := *own
 	back.Digest, back.Label, back.When, back.Context, back.Params = old.Digest, old.Label, old.When, old.Context, old.Params
 	back.Steps, back.Plugins, back.Timeout, back.TimeoutFrom = old.Steps, old.Plugins, old.Timeout, old.TimeoutFrom

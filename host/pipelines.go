@@ -248,6 +248,8 @@ func (h *Host) SetState(ctx context.Context, id string, c flow.StateChange) (map
 	if h.config.ReadOnly {
 		return nil, errReadOnly("change the state")
 	}
+	h.bounding.Lock() // or many who ask at one time would each find room
+	defer h.bounding.Unlock()
 	kept, err := h.store.State(ctx, e.plan.Tenant, e.plan.Pipeline, "")
 	if err != nil {
 		return nil, err

@@ -47,6 +47,8 @@ func (h *Host) scheduleText(ctx context.Context, name, pipeline, at string, runC
 // AddSchedule adds a schedule of any kind, which the ledger keeps. A name that is taken by another pipeline or by the
 // manifest is refused; the same name and pipeline again replaces the schedule.
 func (h *Host) AddSchedule(ctx context.Context, s flow.Schedule) (flow.ScheduleInfo, error) {
+	h.bounding.Lock() // or many who ask at one time would each find room
+	defer h.bounding.Unlock()
 	h.view.RLock()
 	defer h.view.RUnlock()
 	op := "add schedule " + s.Name

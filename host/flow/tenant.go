@@ -28,6 +28,7 @@ type Tenant struct {
 // Ceiling is the most that a tenant's plugins may be granted. What it does not name is not to be had.
 type Ceiling struct {
 	// Process lists digests of binaries that may run as processes; "*" is any that the tenant's lock pins.
+	// A binary that is allowed by its digest is executed without variables of the tenant.
 	Process []string `toml:"process" json:"process,omitempty"`
 	// HTTP lists patterns as a grant does.
 	HTTP []string `toml:"http" json:"http,omitempty"`

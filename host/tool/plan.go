@@ -79,7 +79,7 @@ func (d *deployment) keep(ctx context.Context, host flow.Control, p *project.Pro
 	d.plans = slices.Clone(d.plans)
 	for i := range running {
 		t := p.Tenant(running[i].Tenant)
-		if t != nil && t.Project == nil && len(plan.Exceeds(&running[i], &t.Settings.Ceiling, t.Dir)) == 0 {
+		if t != nil && t.Project == nil && len(plan.Exceeds(&running[i], &t.Settings.Ceiling, t.Dir))+len(plan.Distrusted(&running[i], t.Settings.Keys, false)) == 0 {
 			d.plans = append(d.plans, running[i])
 		}
 	}

@@ -36,6 +36,7 @@ type guard struct {
 	next     http.Handler
 	token    [sha256.Size]byte
 	tokens   *meters // of requests, by token
+	tenants  *meters // of requests, by tenant: it makes as many tokens as it likes
 	failures *meters // of requests without a good token, by address
 }
 
@@ -43,7 +44,8 @@ func newGuard(c Config, next http.Handler) *guard {
 	c.Limits.fill()
 	return &guard{
 		config: c, next: next, token: sha256.Sum256([]byte(c.Token)),
-		tokens: newMeters(c.Limits.Rate, c.Limits.Burst, c.Limits.AtOnce), failures: newMeters(c.Limits.Failures, c.Limits.FailuresBurst, math.MaxInt),
+		tokens:  newMeters(c.Limits.Rate, c.Limits.Burst, c.Limits.AtOnce),
+		tenants: newMeters(c.Limits.Rate*tenantRate, c.Limits.Burst*tenantRate, c.Limits.AtOnce*tenantAtOnce), failures: newMeters(c.Limits.Failures, c.Limits.FailuresBurst, math.MaxInt),
 	}
 }
 
@@ -75,6 +77,15 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request) {
 	if life != nil || g.config.Token != "" { // who needs no token is not measured
 		done, wait, err := g.tokens.enter(p.Name)
 		if err != nil {
+			refuse(w, err, wait)
+			return
+		}
+		defer done()
+	}
+	if p.Tenant != "" {
+		done, wait, err := g.tenants.enter(p.Tenant)
+		if err != nil {
+			w.Header().Set("Connection", "close") // of which there is a bound for all
 			refuse(w, err, wait)
 			return
 		}

@@ -89,6 +89,30 @@ func TestTooManyRequestsAreRefused(t *testing.T) {
 	}
 }
 
+// A tenant makes as many tokens as it likes, and has not more of the host for it; the tokens of others feel nothing of it.
+func TestAllTokensOfATenantShareAMeasure(t *testing.T) {
+	t.Parallel()
+	tenants := func(secret string) (flow.Principal, context.Context, bool) {
+		p, life, ok := found(secret)
+		p.Tenant, _, _ = strings.Cut(p.Name, "/")
+		return p, life, ok
+	}
+	limits := api.Limits{Rate: 0.0001, Burst: 1, AtOnce: 1}
+	_, url := serve(t, api.Config{Control: all(&fake{}), Find: tenants, Open: func() bool { return false }, Limits: limits})
+	for i := range 12 {
+		want := http.StatusOK
+		if i >= 10 {
+			want = http.StatusTooManyRequests
+		}
+		if response := bring(t, url+"/v1/pipelines/p", fmt.Sprintf("uft_acme/%d", i)); response.StatusCode != want {
+			t.Errorf("token %d: got %s, want %d", i, response.Status, want)
+		}
+	}
+	if response := bring(t, url+"/v1/pipelines/p", "uft_beta/a"); response.StatusCode != http.StatusOK {
+		t.Errorf("another tenant: %s", response.Status)
+	}
+}
+
 // Where no token is asked for, one that is none any more is refused all the same.
 func TestAnOpenServerRefusesADeadToken(t *testing.T) {
 	t.Parallel()

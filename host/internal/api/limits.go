@@ -44,6 +44,12 @@ func (l *Limits) fill() {
 	}
 }
 
+// All tokens of one tenant may ask so many times what one of them may.
+const (
+	tenantRate   = 10
+	tenantAtOnce = 2
+)
+
 // mostMeters bounds the names that are measured at one time.
 const mostMeters = 4096
 
@@ -72,12 +78,12 @@ func (m *meters) enter(name string) (done func(), wait time.Duration, err error)
 	defer m.mu.Unlock()
 	t := m.of(name)
 	if t.open >= m.atOnce {
-		return nil, time.Second, &flow.Error{Code: flow.CodeRate, Message: "too many requests of the token are open at one time", Hint: "end some of them"}
+		return nil, time.Second, &flow.Error{Code: flow.CodeRate, Message: "too many requests of the token, or of all tokens of the tenant, are open at one time", Hint: "end some of them"}
 	}
 	if r := t.Reserve(); r.Delay() > 0 {
 		wait = r.Delay()
 		r.Cancel()
-		return nil, wait, &flow.Error{Code: flow.CodeRate, Message: "too many requests come with the token", Hint: "ask less often: Retry-After says when the next one is served"}
+		return nil, wait, &flow.Error{Code: flow.CodeRate, Message: "too many requests come with the token, or with all tokens of the tenant", Hint: "ask less often: Retry-After says when the next one is served"}
 	}
 	t.open++
 	return func() {

@@ -47,13 +47,16 @@ type Runner interface {
 	Run(ctx context.Context, plan *flow.Plan, claimed flow.Claimed) (flow.Ending, []flow.Event, error)
 }
 
-// Config wires a Dispatcher; all fields but Bounded are needed.
+// Config wires a Dispatcher; all fields but Bounded and Admit are needed.
 type Config struct {
 	Queue  Queue
 	Runner Runner
 	Logger *slog.Logger
 	// Bounded reports whether the queue bounds the live runs of a tenant. Defaults to no.
 	Bounded func(tenant string) bool
+	// Admit says why the version of a run that begins may not be executed any more, or nothing, and may say anew what is no
+	// part of a version. Defaults to nothing.
+	Admit func(plan *flow.Plan) string
 }
 
 // Dispatcher carries runs. It is safe for concurrent use.
@@ -62,6 +65,7 @@ type Dispatcher struct {
 	runner Runner
 	log    *slog.Logger
 	bound  func(tenant string) bool
+	admit  func(plan *flow.Plan) string
 
 	mu          sync.Mutex
 	interrupted *flow.Fault // the cause for runs that start after the interrupt; nil before
@@ -87,11 +91,14 @@ type waiter struct {
 // New returns a dispatcher that takes runs at once.
 func New(c Config) *Dispatcher {
 	d := &Dispatcher{
-		queue: c.Queue, runner: c.Runner, log: c.Logger, bound: c.Bounded,
+		queue: c.Queue, runner: c.Runner, log: c.Logger, bound: c.Bounded, admit: c.Admit,
 		live: map[flow.RunID]context.CancelCauseFunc{}, asked: map[flow.RunID]*flow.Fault{}, waiters: map[flow.RunID]*waiter{}, lines: map[lane]*line{},
 	}
 	if d.bound == nil {
 		d.bound = func(string) bool { return false }
+	}
+	if d.admit == nil {
+		d.admit = func(*flow.Plan) string { return "" }
 	}
 	d.open, d.shut = context.WithCancel(context.Background())
 	d.ends, d.giveUp = context.WithCancel(context.Background())
@@ -339,6 +346,8 @@ func (d *Dispatcher) execute(ctx context.Context, claimed flow.Claimed, log *slo
 	var last []flow.Event
 	if err != nil {
 		ending, err = internalFault(fmt.Sprintf("the plan %s of this run could not be read: %v", claimed.Run.Version.Short(), err)), nil
+	} else if why := d.admit(&plan); why != "" {
+		ending = flow.Ending{Outcome: flow.Failed, Reason: flow.ReasonDenied, Message: why}
 	} else {
 		ending, last, err = d.run(ctx, &plan, claimed, log)
 	}

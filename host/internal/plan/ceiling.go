@@ -149,6 +149,19 @@ func (b *builder) beyondProcess(at key, file string) {
 	}
 }
 
+// beyondEnv refuses variables for a binary that is allowed by its digest: by one of them, such as LD_PRELOAD, it would
+// execute other code than the operator has looked at.
+func (b *builder) beyondEnv(at key, d *flow.Plugin) {
+	if b.in.Bounds != nil && d.Process != "" && !allowsEnv(b.in.Bounds.Ceiling.Process, &d.Grant) {
+		b.excess(at[:len(at)-1].to("grant", "env"), []string{"process"}, "it allows binaries by their digests, which are executed without variables of the tenant", "env of the process %q", clipped(d.Process))
+	}
+}
+
+// allowsEnv reports whether a process may have the variables of a grant.
+func allowsEnv(allowed []string, g *flow.Grant) bool {
+	return len(g.Env) == 0 || slices.Contains(allowed, anyProcess)
+}
+
 // allowsProcess reports whether a digest may run; one that is not known yet may where any may.
 func allowsProcess(allowed []string, d flow.Digest) bool {
 	return slices.Contains(allowed, anyProcess) || d != "" && slices.Contains(allowed, string(d))

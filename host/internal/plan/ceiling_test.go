@@ -248,3 +248,31 @@ func FuzzCeiling(f *testing.F) {
 		}
 	})
 }
+
+// Promise: a binary that is allowed by its digest is the binary that the operator has looked at: variables of the tenant, by
+// which it would execute other code, are refused, and are found in a plan from before.
+func TestABinaryByItsDigestHasNoVariables(t *testing.T) {
+	t.Parallel()
+	m := greedy()
+	tool := m.Plugins["tool"]
+	tool.Grant.Env = map[string]string{"LD_PRELOAD": "/srv/acme/x.so"}
+	m.Plugins["tool"] = tool
+	_, problems := Build(m, bounded(generous(), flow.Quota{}))
+	want := `UF1260 plugins.tool.grant.env: env of the process "tool" is beyond the ceiling | it allows binaries by their digests, which are executed without variables of the tenant: [tenants.acme.ceiling] process uniflow.toml:process`
+	if got := excesses(problems); !slices.Equal(got, []string{want}) {
+		t.Errorf("got %q", got)
+	}
+	wide := generous()
+	wide.Process = []string{"*"}
+	plans, problems := Build(m, bounded(wide, flow.Quota{}))
+	if len(problems.Errors()) > 0 {
+		t.Fatal(problems)
+	}
+	by, all := FilledCeiling(generous(), flow.Defaults{}), FilledCeiling(wide, flow.Defaults{})
+	if found := Exceeds(&plans[0], &by, "/"); !slices.Contains(found, `plugin "tool": env of a process`) {
+		t.Errorf("of a plan from before: %v", found)
+	}
+	if found := Exceeds(&plans[0], &all, "/"); slices.Contains(found, `plugin "tool": env of a process`) {
+		t.Errorf("where all may run: %v", found)
+	}
+}

@@ -42,6 +42,9 @@ func pluginExceeds(p *flow.PlanPlugin, c *flow.Ceiling, folder string) []string 
 	if p.Kind == flow.KindProcess && !allowsProcess(c.Process, p.Digest) {
 		all = append(all, "it is a process")
 	}
+	if p.Kind == flow.KindProcess && !allowsEnv(c.Process, &p.Grant) {
+		all = append(all, "env of a process")
+	}
 	for _, line := range p.Grant.HTTP {
 		if pattern, err := egress.ParsePattern(line); err != nil || !allowsHTTP(c.HTTP, pattern) {
 			all = append(all, "http "+line)

@@ -70,28 +70,54 @@ func RightWords(rights []Right) []string {
 	return words
 }
 
+// mostApproved bounds the words of a table that a right is held against when it is not among them: both come from files
+// that a tenant writes, and a manifest grants far less. What is beyond it approves itself alone.
+const mostApproved = 1000
+
 // Excess returns the rights that nothing of what was approved covers. Less than what was approved is covered: a longer
 // path below the same prefix, a folder within the mounted one.
 func Excess(rights []Right, approved []string) []Right {
+	same := make(map[string]bool, len(approved))
+	for _, words := range approved {
+		same[words] = true
+	}
+	wider := make([]spoken, 0, min(len(approved), mostApproved))
+	for _, words := range approved[:min(len(approved), mostApproved)] {
+		wider = append(wider, speak(words))
+	}
 	return slices.DeleteFunc(slices.Clone(rights), func(r Right) bool {
-		return slices.ContainsFunc(approved, func(words string) bool { return covers(words, r.Words) })
+		if same[r.Words] {
+			return true
+		}
+		right := speak(r.Words)
+		return slices.ContainsFunc(wider, func(a spoken) bool { return a.covers(&right) })
 	})
 }
 
-// covers reports whether what was approved includes a right.
-func covers(approved, right string) bool {
-	if approved == right {
-		return true
+// spoken are the words of a right, read once.
+type spoken struct {
+	words []string
+	http  *egress.Pattern // nil for what is no pattern
+}
+
+func speak(text string) spoken {
+	s := spoken{words: strings.Fields(text)}
+	if line, ok := strings.CutPrefix(text, "http "); ok {
+		if p, err := egress.ParsePattern(line); err == nil {
+			s.http = &p
+		}
 	}
-	have, want := strings.Fields(approved), strings.Fields(right)
-	if len(have) != len(want) || len(have) < 2 || have[0] != want[0] {
-		return false
-	}
+	return s
+}
+
+// covers reports whether what was approved includes a right with other words.
+func (s *spoken) covers(right *spoken) bool {
+	have, want := s.words, right.words
 	switch {
+	case len(have) != len(want) || len(have) < 2 || have[0] != want[0]:
+		return false
 	case have[0] == "http":
-		a, errA := egress.ParsePattern(strings.TrimPrefix(approved, "http "))
-		b, errB := egress.ParsePattern(strings.TrimPrefix(right, "http "))
-		return errA == nil && errB == nil && a.Includes(b)
+		return s.http != nil && right.http != nil && s.http.Includes(*right.http)
 	case have[0] == "mount" && len(have) == 4:
 		return have[1] == want[1] && have[2] == "=" && want[2] == "=" && within(want[3], have[3])
 	}

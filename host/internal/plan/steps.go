@@ -135,6 +135,7 @@ func (b *builder) freeze(p *flow.Plan, name string, declared flow.Plugin, at key
 	if file := declared.Wasm + declared.Process; file != "" {
 		found := b.resolved(file, at)
 		b.beyondProcess(at, declared.Process)
+		b.beyondEnv(at, &declared)
 		frozen.Path, frozen.Digest = found.Path, found.Digest
 		frozen.Imports, frozen.Wants, frozen.Signer = found.Imports, found.Wants, found.Signer
 		b.wants(name, declared, found.Wants, at)

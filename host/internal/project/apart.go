@@ -13,41 +13,66 @@ import (
 
 // apart demands that no tenant can be given files of another, or of the operator: their folders do not overlap, and no
 // data folder and no source of secrets lies in that of a tenant. A mount reaches all of a tenant's folder, if the ceiling
-// allows it.
+// allows it. Who comes to the folder of somebody else by a symbolic link is refused alone: the tenant may have made it.
 func (p *Project) apart(all []declared) flow.Problems {
 	var problems flow.Problems
+	owner := map[string]*declared{}
 	refuse := func(d *declared, format string, args ...any) {
+		if d.linked {
+			d.fault = strayed(d)
+			if owner[d.dir] == d {
+				delete(owner, d.dir)
+			}
+			return
+		}
 		problems = append(problems, tenantProblem(d.table, fmt.Sprintf("tenant %q: ", d.name)+fmt.Sprintf(format, args...), "give each tenant a folder of its own, with nothing of others in it"))
 	}
 	operator, data := realPath(p.Dir), realPath(p.Data)
-	owner := map[string]*declared{}
-	for i := range all {
-		d := &all[i]
-		switch other := owner[d.dir]; {
-		case d.fault != nil:
-			continue
-		case within(operator, d.dir):
-			refuse(d, "its folder is the operator's, or around it")
-		case within(data, d.dir), within(d.dir, data):
-			refuse(d, "its folder and the data folder of the host overlap")
-		case other != nil:
-			refuse(d, "its folder is that of tenant %q", other.name)
+	for _, linked := range []bool{false, true} { // who is where the manifest says is not to give way
+		for i := range all {
+			d := &all[i]
+			switch other := owner[d.dir]; {
+			case d.fault != nil || d.linked != linked:
+				continue
+			case within(operator, d.dir):
+				refuse(d, "its folder is the operator's, or around it")
+			case within(data, d.dir), within(d.dir, data):
+				refuse(d, "its folder and the data folder of the host overlap")
+			case other != nil:
+				refuse(d, "its folder is that of tenant %q", other.name)
+			}
+			if d.fault == nil {
+				owner[d.dir] = d
+			}
 		}
-		owner[d.dir] = d
 	}
 	for i := range all {
 		d := &all[i]
-		if other := around(owner, filepath.Dir(d.dir)); other != nil && d.fault == nil {
-			refuse(d, "its folder lies in that of tenant %q", other.name)
+		for other := around(owner, filepath.Dir(d.dir)); other != nil && d.fault == nil; other = around(owner, filepath.Dir(d.dir)) {
+			if !other.linked || d.linked {
+				refuse(d, "its folder lies in that of tenant %q", other.name)
+				break
+			}
+			refuse(other, "")
 		}
 	}
 	for _, s := range p.secretPlaces(all) {
 		// Of its own neither: what a tenant can write can be a link to the secrets of another.
-		if d := around(owner, s.at); d != nil {
-			refuse(d, "secrets of %s lie in its folder", s.whose())
+		for d := around(owner, s.at); d != nil; d = around(owner, s.at) {
+			if refuse(d, "secrets of %s lie in its folder", s.whose()); !d.linked {
+				break
+			}
 		}
 	}
 	return problems
+}
+
+// strayed is the fault of a tenant that a symbolic link leads to the folder of somebody else; it does not say whose.
+func strayed(d *declared) *flow.Problem {
+	return &flow.Problem{
+		Code: flow.CodeTenant, Severity: flow.SeverityError, File: d.shown, Message: "a symbolic link leads to a folder that is not the tenant's own",
+		Note: "there are files of others in it, or around it", Help: "put the manifest where the path of the tenant's table says, without a link",
+	}
 }
 
 // around returns the tenant in whose folder a path lies, or nil.

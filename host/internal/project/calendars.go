@@ -18,15 +18,20 @@ func (p *Project) readCalendars(folder *supply.Folder) flow.Problems {
 	p.Calendars = map[string][]string{}
 	seen := map[string]bool{}
 	var problems flow.Problems
+	taken := int64(0)
 	for _, list := range p.notOn() {
 		for i, name := range list.items {
 			if !plan.IsCalendar(name) || seen[name] {
 				continue
 			}
 			seen[name] = true
+			at := append(slices.Clone(list.at), strconv.Itoa(i))
+			if taken += folder.Size(name); p.tenant != "" && taken > maxTakenCalendar {
+				return append(problems, tooMuch(at, "the calendar files", maxTakenCalendar))
+			}
 			entries, err := readCalendar(folder, name)
 			if err != nil {
-				problems = append(problems, calendarProblem(err, append(slices.Clone(list.at), strconv.Itoa(i))))
+				problems = append(problems, calendarProblem(err, at))
 			}
 			p.Calendars[name] = entries
 		}

@@ -24,6 +24,8 @@ type declared struct {
 	root, file, shown string
 	// dir is the folder of the manifest, without symbolic links where it can be opened.
 	dir string
+	// linked says that a symbolic link is on the way from root to dir.
+	linked bool
 	// fault says why the folder cannot be opened.
 	fault *flow.Problem
 }
@@ -105,6 +107,7 @@ func (d *declared) open() {
 	if err != nil {
 		d.dir = realPath(d.dir)
 	}
+	d.linked = d.dir != filepath.Join(realPath(d.root), filepath.FromSlash(path.Dir(d.file)))
 	switch {
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist):

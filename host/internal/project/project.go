@@ -75,6 +75,8 @@ type Project struct {
 	mounts map[string]string
 	// seen is what modules have told of themselves; tenants often have the same ones.
 	seen *seen
+	// taken counts the bytes of plugin files that were read.
+	taken int64
 }
 
 // Load reads and checks a manifest. Mistakes come back all at once as flow.Problems, warnings among them; a build that
@@ -288,6 +290,10 @@ func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (f
 	}
 	problems := p.checkKeys()
 	for _, f := range p.files() {
+		if p.tenant != "" && p.taken > maxTaken {
+			problems = append(problems, tooMuch(f.at, "the plugin files", maxTaken))
+			break
+		}
 		if o.Build && len(f.build) > 0 {
 			if err := folder.Build(ctx, f.plugin, f.build); err != nil {
 				return nil, err
@@ -312,19 +318,37 @@ func (p *Project) find(ctx context.Context, folder *supply.Folder, o Options) (f
 	return problems, nil
 }
 
+// What a host reads of the folder of one tenant, each time that it looks, is bounded: all others wait for it. A file counts
+// as often as its path is written in another way.
+const (
+	maxTaken         = 1 << 30 // plugin files
+	maxTakenCalendar = 8 << 20 // calendar files
+)
+
+func tooMuch(at []string, what string, most int64) flow.Problem {
+	return flow.Problem{
+		Code: flow.CodeTenantSize, Path: at, Message: fmt.Sprintf("%s that the manifest names have more than %s together", what, flow.Size(most)),
+		Note: "this one is not read any more", Help: "remove some; and write the path of one file always in the same way",
+	}
+}
+
 // look reads one file, and a module far enough to know what it needs and offers.
 func (p *Project) look(folder *supply.Folder, f file) (flow.Resolved, error) {
 	switch f.kind {
 	case flow.KindProcess:
+		p.taken += folder.Size(f.name)
 		return folder.Resolve(f.name)
 	case kindScript:
 		script, err := wasm.ReadScript(folder.FS(), path.Clean(filepath.ToSlash(f.name)))
 		if err != nil {
+			p.taken += wasm.MaxScript // as much as it may have been
 			return flow.Resolved{}, err
 		}
+		p.taken += script.Size()
 		return flow.Resolved{Path: folder.Path(f.name), Digest: script.Digest, Entry: script.Entry}, nil
 	}
 	b, resolved, err := folder.Read(f.name)
+	p.taken += int64(len(b))
 	if err != nil {
 		return resolved, err
 	}

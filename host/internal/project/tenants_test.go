@@ -1,6 +1,7 @@
 package project_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 	"github.com/uniflow-dev/uniflow/host/internal/project"
@@ -118,7 +120,6 @@ func TestFoldersOfTenantsLieApart(t *testing.T) {
 	files := map[string]string{"a/uniflow.toml": "", "a/b/uniflow.toml": "", "secrets/acme/uniflow.toml": "", "data/x/uniflow.toml": "", "c/uniflow.toml": "", "link -> c": ""}
 	for name, c := range map[string]struct{ tables, want string }{
 		"shared":           {"[tenants.one]\nmanifest = 'a/uniflow.toml'\n[tenants.two]\nmanifest = 'a/other.toml'\n", `5: tenant "two": its folder is that of tenant "one"`},
-		"by a link":        {"[tenants.one]\nmanifest = 'c/uniflow.toml'\n[tenants.two]\nmanifest = 'link/uniflow.toml'\n", `5: tenant "two": its folder is that of tenant "one"`},
 		"nested":           {"[tenants.one]\nmanifest = 'a/b/uniflow.toml'\n[tenants.two]\nmanifest = 'a/uniflow.toml'\n", `3: tenant "one": its folder lies in that of tenant "two"`},
 		"the operator's":   {"[tenants.one]\nmanifest = 'one.toml'\n", `3: tenant "one": its folder is the operator's, or around it`},
 		"around it":        {"[tenants.one]\nmanifest = '/uniflow.toml'\n", `3: tenant "one": its folder is the operator's, or around it`},
@@ -217,6 +218,85 @@ func TestHostileTenantIsRefusedAlone(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(path), "t", "build", "m.wasm")); err == nil {
 		t.Error("a build command of a tenant was run")
+	}
+}
+
+// Promise: a tenant whose folder is a symbolic link to that of another, to the operator's, around the data or to secrets is
+// refused alone: it may have made the link, and holds up nobody.
+func TestALinkToTheFolderOfAnotherIsTheFaultOfWhoHasIt(t *testing.T) {
+	t.Parallel()
+	echo := module(t)
+	path := tree(t, map[string]string{
+		"t/good/app/uniflow.toml": onePipeline, "t/good/app/echo.wasm": echo, "t/good/app/in/x": "", "data/x": "", "secrets/good/TOKEN": "x",
+		"t/a/app -> ../good/app": "", "t/b/app -> ../..": "", "t/c/app -> ../../data": "", "t/d/app -> ../../secrets": "", "t/e/app -> ../good": "", "t/f/app -> ../good/app/in": "",
+		"t/good/app/in/uniflow.toml": "", "t/good/uniflow.toml": "", "secrets/uniflow.toml": "", "data/uniflow.toml": "",
+		"uniflow.toml": "version = 1\n[tenants.each]\nmanifest = 't/*/app/uniflow.toml'\nsecrets = 'dir:secrets/{tenant}'\n",
+	})
+	p := load(t, path)
+	if good := p.Tenant("good"); good.Project == nil {
+		t.Errorf("the good one: %v", good.Refused)
+	}
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		tenant := p.Tenant(name)
+		if tenant == nil || tenant.Project != nil || len(tenant.Refused) != 1 || tenant.Refused[0].Code != flow.CodeTenant || strings.Contains(tenant.Refused[0].String(), "good") {
+			t.Errorf("%s: %+v", name, tenant)
+		}
+	}
+}
+
+// Promise: what a host reads of the folder of one tenant is bounded, whatever the manifest names; nothing that lies there
+// has the host wait, and neither does a lock that holds much against much.
+func TestATenantCannotKeepTheHostReading(t *testing.T) {
+	t.Parallel()
+	var many, days, lines, approved strings.Builder
+	for i := range 70 {
+		fmt.Fprintf(&many, "[pipelines.p.steps.s%d]\nwasm = '%sbig.wasm'\n", i, strings.Repeat("./", i))
+	}
+	for i := range 1000 {
+		fmt.Fprintf(&days, "'%sx.ics',", strings.Repeat("./", i%60)+strings.Repeat("a/../", i/60))
+	}
+	for i := range 5000 {
+		fmt.Fprintf(&lines, "'http://a%d.b/',", i)
+	}
+	for i := range 50_000 {
+		fmt.Fprintf(&approved, ",\"http GET http://z%d.b/\"", i)
+	}
+	event := "BEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20260101\nEND:VEVENT\n"
+	path := tree(t, map[string]string{
+		"t/big/uniflow.toml": "version = 1\n[pipelines.p]\n" + many.String(), "t/big/big.wasm": "",
+		"t/days/uniflow.toml": onePipeline + "not_on = [" + days.String() + "]\n", "t/days/echo.wasm": module(t), "t/days/a/x": "",
+		"t/days/x.ics":        "BEGIN:VCALENDAR\n" + strings.Repeat(event, 6000) + "END:VCALENDAR\n",
+		"t/pipe/uniflow.toml": "version = 1\n[plugins.e]\nwasm = 'echo.wasm'\n[plugins.s]\nscript = 'pipe'\nengine = 'e'\n[pipelines.p]\nplugin = 's'\n",
+		"t/lock/uniflow.toml": onePipeline + "[pipelines.p.grant]\nhttp = [" + lines.String() + "]\n", "t/lock/echo.wasm": module(t),
+		"t/lock/uniflow.lock": `{"version":1,"files":{},"grants":{"pipelines.p":["http GET http://z.b/"` + approved.String() + `]}}`,
+		"uniflow.toml":        "version = 1\n[tenants.each]\nmanifest = 't/*/uniflow.toml'\nceiling = { http = ['GET https://*.b.example/*'] }\n",
+	})
+	dir := filepath.Dir(path)
+	if err := os.Truncate(filepath.Join(dir, "t/big/big.wasm"), 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "t/pipe/pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan *project.Project, 1)
+	go func() {
+		p, err := project.Load(ctx, path, project.Options{Pinned: true})
+		if err != nil {
+			t.Error(err)
+		}
+		done <- p
+	}()
+	select {
+	case p := <-done:
+		for name, want := range map[string]flow.Code{"big": flow.CodeTenantSize, "days": flow.CodeTenantSize, "pipe": flow.CodePluginFile, "lock": flow.CodeNotApproved} {
+			if refused := p.Tenant(name).Refused; !slices.ContainsFunc(refused, func(p flow.Problem) bool { return p.Code == want }) {
+				t.Errorf("%s: %.2000v", name, refused)
+			}
+		}
+	case <-ctx.Done():
+		t.Error("it reads for more than a minute")
 	}
 }
 

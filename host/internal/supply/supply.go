@@ -40,8 +40,27 @@ func OpenFolder(path string) (*Folder, error) {
 // Close releases the folder.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// FS is the folder as a file system.
-func (f *Folder) FS() fs.FS { return f.root.FS() }
+// FS is the folder as a file system. Opening a pipe in it does not wait for who writes into it.
+func (f *Folder) FS() fs.FS { return folderFS{f.root} }
+
+type folderFS struct{ root *os.Root }
+
+// Open implements fs.FS.
+func (f folderFS) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	return f.root.OpenFile(filepath.FromSlash(name), openFlags, 0)
+}
+
+// Size is the number of bytes of a file; 0 of one that is not there.
+func (f *Folder) Size(name string) int64 {
+	info, err := f.root.Stat(filepath.FromSlash(name))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
 
 // Path returns the absolute path of a file in the folder.
 func (f *Folder) Path(name string) string {

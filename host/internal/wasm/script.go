@@ -27,6 +27,8 @@ const (
 const (
 	maxScriptFiles = 5_000
 	maxScriptBytes = 32 << 20
+	// MaxScript is how much of a script is read.
+	MaxScript = maxScriptBytes
 )
 
 // Script is a script as its engine sees it: a file, or a folder of files, as they were when they were read.
@@ -47,8 +49,11 @@ func ReadScript(root fs.FS, name string) (*Script, error) {
 		return nil, scriptFault(name, "it cannot be read", err)
 	}
 	s := &Script{Entry: path.Base(name), files: map[string][]byte{}}
-	if !info.IsDir() {
+	switch {
+	case info.Mode().IsRegular():
 		return s, s.add(root, name, s.Entry)
+	case !info.IsDir():
+		return nil, scriptFault(name, "it is no regular file", nil) // a pipe would have us wait
 	}
 	err = fs.WalkDir(root, name, func(at string, d fs.DirEntry, err error) error {
 		inside := strings.TrimPrefix(strings.TrimPrefix(at, name), "/")
@@ -88,6 +93,9 @@ func (s *Script) read(root fs.FS, name, inside string) error {
 		return scriptFault(name, "it cannot be read", err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return scriptFault(name, "it is no regular file", err)
+	}
 	room := maxScriptBytes - s.size()
 	content, err := io.ReadAll(io.LimitReader(f, int64(room)+1))
 	switch {
@@ -117,6 +125,9 @@ func (s *Script) seal(name string) error {
 	s.Digest = s.sum()
 	return nil
 }
+
+// Size is the number of bytes of all files.
+func (s *Script) Size() int64 { return int64(s.size()) }
 
 func (s *Script) size() int {
 	n := 0

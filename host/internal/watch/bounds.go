@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"syscall"
@@ -38,6 +39,8 @@ func (c *courier) bind(t *Target) error {
 	}
 	scheme, _, _ := strings.Cut(t.URL, "://")
 	switch {
+	case elsewhere(scheme, t.URL):
+		return &refusal{message: "its url names another host behind the ?, and the ceiling of tenant " + tenant + " looks at what stands before it", forever: true}
 	case named(&ceiling, t.URL):
 	case scheme == flow.SchemeHTTP || scheme == flow.SchemeHTTPS:
 		t.Guarded = true
@@ -56,12 +59,30 @@ func listed(beginnings []string) string {
 }
 
 // named reports whether the ceiling names the host of a URL that it allows.
-func named(ceiling *flow.Ceiling, url string) bool {
+func named(ceiling *flow.Ceiling, text string) bool {
 	return slices.ContainsFunc(ceiling.Alerts, func(beginning string) bool {
 		_, host, _ := strings.Cut(beginning, "://")
 		only := flow.Ceiling{Alerts: []string{beginning}}
-		return host != "" && only.AllowsAlert(url)
+		return host != "" && only.AllowsAlert(text)
 	})
+}
+
+// elsewhere reports whether a URL of the library says behind the ? where it leads, which some services let count. Those of
+// teams are held to one domain by the library.
+func elsewhere(scheme, text string) bool {
+	if scheme == flow.SchemeHTTP || scheme == flow.SchemeHTTPS || scheme == "teams" {
+		return false
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return true
+	}
+	for name := range u.Query() {
+		if name = strings.ToLower(name); name == "host" || name == "port" {
+			return true
+		}
+	}
+	return false
 }
 
 // settled are the services whose messages go to a host of the service's own, whatever a URL says.
