@@ -22,10 +22,23 @@ type applied struct {
 	// manifests are the digests of the manifests that run, by tenant.
 	manifests map[string]flow.Digest
 	// refused are the problems of tenants whose manifest was refused, by name.
-	refused   map[string]flow.Problems
+	refused map[string]flow.Problems
+	// kept are the manifests of refused tenants that were applied before, as far as this life of the host has read them.
+	kept      map[string]*project.Project
 	rollbacks map[string]flow.Rollback // by id
 	// deployment is what the ledger has of it; its Seq is 0 before the host has started.
 	deployment flow.Deployment
+}
+
+// of is the manifest of a tenant that was applied last; nil where there is none, or it was refused ever since the host began.
+func (a *applied) of(tenant string) *project.Project {
+	if a.project == nil {
+		return nil
+	}
+	if own := a.project.Of(tenant); own != nil {
+		return own
+	}
+	return a.kept[tenant]
 }
 
 // current is the manifest that is applied; nil without one.
@@ -74,7 +87,7 @@ func (r *running) less(id string) *running {
 // next makes the state that a project leads to. A tenant that is refused keeps what runs of it as long as that is within
 // its ceiling. A rollback holds while the manifest has the version that it is over.
 func (h *Host) next(ctx context.Context, p *project.Project, before *running) (*next, error) {
-	n := &next{applied: applied{project: p, manifests: p.Manifests(), refused: p.Refused(), rollbacks: map[string]flow.Rollback{}}, plans: map[string]*entry{}}
+	n := &next{applied: applied{project: p, manifests: p.Manifests(), refused: p.Refused(), kept: map[string]*project.Project{}, rollbacks: map[string]flow.Rollback{}}, plans: map[string]*entry{}}
 	for _, built := range p.AllPlans() {
 		n.plans[built.ID()] = &entry{plan: built, origin: flow.OriginManifest}
 	}
@@ -100,6 +113,9 @@ func (h *Host) next(ctx context.Context, p *project.Project, before *running) (*
 func (n *next) keepRefused(t *project.Tenant, before *running) {
 	if d, ok := before.manifests[t.Name]; ok {
 		n.manifests[t.Name] = d
+	}
+	if own := before.of(t.Name); own != nil {
+		n.kept[t.Name] = own
 	}
 	for _, id := range slices.Sorted(maps.Keys(before.plans)) {
 		e := before.plans[id]
