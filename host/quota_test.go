@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -144,5 +146,28 @@ func awaitState(t *testing.T, h *host.Host, id flow.RunID, want flow.State) {
 		if time.Now().After(end) {
 			t.Fatalf("run %s is %s (%s), want %s", id, r.State, r.Reason, want)
 		}
+	}
+}
+
+// What waits of a tenant that is declared no more starts when there is room, as before; its bounds are then those of a
+// tenant without a quota of its own.
+func TestWhatARemovedTenantLeavesBehind(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const spins = "wasm = \"spin.wasm\"\ntimeout = { step = \"1m\" }\n"
+	tenant(t, dir, "gone", "[pipelines.a]\n"+spins+"[pipelines.b]\n"+spins, map[string][]byte{"spin.wasm": spinModule()})
+	h, _ := operate(t, dir, "[tenants.gone]\nmanifest = \"tenants/gone/uniflow.toml\"\nisolation = \"inline\"\nquota = { running = 1 }\n")
+	first := ask(t, h, "gone/a")
+	waits := ask(t, h, "gone/b")
+	if err := os.WriteFile(filepath.Join(dir, "uniflow.toml"), []byte("version = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, h, flow.ApplyRequest{})
+	if _, err := h.Cancel(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, h, waits, flow.StateRunning)
+	if _, err := h.StartRun(t.Context(), flow.RunRequest{Pipeline: "gone/a"}); flow.CodeOf(err) != flow.CodeNotFound {
+		t.Errorf("a run of a tenant that is gone: %v", err)
 	}
 }
