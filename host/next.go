@@ -124,7 +124,7 @@ func (n *next) keepRefused(t *project.Tenant, before *running) {
 		}
 		beyond := plan.Exceeds(&e.plan, &t.Settings.Ceiling, t.Dir)
 		if len(beyond) == 0 {
-			n.plans[id] = e
+			n.plans[id] = e.isolated(n.project)
 			continue
 		}
 		n.refused[t.Name] = append(slices.Clone(n.refused[t.Name]), flow.Problem{
@@ -132,6 +132,16 @@ func (n *next) keepRefused(t *project.Tenant, before *running) {
 			Help: "its slots are skipped until a manifest of the tenant is applied",
 		})
 	}
+}
+
+// isolated is an entry whose plans are.
+func (e *entry) isolated(p *project.Project) *entry {
+	kept := &entry{plan: isolated(p, e.plan), origin: e.origin}
+	if e.own != nil {
+		own := isolated(p, *e.own)
+		kept.own = &own
+	}
+	return kept
 }
 
 // versions are those of the plans, by id; of the manifests', whatever was rolled back, where files is true.
@@ -187,6 +197,7 @@ func (h *Host) rolledBack(ctx context.Context, n *next, own *flow.Plan, to flow.
 			return nil, &flow.Error{Code: flow.CodeCeiling, Op: "roll back " + own.ID(), Message: "the version is beyond the ceiling: " + strings.Join(beyond, "; "), Hint: "choose another version, or ask the operator to raise the ceiling"}
 		}
 	}
+	old = isolated(n.project, old)
 	back := *own
 	back.Digest, back.Label, back.When, back.Context, back.Params = old.Digest, old.Label, old.When, old.Context, old.Params
 	back.Steps, back.Plugins, back.Timeout, back.TimeoutFrom = old.Steps, old.Plugins, old.Timeout, old.TimeoutFrom
