@@ -79,6 +79,9 @@ func (h *Host) readAgain(ctx context.Context, tenant string, before *running) (*
 		return nil, err
 	}
 	if tenant == "" || tenant == flow.DefaultTenant && len(p.Tenants) == 0 {
+		if bad := emptied(p, before.project); bad != nil {
+			return nil, bad
+		}
 		return p, nil
 	}
 	fresh := p.Tenant(tenant)
