@@ -230,6 +230,9 @@ func (h *Host) exchange(ctx context.Context, n *next, before *running, row flow.
 	h.view.Lock()
 	defer h.view.Unlock()
 	done.Deployment = before.deployment
+	if err = h.takenByCode(n); err != nil { // since it was made
+		return nil, done, err
+	}
 	var gone []flow.ScheduleRecord
 	if rows {
 		var kept []flow.ScheduleRecord

@@ -100,8 +100,8 @@ func (h *Host) next(ctx context.Context, p *project.Project, before *running) (*
 			return nil, err
 		}
 	}
-	if id, taken := h.takenByCode(n); taken {
-		return nil, &flow.Error{Code: flow.CodeExists, Op: "apply", Message: fmt.Sprintf("pipeline %q of the manifest is defined in code", id), Hint: "choose another name"}
+	if err := h.takenByCode(n); err != nil {
+		return nil, err
 	}
 	n.reuse(before)
 	n.deployment = flow.Deployment{Manifests: n.manifests, Plans: n.versions(false)}
@@ -209,16 +209,16 @@ func (h *Host) rolledBack(ctx context.Context, n *next, own *flow.Plan, to flow.
 	return &entry{plan: back, origin: flow.OriginManifest, own: own}, nil
 }
 
-// takenByCode finds a pipeline of the manifests that is defined in code.
-func (h *Host) takenByCode(n *next) (string, bool) {
+// takenByCode refuses a pipeline of the manifests that is defined in code.
+func (h *Host) takenByCode(n *next) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for id := range n.plans {
 		if e := h.plans[id]; e != nil && e.origin != flow.OriginManifest {
-			return id, true
+			return &flow.Error{Code: flow.CodeExists, Op: "apply", Message: fmt.Sprintf("pipeline %q of the manifest is defined in code", id), Hint: "choose another name"}
 		}
 	}
-	return "", false
+	return nil
 }
 
 // reuse keeps the entries of what has not changed, and tells what has.
