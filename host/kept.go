@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
+	"github.com/uniflow-dev/uniflow/host/internal/supply"
 	"github.com/uniflow-dev/uniflow/host/internal/wasm"
 )
 
@@ -146,12 +147,12 @@ func (k *keeper) keepScript(s *flow.PlanScript) error {
 	if err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(filepath.Dir(s.Path))
+	folder, err := supply.OpenFolder(filepath.Dir(s.Path))
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	script, err := wasm.ReadScript(root.FS(), filepath.Base(s.Path))
+	defer folder.Close()
+	script, err := wasm.ReadScript(folder.FS(), filepath.Base(s.Path))
 	if err != nil {
 		return err
 	}
