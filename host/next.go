@@ -329,3 +329,21 @@ func (n *next) row(cause, by string, metadata map[string]string, now time.Time) 
 	d.At, d.By, d.Cause, d.Metadata = now, by, cause, metadata
 	return d
 }
+
+// replaced tells of schedules that were added by hand or in code, and whose names the manifests take.
+func (h *Host) replaced(ctx context.Context, n *next, before *running) error {
+	records, err := h.store.Schedules(ctx)
+	if err != nil {
+		return fmt.Errorf("list schedules: %w", err)
+	}
+	old, written := writtenBy(before.plans), writtenBy(n.plans)
+	for i := range records {
+		r := &records[i]
+		id := flow.ID(r.Tenant, r.Name)
+		_, had := old[id]
+		if _, taken := written[id]; taken && !had && r.Origin != flow.OriginManifest {
+			n.dropped = append(n.dropped, fmt.Sprintf("schedule %q of pipeline %q, %s, was added: the manifest's takes its place", id, flow.ID(r.Tenant, r.Pipeline), r.At))
+		}
+	}
+	return nil
+}
