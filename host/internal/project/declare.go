@@ -103,7 +103,7 @@ func (d *declared) open() {
 		return err
 	}()
 	if err != nil {
-		d.dir = real(d.dir)
+		d.dir = realPath(d.dir)
 	}
 	switch {
 	case err == nil:

@@ -3,11 +3,11 @@ package project_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -133,9 +133,7 @@ func TestFoldersOfTenantsLieApart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			all := map[string]string{"uniflow.toml": "version = 1\n" + c.tables, "c/other.toml": ""}
-			for file, text := range files {
-				all[file] = text
-			}
+			maps.Copy(all, files)
 			_, err := project.Load(t.Context(), tree(t, all), project.Options{})
 			problems, _ := errors.AsType[flow.Problems](err)
 			var told []string
@@ -197,7 +195,7 @@ func TestHostileTenantIsRefusedAlone(t *testing.T) {
 	files["uniflow.toml"], files["t/pipe/x"] = operator.String(), ""
 	path := tree(t, files)
 	for _, pipe := range []string{"t/pipe/uniflow.toml", "t/script/s.py"} {
-		if err := syscall.Mkfifo(filepath.Join(filepath.Dir(path), filepath.FromSlash(pipe)), 0o600); err != nil {
+		if err := odd(filepath.Join(filepath.Dir(path), filepath.FromSlash(pipe))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -237,12 +235,13 @@ func BenchmarkLoadTenants(b *testing.B) {
 	}
 	files := map[string]string{"uniflow.toml": "version = 1\n[tenants.all]\nmanifest = 't/*/uniflow.toml'\n"}
 	for i := range 100 {
-		text := "version = 1\n"
+		var text strings.Builder
+		text.WriteString("version = 1\n")
 		for j := range 10 {
-			text += fmt.Sprintf("[pipelines.p%d]\nwasm = 'm%d.wasm'\nschedule = 'every 1h'\n", j, j)
+			fmt.Fprintf(&text, "[pipelines.p%d]\nwasm = 'm%d.wasm'\nschedule = 'every 1h'\n", j, j)
 			files[fmt.Sprintf("t/t%d/m%d.wasm", i, j)] = string(echo)
 		}
-		files[fmt.Sprintf("t/t%d/uniflow.toml", i)] = text
+		files[fmt.Sprintf("t/t%d/uniflow.toml", i)] = text.String()
 	}
 	path := tree(b, files)
 	for b.Loop() {
