@@ -10,7 +10,7 @@ import (
 )
 
 // admit says why a run of a tenant that has waited may not be executed any more: its version is beyond what the operator
-// allows by now. Modules run where the operator says now.
+// allows by now.
 func (h *Host) admit(p *flow.Plan) string {
 	current := h.current()
 	if p.Tenant == "" || p.Tenant == flow.DefaultTenant || current == nil {
@@ -20,7 +20,6 @@ func (h *Host) admit(p *flow.Plan) string {
 	if t == nil {
 		return fmt.Sprintf("the operator's manifest has no tenant %q any more", p.Tenant)
 	}
-	*p = plan.Isolated(*p, t.Settings.Isolation)
 	if e := h.entry(p.ID()); e != nil && e.plan.Digest == p.Digest {
 		return "" // it was looked at when it was applied
 	}

@@ -11,9 +11,11 @@ import (
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
 
-// alerts are the targets of messages that the manifests declare, by id: those of a tenant are the tenant's own.
+// alerts are the targets of messages that the manifests declare, by id: those of a tenant are the tenant's own, and of one
+// that is refused those of the manifest that still runs.
 func (h *Host) alerts() map[string]flow.Alert {
-	p := h.current()
+	now := h.applied.Load()
+	p := now.project
 	if p == nil {
 		return nil
 	}
@@ -22,12 +24,11 @@ func (h *Host) alerts() map[string]flow.Alert {
 		all = map[string]flow.Alert{}
 	}
 	for i := range p.Tenants {
-		t := &p.Tenants[i]
-		if t.Project == nil {
-			continue
-		}
-		for name, a := range t.Project.Manifest().Alerts {
-			all[flow.ID(t.Name, name)] = a
+		name := p.Tenants[i].Name
+		if own := now.of(name); own != nil {
+			for alert, a := range own.Manifest().Alerts {
+				all[flow.ID(name, alert)] = a
+			}
 		}
 	}
 	return all

@@ -145,3 +145,35 @@ func awaitEvent(t *testing.T, h *host.Host, q flow.EventQuery) flow.Event {
 	t.Fatalf("no event of %+v comes", q)
 	return flow.Event{}
 }
+
+// Promise: of a tenant that is refused, the alerts of what still runs go on.
+func TestARefusedTenantIsToldOfWhatStillRuns(t *testing.T) {
+	t.Parallel()
+	told := make(chan string, 100)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.URL.Path }))
+	t.Cleanup(hook.Close)
+	dir := t.TempDir()
+	h := alerting(t, dir, hook.URL)
+	if err := os.WriteFile(filepath.Join(dir, "tenants", "acme", "uniflow.toml"), []byte("version = 1\nbad = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second one finds the tenant refused already
+		if report, err := h.Apply(t.Context(), flow.ApplyRequest{}); err != nil || report.Refused["acme"] == nil {
+			t.Fatalf("%+v, %v", report, err)
+		}
+	}
+	infos, err := h.Alerts(t.Context())
+	if err != nil || len(infos) == 0 || infos[0].Name != "acme/ops" || !slices.Equal(infos[0].Pipelines, []string{"acme/job"}) {
+		t.Errorf("alerts %+v, %v", infos, err)
+	}
+	r, err := h.StartRun(t.Context(), flow.RunRequest{Pipeline: "acme/job"})
+	execute(t, h, r, err)
+	select {
+	case got := <-told:
+		if got != "/acme/s3cr3t" {
+			t.Errorf("told %s", got)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("no message comes")
+	}
+}

@@ -42,6 +42,9 @@ func (h *Host) Apply(ctx context.Context, r flow.ApplyRequest) (flow.ApplyReport
 	if err != nil {
 		return flow.ApplyReport{}, err
 	}
+	if err := h.replaced(ctx, n, before); err != nil {
+		return flow.ApplyReport{}, err
+	}
 	if r.Expect != "" && r.Expect != n.deployment.Digest && r.Expect != n.reviewed {
 		return flow.ApplyReport{}, &flow.Error{Code: flow.CodeReviewed, Op: "apply", Message: fmt.Sprintf("the deployment would be %s, and %s was reviewed", n.reviewed.Short(), r.Expect.Short()), Hint: "review it with `uniflow plan`"}
 	}
@@ -79,6 +82,9 @@ func (h *Host) readAgain(ctx context.Context, tenant string, before *running) (*
 		return nil, err
 	}
 	if tenant == "" || tenant == flow.DefaultTenant && len(p.Tenants) == 0 {
+		if bad := emptied(p, before.project); bad != nil {
+			return nil, bad
+		}
 		return p, nil
 	}
 	fresh := p.Tenant(tenant)
@@ -227,13 +233,14 @@ func (h *Host) exchange(ctx context.Context, n *next, before *running, row flow.
 	h.view.Lock()
 	defer h.view.Unlock()
 	done.Deployment = before.deployment
+	if err = h.takenByCode(n); err != nil { // since it was made
+		return nil, done, err
+	}
 	var gone []flow.ScheduleRecord
 	if rows {
-		var kept []flow.ScheduleRecord
-		if len(before.refused) > 0 {
-			if kept, err = h.store.Schedules(ctx); err != nil {
-				return nil, done, fmt.Errorf("list schedules: %w", err)
-			}
+		kept, err := h.store.Schedules(ctx)
+		if err != nil {
+			return nil, done, fmt.Errorf("list schedules: %w", err)
 		}
 		d := h.deploying(n, before, kept, row)
 		if done, err = h.store.Deploy(ctx, d); err != nil {
@@ -277,10 +284,19 @@ func (h *Host) deploying(n *next, before *running, kept []flow.ScheduleRecord, r
 		d.Rollbacks = append(d.Rollbacks, n.rollbacks[id])
 	}
 	old, written := writtenBy(before.plans), writtenBy(n.plans)
+	added := map[string]flow.PlanSchedule{}
+	for i := range kept {
+		if kept[i].Origin != flow.OriginManifest {
+			added[flow.ID(kept[i].Tenant, kept[i].Name)] = kept[i].PlanSchedule
+		}
+	}
 	for name, s := range written {
 		was, had := old[name]
 		if had && sameSchedule(was, s) {
 			continue
+		}
+		if !had {
+			was, had = added[name]
 		}
 		tenant, _ := splitID(name, "")
 		if had && (was.At != s.At || was.Timezone != s.Timezone || was.From != s.From || was.To != s.To) {

@@ -462,3 +462,28 @@ func TestAnEarlierVersionRunsWhereTheOperatorSaysNow(t *testing.T) {
 		}
 	}
 }
+
+// A schedule that was added gives way to one of the manifest with its name: the apply tells so.
+func TestAScheduleOfTheManifestTakesAName(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := manifest(t, dir, hello("one"))
+	h := serving(t, path)
+	defer h.Close()
+	if _, err := h.AddSchedule(t.Context(), flow.Schedule{Name: "taken", Pipeline: "hello", At: "every 2h"}); err != nil {
+		t.Fatal(err)
+	}
+	manifest(t, dir, hello("one")+"[schedules.taken]\npipeline = \"hello\"\nat = \"every 3h\"\n")
+	tells := func(r flow.ApplyReport) bool {
+		return len(r.Problems) == 1 && strings.Contains(r.Problems[0].Message, `schedule "taken" of pipeline "hello", every 2h, was added`)
+	}
+	if report := apply(t, h, flow.ApplyRequest{DryRun: true}); !tells(report) {
+		t.Errorf("a dry run: %+v", report.Problems)
+	}
+	if report := apply(t, h, flow.ApplyRequest{}); !tells(report) {
+		t.Errorf("an apply: %+v", report.Problems)
+	}
+	if report := apply(t, h, flow.ApplyRequest{}); len(report.Problems) != 0 {
+		t.Errorf("told again: %+v", report.Problems)
+	}
+}

@@ -76,6 +76,8 @@ func (h *Host) loadAll(ctx context.Context) error {
 
 // deployFirst records what a host begins with, makes the ledger's manifest schedules those of the manifest, and arms all.
 func (h *Host) deployFirst(ctx context.Context) error {
+	h.view.Lock() // the API is served: what it adds is seen here, or comes after the clock was set
+	defer h.view.Unlock()
 	if h.current() != nil {
 		if err := h.deployManifest(ctx); err != nil {
 			return err

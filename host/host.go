@@ -221,7 +221,7 @@ func (h *Host) wire(ctx context.Context) error {
 	services := service.New(service.Config{Blobs: h.blobs, Version: Version, Secrets: h.secretOf, Quotas: &h.quotas})
 	h.turns = run.NewTurns(parallel, h.quotas.memory)
 	h.runner = dispatch.New(dispatch.Config{
-		Queue: h.store, Logger: h.log, Bounded: func(tenant string) bool { return h.quotas.of(tenant) != nil }, Admit: h.admit,
+		Queue: queue{h.store, h.current}, Logger: h.log, Bounded: func(tenant string) bool { return h.quotas.of(tenant) != nil }, Admit: h.admit,
 		Runner: run.New(run.Config{
 			Misfit: new(shapes).misfit,
 			Load:   h.loadGuarded, Open: openServices(services, h.tracer), Sampled: h.tracer.Sampled, Ledger: h.store,

@@ -255,6 +255,9 @@ func (h *Host) pruneKept(ctx context.Context) (int, error) {
 	}
 	for _, e := range h.entries() {
 		want(&e.plan)
+		if e.own != nil {
+			want(e.own)
+		}
 	}
 	for d := range versions {
 		p, err := h.store.Plan(ctx, d)

@@ -22,10 +22,23 @@ type applied struct {
 	// manifests are the digests of the manifests that run, by tenant.
 	manifests map[string]flow.Digest
 	// refused are the problems of tenants whose manifest was refused, by name.
-	refused   map[string]flow.Problems
+	refused map[string]flow.Problems
+	// kept are the manifests of refused tenants that were applied before, as far as this life of the host has read them.
+	kept      map[string]*project.Project
 	rollbacks map[string]flow.Rollback // by id
 	// deployment is what the ledger has of it; its Seq is 0 before the host has started.
 	deployment flow.Deployment
+}
+
+// of is the manifest of a tenant that was applied last; nil where there is none, or it was refused ever since the host began.
+func (a *applied) of(tenant string) *project.Project {
+	if a.project == nil {
+		return nil
+	}
+	if own := a.project.Of(tenant); own != nil {
+		return own
+	}
+	return a.kept[tenant]
 }
 
 // current is the manifest that is applied; nil without one.
@@ -74,7 +87,7 @@ func (r *running) less(id string) *running {
 // next makes the state that a project leads to. A tenant that is refused keeps what runs of it as long as that is within
 // its ceiling. A rollback holds while the manifest has the version that it is over.
 func (h *Host) next(ctx context.Context, p *project.Project, before *running) (*next, error) {
-	n := &next{applied: applied{project: p, manifests: p.Manifests(), refused: p.Refused(), rollbacks: map[string]flow.Rollback{}}, plans: map[string]*entry{}}
+	n := &next{applied: applied{project: p, manifests: p.Manifests(), refused: p.Refused(), kept: map[string]*project.Project{}, rollbacks: map[string]flow.Rollback{}}, plans: map[string]*entry{}}
 	for _, built := range p.AllPlans() {
 		n.plans[built.ID()] = &entry{plan: built, origin: flow.OriginManifest}
 	}
@@ -87,8 +100,8 @@ func (h *Host) next(ctx context.Context, p *project.Project, before *running) (*
 			return nil, err
 		}
 	}
-	if id, taken := h.takenByCode(n); taken {
-		return nil, &flow.Error{Code: flow.CodeExists, Op: "apply", Message: fmt.Sprintf("pipeline %q of the manifest is defined in code", id), Hint: "choose another name"}
+	if err := h.takenByCode(n); err != nil {
+		return nil, err
 	}
 	n.reuse(before)
 	n.deployment = flow.Deployment{Manifests: n.manifests, Plans: n.versions(false)}
@@ -101,6 +114,9 @@ func (n *next) keepRefused(t *project.Tenant, before *running) {
 	if d, ok := before.manifests[t.Name]; ok {
 		n.manifests[t.Name] = d
 	}
+	if own := before.of(t.Name); own != nil {
+		n.kept[t.Name] = own
+	}
 	for _, id := range slices.Sorted(maps.Keys(before.plans)) {
 		e := before.plans[id]
 		if e.plan.Tenant != t.Name {
@@ -108,7 +124,7 @@ func (n *next) keepRefused(t *project.Tenant, before *running) {
 		}
 		beyond := append(plan.Exceeds(&e.plan, &t.Settings.Ceiling, t.Dir), plan.Distrusted(&e.plan, t.Settings.Keys, false)...)
 		if len(beyond) == 0 {
-			n.plans[id] = e.isolated(t.Settings.Isolation)
+			n.plans[id] = e.isolated(n.project)
 			continue
 		}
 		n.refused[t.Name] = append(slices.Clone(n.refused[t.Name]), flow.Problem{
@@ -118,15 +134,14 @@ func (n *next) keepRefused(t *project.Tenant, before *running) {
 	}
 }
 
-// isolated is an entry whose modules run where the operator says now.
-func (e *entry) isolated(where flow.Isolation) *entry {
-	moved := *e
-	moved.plan = plan.Isolated(e.plan, where)
+// isolated is an entry whose plans are.
+func (e *entry) isolated(p *project.Project) *entry {
+	kept := &entry{plan: isolated(p, e.plan), origin: e.origin}
 	if e.own != nil {
-		own := plan.Isolated(*e.own, where)
-		moved.own = &own
+		own := isolated(p, *e.own)
+		kept.own = &own
 	}
-	return &moved
+	return kept
 }
 
 // versions are those of the plans, by id; of the manifests', whatever was rolled back, where files is true.
@@ -177,9 +192,9 @@ func (h *Host) rolledBack(ctx context.Context, n *next, own *flow.Plan, to flow.
 	if old.ID() != own.ID() {
 		return nil, fmt.Errorf("version %s of %q: %w", to.Short(), own.ID(), flow.ErrNotFound)
 	}
-	keys, where := n.project.Manifest().Host.Keys, n.project.Manifest().Defaults.Isolation
+	keys := n.project.Manifest().Host.Keys
 	if t := n.project.Tenant(own.Tenant); t != nil {
-		keys, where = t.Settings.Keys, t.Settings.Isolation
+		keys = t.Settings.Keys
 		if beyond := plan.Exceeds(&old, &t.Settings.Ceiling, t.Dir); len(beyond) > 0 {
 			return nil, &flow.Error{Code: flow.CodeCeiling, Op: "roll back " + own.ID(), Message: "the version is beyond the ceiling: " + strings.Join(beyond, "; "), Hint: "choose another version, or ask the operator to raise the ceiling"}
 		}
@@ -187,7 +202,7 @@ func (h *Host) rolledBack(ctx context.Context, n *next, own *flow.Plan, to flow.
 	if distrusted := plan.Distrusted(&old, keys, true); len(distrusted) > 0 {
 		return nil, &flow.Error{Code: flow.CodeSignature, Op: "roll back " + own.ID(), Message: "the version is not to be trusted: " + strings.Join(distrusted, "; "), Hint: "choose another version, or sign its plugins and apply it anew"}
 	}
-	old = plan.Isolated(old, where)
+	old = isolated(n.project, old)
 	back := *own
 	back.Digest, back.Label, back.When, back.Context, back.Params = old.Digest, old.Label, old.When, old.Context, old.Params
 	back.Steps, back.Plugins, back.Timeout, back.TimeoutFrom = old.Steps, old.Plugins, old.Timeout, old.TimeoutFrom
@@ -199,16 +214,16 @@ func (h *Host) rolledBack(ctx context.Context, n *next, own *flow.Plan, to flow.
 	return &entry{plan: back, origin: flow.OriginManifest, own: own}, nil
 }
 
-// takenByCode finds a pipeline of the manifests that is defined in code.
-func (h *Host) takenByCode(n *next) (string, bool) {
+// takenByCode refuses a pipeline of the manifests that is defined in code.
+func (h *Host) takenByCode(n *next) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for id := range n.plans {
 		if e := h.plans[id]; e != nil && e.origin != flow.OriginManifest {
-			return id, true
+			return &flow.Error{Code: flow.CodeExists, Op: "apply", Message: fmt.Sprintf("pipeline %q of the manifest is defined in code", id), Hint: "choose another name"}
 		}
 	}
-	return "", false
+	return nil
 }
 
 // reuse keeps the entries of what has not changed, and tells what has.
@@ -318,4 +333,22 @@ func (n *next) row(cause, by string, metadata map[string]string, now time.Time) 
 	d := n.deployment
 	d.At, d.By, d.Cause, d.Metadata = now, by, cause, metadata
 	return d
+}
+
+// replaced tells of schedules that were added by hand or in code, and whose names the manifests take.
+func (h *Host) replaced(ctx context.Context, n *next, before *running) error {
+	records, err := h.store.Schedules(ctx)
+	if err != nil {
+		return fmt.Errorf("list schedules: %w", err)
+	}
+	old, written := writtenBy(before.plans), writtenBy(n.plans)
+	for i := range records {
+		r := &records[i]
+		id := flow.ID(r.Tenant, r.Name)
+		_, had := old[id]
+		if _, taken := written[id]; taken && !had && r.Origin != flow.OriginManifest {
+			n.dropped = append(n.dropped, fmt.Sprintf("schedule %q of pipeline %q, %s, was added: the manifest's takes its place", id, flow.ID(r.Tenant, r.Pipeline), r.At))
+		}
+	}
+	return nil
 }

@@ -115,13 +115,9 @@ func (h *Host) planInputs() plan.Inputs {
 	return in
 }
 
-// projectOf is the manifest of a tenant with all that it names; nil where there is none.
-func (h *Host) projectOf(tenant string) *project.Project {
-	if h.current() == nil {
-		return nil
-	}
-	return h.current().Of(tenant)
-}
+// projectOf is the manifest of a tenant with all that it names, of one that is refused that of before; nil where there is
+// none.
+func (h *Host) projectOf(tenant string) *project.Project { return h.applied.Load().of(tenant) }
 
 // entries returns the known pipelines by id.
 func (h *Host) entries() []*entry {

@@ -22,12 +22,19 @@ type quotas struct {
 	traffic map[string]*traffic
 }
 
-// of returns the quota of a tenant, filled; nil for one that has none.
+// of returns the quota of a tenant, filled; nil for the default one. What a tenant has left behind that is declared no more
+// is bounded as if no quota were written.
 func (q *quotas) of(tenant string) *flow.Quota {
-	if by := q.by.Load(); by != nil {
-		return (*by)[tenant]
+	if tenant == "" || tenant == flow.DefaultTenant {
+		return nil
 	}
-	return nil
+	if by := q.by.Load(); by != nil {
+		if quota := (*by)[tenant]; quota != nil {
+			return quota
+		}
+	}
+	unwritten := flow.Quota{}.Filled()
+	return &unwritten
 }
 
 // set replaces all quotas, and returns the tenants that had one or have one.

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +78,10 @@ min_interval  = "1s"
 	if _, err := h.Cancel(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	awaitState(t, h, waits, flow.StateRunning)
+	awaitState(t, h, waits, flow.StateEnded)
+	if r, err := h.Run(t.Context(), string(waits)); err != nil || r.Reason != flow.ReasonDenied || len(r.Steps) > 0 && r.Steps[0].StartedAt != nil {
+		t.Errorf("what waited: %+v, %v", r, err)
+	}
 	refused(t, h, token.Secret, "full/a", `quota.runs_per_hour of tenant "full" is used up: 3 of 3`)
 	all, err := h.Tenants(t.Context())
 	if err != nil || len(all) != 3 || all[0].Name != flow.DefaultTenant || all[0].Quota != nil || all[1].Usage.Running != 1 || all[1].Usage.Queued != 1 ||
@@ -144,5 +149,28 @@ func awaitState(t *testing.T, h *host.Host, id flow.RunID, want flow.State) {
 		if time.Now().After(end) {
 			t.Fatalf("run %s is %s (%s), want %s", id, r.State, r.Reason, want)
 		}
+	}
+}
+
+// What waits of a tenant that is declared no more ends when its turn comes: it waits for nothing that never happens, and
+// nothing of it is executed.
+func TestWhatARemovedTenantLeavesBehind(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const spins = "wasm = \"spin.wasm\"\ntimeout = { step = \"1m\" }\n"
+	tenant(t, dir, "gone", "[pipelines.a]\n"+spins+"[pipelines.b]\n"+spins, map[string][]byte{"spin.wasm": spinModule()})
+	h, _ := operate(t, dir, "[tenants.gone]\nmanifest = \"tenants/gone/uniflow.toml\"\nisolation = \"inline\"\nquota = { running = 1 }\n")
+	first := ask(t, h, "gone/a")
+	waits := ask(t, h, "gone/b")
+	if err := os.WriteFile(filepath.Join(dir, "uniflow.toml"), []byte("version = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, h, flow.ApplyRequest{})
+	if _, err := h.Cancel(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, h, waits, flow.StateRunning)
+	if _, err := h.StartRun(t.Context(), flow.RunRequest{Pipeline: "gone/a"}); flow.CodeOf(err) != flow.CodeNotFound {
+		t.Errorf("a run of a tenant that is gone: %v", err)
 	}
 }

@@ -247,12 +247,16 @@ func (h *Host) schedulesOf(ctx context.Context, tenant string) ([]flow.ScheduleI
 // withUnsynced adds the manifest's schedules that no host has served yet, so that a list is complete before the first
 // start.
 func (h *Host) withUnsynced(records []flow.ScheduleRecord) []flow.ScheduleRecord {
+	known := make(map[[2]string]bool, len(records))
+	for i := range records {
+		known[[2]string{records[i].Tenant, records[i].Name}] = true
+	}
 	for _, e := range h.entries() {
 		if e.origin != flow.OriginManifest {
 			continue
 		}
 		for _, s := range e.plan.Schedules {
-			if !slices.ContainsFunc(records, func(r flow.ScheduleRecord) bool { return r.Tenant == e.plan.Tenant && r.Name == s.Name }) {
+			if !known[[2]string{e.plan.Tenant, s.Name}] {
 				now := time.Now().UTC()
 				records = append(records, flow.ScheduleRecord{Tenant: e.plan.Tenant, PlanSchedule: s, Origin: flow.OriginManifest, Since: now, Watermark: now})
 			}

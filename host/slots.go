@@ -50,7 +50,9 @@ func (h *Host) tellBroken(s *flow.ScheduleRecord, broken error) {
 	}
 	h.mu.Lock()
 	before := h.broken[id]
-	h.broken[id] = text
+	if delete(h.broken, id); broken != nil {
+		h.broken[id] = text
+	}
 	h.mu.Unlock()
 	log := h.log.With(slog.String("tenant", s.Tenant), slog.String("schedule", s.Name), slog.String("pipeline", s.Pipeline))
 	switch {

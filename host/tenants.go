@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
@@ -89,4 +90,29 @@ func sizeOf(state map[string]json.RawMessage) flow.Size {
 		n += len(key) + len(value)
 	}
 	return flow.Size(n)
+}
+
+// emptied are the patterns that match nothing any more: a folder that is away for a moment removes no tenant.
+func emptied(p, before *project.Project) flow.Problems {
+	if before == nil {
+		return nil
+	}
+	gone := map[string]int{} // by table
+	for i := range before.Tenants {
+		gone[before.Tenants[i].Table]++
+	}
+	for i := range p.Tenants {
+		delete(gone, p.Tenants[i].Table)
+	}
+	var bad flow.Problems
+	for _, table := range slices.Sorted(maps.Keys(gone)) {
+		if t, declared := p.Manifest().Tenants[table]; declared {
+			bad = append(bad, flow.Problem{
+				Code: flow.CodeTenant, Severity: flow.SeverityError, File: p.Path, Path: []string{"tenants", table, "manifest"},
+				Message: fmt.Sprintf("no file matches %q any more, and %d tenants of it run", t.Manifest, gone[table]),
+				Help:    fmt.Sprintf("bring the folders back; if the tenants are to be removed, remove [tenants.%s] too", table),
+			})
+		}
+	}
+	return bad
 }

@@ -15,7 +15,8 @@ func (a *app) backupCommand() *cobra.Command {
 		Long: `Write a copy of the ledger, as it is at one moment, to a new file: schedules, slots, runs, events, log lines. A host may
 serve meanwhile. The file has its name once it is whole and checked.
 
-Artifacts are no part of it: they are files of the data folder, named by their digests, and are copied as such.`,
+Artifacts and the plugins of earlier versions are no part of it: they are files of the data folder, in artifacts and
+plugins, named by their digests, and are copied as such.`,
 		Example: "  uniflow backup /backups/uniflow-$(date +%F).db",
 		Args:    args(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -54,8 +54,7 @@ type Config struct {
 	Logger *slog.Logger
 	// Bounded reports whether the queue bounds the live runs of a tenant. Defaults to no.
 	Bounded func(tenant string) bool
-	// Admit says why the version of a run that begins may not be executed any more, or nothing, and may say anew what is no
-	// part of a version. Defaults to nothing.
+	// Admit says why the version of a run that begins may not be executed any more, or nothing. Defaults to nothing.
 	Admit func(plan *flow.Plan) string
 }
 

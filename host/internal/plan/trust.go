@@ -28,18 +28,3 @@ func Distrusted(p *flow.Plan, keys []string, unsigned bool) []string {
 	}
 	return all
 }
-
-// Isolated is a plan whose modules run where it is said now: that is no part of a version, and the operator's to say.
-func Isolated(p flow.Plan, where flow.Isolation) flow.Plan {
-	if where == flow.IsolationInline {
-		where = ""
-	}
-	p.Plugins = maps.Clone(p.Plugins)
-	for name, plugin := range p.Plugins {
-		if plugin.Kind == flow.KindWasm {
-			plugin.Isolation = where
-			p.Plugins[name] = plugin
-		}
-	}
-	return p
-}

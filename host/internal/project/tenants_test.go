@@ -172,6 +172,11 @@ func TestHostileTenantIsRefusedAlone(t *testing.T) {
 		"calendar":  {map[string]string{"uniflow.toml": onePipeline + "not_on = ['x.ics']\n", "echo.wasm": echo, "x.ics -> ../good/x.ics": ""}, flow.CodeNotOn},
 		"build":     {map[string]string{"uniflow.toml": "version = 1\n[plugins.m]\nwasm = 'm.wasm'\nbuild = ['cp', '../good/echo.wasm', 'm.wasm']\n[pipelines.p]\nplugin = 'm'\n"}, flow.CodePluginMissing},
 	}
+	// Whoever opens a pipe waits until somebody writes into it.
+	cases["script"] = struct {
+		files map[string]string
+		want  flow.Code
+	}{map[string]string{"uniflow.toml": "version = 1\n[plugins.e]\nwasm = 'echo.wasm'\n[plugins.s]\nscript = 's.py'\nengine = 'e'\n[pipelines.p]\nplugin = 's'\n", "echo.wasm": echo}, flow.CodePluginFile}
 	files := map[string]string{"t/good/uniflow.toml": onePipeline, "t/good/echo.wasm": echo, "t/good/x.ics": "", "t/out -> /etc": ""}
 	var operator strings.Builder
 	operator.WriteString("version = 1\n[tenants.good]\nmanifest = 't/good/uniflow.toml'\n[tenants.out]\nmanifest = 't/out/uniflow.toml'\n[tenants.pipe]\nmanifest = 't/pipe/uniflow.toml'\n")
@@ -190,8 +195,10 @@ func TestHostileTenantIsRefusedAlone(t *testing.T) {
 	}{nil, flow.CodeFileKind}
 	files["uniflow.toml"], files["t/pipe/x"] = operator.String(), ""
 	path := tree(t, files)
-	if err := odd(filepath.Join(filepath.Dir(path), "t", "pipe", "uniflow.toml")); err != nil {
-		t.Fatal(err)
+	for _, pipe := range []string{"t/pipe/uniflow.toml", "t/script/s.py"} {
+		if err := odd(filepath.Join(filepath.Dir(path), filepath.FromSlash(pipe))); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := project.Load(t.Context(), filepath.Join(filepath.Dir(path), "t", "good", "uniflow.toml"), project.Options{Build: true, Data: t.TempDir()}); err != nil {
 		t.Fatal(err)
@@ -275,7 +282,7 @@ func TestATenantCannotKeepTheHostReading(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, "t/big/big.wasm"), 64<<20); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mkfifo(filepath.Join(dir, "t/pipe/pipe"), 0o600); err != nil {
+	if err := odd(filepath.Join(dir, "t/pipe/pipe")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -40,17 +40,29 @@ func OpenFolder(path string) (*Folder, error) {
 // Close releases the folder.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// FS is the folder as a file system. Opening a pipe in it does not wait for who writes into it.
-func (f *Folder) FS() fs.FS { return folderFS{f.root} }
+// FS is the folder as a file system of regular files and folders: to open anything else, such as a pipe that nobody writes
+// to, fails at once.
+func (f *Folder) FS() fs.FS { return regular{f.root} }
 
-type folderFS struct{ root *os.Root }
+type regular struct{ root *os.Root }
 
 // Open implements fs.FS.
-func (f folderFS) Open(name string) (fs.File, error) {
+func (r regular) Open(name string) (fs.File, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
-	return f.root.OpenFile(filepath.FromSlash(name), openFlags, 0)
+	file, err := r.root.OpenFile(filepath.FromSlash(name), openFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("expected a regular file, found %s", describe(info))}
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // Size is the number of bytes of a file; 0 of one that is not there.

@@ -184,7 +184,7 @@ func readPlanned(p *flow.PlanScript) (*Script, error) {
 		return nil, scriptFault(filepath.Base(p.Path), "it cannot be read", err)
 	}
 	defer root.Close()
-	s, err := ReadScript(root.FS(), filepath.Base(p.Path))
+	s, err := ReadScript(rootFS{root}, filepath.Base(p.Path))
 	if err != nil {
 		return nil, err
 	}
