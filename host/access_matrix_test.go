@@ -158,11 +158,12 @@ func newMatrix(t *testing.T) *matrix {
 		}
 		manifest(t, filepath.Join(dir, tenant), strings.NewReplacer("TAG", "canary "+tenant, "NAME", tenant).Replace(ofOneTenant))
 	}
-	operator := strings.NewReplacer("TAG", "canary default", "NAME", "default").Replace(ofOneTenant)
+	var operator strings.Builder
+	operator.WriteString(strings.NewReplacer("TAG", "canary default", "NAME", "default").Replace(ofOneTenant))
 	for _, tenant := range []string{"acme", "beta"} {
-		operator += fmt.Sprintf("[tenants.%s]\nmanifest = \"%s/uniflow.toml\"\nisolation = \"inline\"\nceiling.alerts = [\"http://127.0.0.1:1/\"]\n", tenant, tenant)
+		fmt.Fprintf(&operator, "[tenants.%s]\nmanifest = \"%s/uniflow.toml\"\nisolation = \"inline\"\nceiling.alerts = [\"http://127.0.0.1:1/\"]\n", tenant, tenant)
 	}
-	h := begin(t, host.Config{Manifest: manifest(t, dir, operator), API: &host.API{Listen: "127.0.0.1:0"}})
+	h := begin(t, host.Config{Manifest: manifest(t, dir, operator.String()), API: &host.API{Listen: "127.0.0.1:0"}})
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

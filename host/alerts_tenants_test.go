@@ -29,16 +29,17 @@ func alerting(t *testing.T, dir, hook string) *host.Host {
 		if err := errors.Join(os.MkdirAll(folder, 0o700), os.MkdirAll(kept, 0o700)); err != nil {
 			t.Fatal(err)
 		}
-		text := "version = 1\n[alerts.ops]\nurl = { secret = \"HOOK\" }\n"
+		var text strings.Builder
+		text.WriteString("version = 1\n[alerts.ops]\nurl = { secret = \"HOOK\" }\n")
 		for key, value := range secrets {
 			if err := os.WriteFile(filepath.Join(kept, key), []byte(value), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if key != "HOOK" {
-				text += fmt.Sprintf("[alerts.%s]\nurl = { secret = %q }\n", strings.ToLower(key), key)
+				fmt.Fprintf(&text, "[alerts.%s]\nurl = { secret = %q }\n", strings.ToLower(key), key)
 			}
 		}
-		manifest(t, folder, text+`
+		manifest(t, folder, text.String()+`
 [plugins]
 echo = { wasm = "echo.wasm" }
 [pipelines.job]

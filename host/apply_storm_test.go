@@ -73,23 +73,25 @@ func (s *storm) path() string { return filepath.Join(s.dir, "uniflow.toml") }
 // of it would be refused.
 func (s *storm) write() {
 	s.t.Helper()
-	text, lock := "version = 1\n", map[string]flow.Digest{}
+	var text strings.Builder
+	text.WriteString("version = 1\n")
+	lock := map[string]flow.Digest{}
 	for i := range s.pipes {
 		p := &s.pipes[i]
 		if p.gone {
 			continue
 		}
 		file := fmt.Sprintf("m%d.wasm", i)
-		text += fmt.Sprintf("[pipelines.p%d]\nkeep = { runs = 100000 }\ncontext = { note = 0 }\n[pipelines.p%[1]d.steps.one]\nwasm = %[2]q\nwith = { edit = %[3]d }\n", i, file, p.edit)
+		fmt.Fprintf(&text, "[pipelines.p%d]\nkeep = { runs = 100000 }\ncontext = { note = 0 }\n[pipelines.p%[1]d.steps.one]\nwasm = %[2]q\nwith = { edit = %[3]d }\n", i, file, p.edit)
 		if p.second {
-			text += fmt.Sprintf("[pipelines.p%d.steps.two]\nwasm = %q\nwith = { edit = \"${steps.one.with.edit}\" }\n", i, file)
+			fmt.Fprintf(&text, "[pipelines.p%d.steps.two]\nwasm = %q\nwith = { edit = \"${steps.one.with.edit}\" }\n", i, file)
 		}
-		text += fmt.Sprintf("[schedules.s%d]\npipeline = \"p%[1]d\"\nat = \"every %[2]ds\"\ncontext = { note = %[3]d }\n", i, p.every, p.note)
+		fmt.Fprintf(&text, "[schedules.s%d]\npipeline = \"p%[1]d\"\nat = \"every %[2]ds\"\ncontext = { note = %[3]d }\n", i, p.every, p.note)
 		lock[file] = flow.DigestOf(s.bytes[p.word])
 		s.put(file, s.bytes[p.word])
 	}
 	s.put("uniflow.lock", []byte(lockOfFiles(lock)))
-	s.put("uniflow.toml", []byte(text))
+	s.put("uniflow.toml", []byte(text.String()))
 }
 
 func (s *storm) put(name string, content []byte) {
@@ -156,7 +158,7 @@ func (s *storm) ask(h *host.Host, done <-chan struct{}, asked map[flow.RunID]int
 		case <-time.After(20 * time.Millisecond):
 		}
 		s.quieter.Lock()
-		s.quieter.Unlock() //nolint:staticcheck // nobody asks while it is quiet
+		s.quieter.Unlock() //nolint:staticcheck,gocritic // nobody asks while it is quiet
 		i := n % len(s.pipes)
 		s.mu.Lock()
 		least := s.least[i]

@@ -326,11 +326,12 @@ func TestWaitingRunsKeepTheirVersion(t *testing.T) {
 
 // operator is a manifest with the tenants acme and beta, of which acme's plugins may have the clock or not.
 func operator(clock bool) string {
-	text := "version = 1\n"
+	var text strings.Builder
+	text.WriteString("version = 1\n")
 	for _, name := range []string{"acme", "beta"} {
-		text += fmt.Sprintf("[tenants.%s]\nmanifest = \"%[1]s/uniflow.toml\"\nisolation = \"inline\"\n[tenants.%[1]s.ceiling]\nclock = %[2]t\n", name, clock || name == "beta")
+		fmt.Fprintf(&text, "[tenants.%s]\nmanifest = \"%[1]s/uniflow.toml\"\nisolation = \"inline\"\n[tenants.%[1]s.ceiling]\nclock = %[2]t\n", name, clock || name == "beta")
 	}
-	return text
+	return text.String()
 }
 
 // ofTenant is the manifest of a tenant whose plugin has the clock.

@@ -114,7 +114,10 @@ func known(op string) string {
 
 // wentTo is all that is told of a request: neither path nor query, which may hold what nobody else is to know.
 func wentTo(request []byte) (method, server string) {
-	var r struct{ Method, URL string }
+	var r struct {
+		Method string `json:"method"`
+		URL    string `json:"url"`
+	}
 	if json.Unmarshal(request, &r) != nil {
 		return "", ""
 	}

@@ -75,8 +75,8 @@ func (p prints) changed(o prints) []string {
 		return []string{""}
 	}
 	var names []string
-	for name, print := range p {
-		if o[name] != print {
+	for name, seen := range p {
+		if o[name] != seen {
 			names = append(names, name)
 		}
 	}
@@ -113,14 +113,14 @@ func matched(p *project.Project) string {
 }
 
 func printOf(paths ...string) string {
-	text := ""
+	var text strings.Builder
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
-			text += "none\n"
+			text.WriteString("none\n")
 			continue
 		}
-		text += fmt.Sprintf("%d %d\n", info.Size(), info.ModTime().UnixNano())
+		fmt.Fprintf(&text, "%d %d\n", info.Size(), info.ModTime().UnixNano())
 	}
-	return text
+	return text.String()
 }

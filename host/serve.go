@@ -31,22 +31,29 @@ func (h *Host) serveAPI(ctx context.Context) error {
 		Control: h.As, Version: Version, Token: h.config.API.Token, Find: h.findToken, Local: LocalPrincipal(), Logger: h.log,
 		Metrics: h.Metrics, Served: h.metrics.Request,
 	}
+	// The socket comes last: who finds the host by it finds the address of the other, too.
+	if address := h.address(); address != "none" {
+		if err := h.listenTCP(ctx, address, settings); err != nil {
+			return err
+		}
+	}
 	socket, err := h.listenSocket(ctx)
 	if err != nil {
 		return err
 	}
 	h.serveOn(api.NewLocalServer(settings), socket)
-	address := h.config.API.Listen
-	if address == "" {
-		address = "127.0.0.1:7420"
-		if h.current() != nil {
-			address = h.current().Listen()
-		}
+	return nil
+}
+
+// address is where to listen on TCP, or none.
+func (h *Host) address() string {
+	switch {
+	case h.config.API.Listen != "":
+		return h.config.API.Listen
+	case h.current() != nil:
+		return h.current().Listen()
 	}
-	if address == "none" {
-		return nil
-	}
-	return h.listenTCP(ctx, address, settings)
+	return "127.0.0.1:7420"
 }
 
 func (h *Host) listenTCP(ctx context.Context, address string, settings api.Config) error {

@@ -43,7 +43,7 @@ func (h *Host) Versions(ctx context.Context, id string) ([]flow.VersionRecord, e
 	if err != nil {
 		return nil, fmt.Errorf("list the versions of %q: %w", id, err)
 	}
-	all := append(applied, saved...)
+	all := slices.Concat(applied, saved)
 	present := flow.Digest("")
 	switch e, err := h.known(id); {
 	case err == nil:

@@ -84,8 +84,8 @@ func (a *app) refusedTenants(refused map[string]flow.Problems) {
 
 // checked writes a report for a person, or for the annotations of a forge.
 func (a *app) checked(r *flow.CheckReport, format string) {
-	switch {
-	case format == "github":
+	switch format {
+	case "github":
 		for _, problems := range append([]flow.Problems{r.Problems}, slices.Collect(maps.Values(r.Refused))...) {
 			for i := range problems {
 				fmt.Fprintln(a.out, annotation(&problems[i]))

@@ -164,7 +164,7 @@ func sinceRecorded(ctx context.Context, p *project.Project) ([]flow.PlanChange, 
 	refused := p.Refused()
 	for _, s := range kept {
 		tenant, _, foreign := strings.Cut(s.Name, "/")
-		if _, ok := refused[tenant]; s.Origin == flow.OriginManifest && !(foreign && ok) { // what ran of a refused one goes on
+		if _, ok := refused[tenant]; s.Origin == flow.OriginManifest && (!foreign || !ok) { // what ran of a refused one goes on
 			served[s.Name] = s
 		}
 	}

@@ -28,10 +28,11 @@ func TestServiceFilesAreMadeAndReplaceNothing(t *testing.T) {
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", kind, len(files), err)
 		}
-		all := ""
+		var texts strings.Builder
 		for _, f := range files {
-			all += f.Text
+			texts.WriteString(f.Text)
 		}
+		all := texts.String()
 		for _, text := range want[kind] {
 			if !strings.Contains(all, text) {
 				t.Errorf("%s does not say %q", kind, text)
@@ -63,8 +64,19 @@ func TestServiceFilesAreMadeAndReplaceNothing(t *testing.T) {
 func TestServiceValuesCannotBreakOut(t *testing.T) {
 	t.Parallel()
 	for _, s := range []Service{
-		{Binary: "/bin/sh -c x"}, {Binary: "relative"}, {Folder: "/etc\nUser=root"}, {Folder: "/e%t"}, {Image: "a b"}, {Image: "x\nprivileged: true"}, {Pipeline: `x", "y`},
-		{Pipeline: "Up"}, {Cron: `0 6 * * *"`}, {Cron: "0 6\n"}, {Timezone: "a b"}, {Credentials: []string{"ok", "a:/etc/shadow"}}, {Credentials: []string{""}},
+		{Binary: "/bin/sh -c x"},
+		{Binary: "relative"},
+		{Folder: "/etc\nUser=root"},
+		{Folder: "/e%t"},
+		{Image: "a b"},
+		{Image: "x\nprivileged: true"},
+		{Pipeline: `x", "y`},
+		{Pipeline: "Up"},
+		{Cron: `0 6 * * *"`},
+		{Cron: "0 6\n"},
+		{Timezone: "a b"},
+		{Credentials: []string{"ok", "a:/etc/shadow"}},
+		{Credentials: []string{""}},
 	} {
 		for _, kind := range ServiceKinds() {
 			if files, err := RenderService(kind, s); flow.CodeOf(err) != flow.CodeUsage {

@@ -19,8 +19,10 @@ type fake struct {
 	entries []flow.AuditEntry
 }
 
-func (f *fake) Folders(string) []string                                             { return []string{"/srv/acme", "/srv"} }
-func (f *fake) Record(_ context.Context, e flow.AuditEntry)                         { f.entries = append(f.entries, e) }
+func (f *fake) Folders(string) []string { return []string{"/srv/acme", "/srv"} }
+
+func (f *fake) Record(_ context.Context, e flow.AuditEntry) { f.entries = append(f.entries, e) }
+
 func (f *fake) Schedule(context.Context, string) (r flow.ScheduleRecord, err error) { return r, f.err }
 
 func (f *fake) Pipeline(_ context.Context, id string) (flow.PipelineInfo, error) {

@@ -54,7 +54,8 @@ func (p Pattern) Covers(o Origin) bool {
 
 // Includes reports whether the pattern allows all that another one allows.
 func (p Pattern) Includes(q Pattern) bool {
-	if p.Method != q.Method && p.Method != AnyMethod && (p.Method != Methods()[0] || q.Method != "HEAD") {
+	get, head := Methods()[0], Methods()[1]
+	if p.Method != q.Method && p.Method != AnyMethod && (p.Method != get || q.Method != head) { // who may GET may HEAD
 		return false
 	}
 	if !p.Prefix && (q.Prefix || q.Path != p.Path) || !strings.HasPrefix(q.Path, p.Path) {

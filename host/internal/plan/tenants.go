@@ -84,9 +84,18 @@ func (b *builder) quota(at key, q flow.Quota) {
 		name string
 		n    int64
 	}{
-		{"running", int64(q.Running)}, {"queued", int64(q.Queued)}, {"runs_per_hour", int64(q.RunsPerHour)}, {"fuel_per_day", q.FuelPerDay},
-		{"memory", int64(q.Memory)}, {"artifacts", int64(q.Artifacts)}, {"state", int64(q.State)}, {"egress_per_day", int64(q.EgressPerDay)},
-		{"min_interval", int64(q.MinInterval)}, {"plugins", int64(q.Plugins)}, {"pipelines", int64(q.Pipelines)}, {"schedules", int64(q.Schedules)},
+		{"running", int64(q.Running)},
+		{"queued", int64(q.Queued)},
+		{"runs_per_hour", int64(q.RunsPerHour)},
+		{"fuel_per_day", q.FuelPerDay},
+		{"memory", int64(q.Memory)},
+		{"artifacts", int64(q.Artifacts)},
+		{"state", int64(q.State)},
+		{"egress_per_day", int64(q.EgressPerDay)},
+		{"min_interval", int64(q.MinInterval)},
+		{"plugins", int64(q.Plugins)},
+		{"pipelines", int64(q.Pipelines)},
+		{"schedules", int64(q.Schedules)},
 	} {
 		if c.n < 0 {
 			b.fail(flow.CodeOutOfRange, at.to(c.name), "leave it out for the default", "%s is negative", c.name)

@@ -27,7 +27,7 @@ func (p *Project) apart(all []declared) flow.Problems {
 		}
 		problems = append(problems, tenantProblem(d.table, fmt.Sprintf("tenant %q: ", d.name)+fmt.Sprintf(format, args...), "give each tenant a folder of its own, with nothing of others in it"))
 	}
-	operator, data := real(p.Dir), real(p.Data)
+	operator, data := realPath(p.Dir), realPath(p.Data)
 	for _, linked := range []bool{false, true} { // who is where the manifest says is not to give way
 		for i := range all {
 			d := &all[i]
@@ -108,7 +108,7 @@ func (p *Project) secretPlaces(all []declared) []secretPlace {
 			return // nothing is read of a source that is not known
 		}
 		for _, at := range source.Paths() {
-			places = append(places, secretPlace{real(at), of})
+			places = append(places, secretPlace{realPath(at), of})
 		}
 	}
 	m := p.Manifest()
@@ -119,8 +119,8 @@ func (p *Project) secretPlaces(all []declared) []secretPlace {
 	return places
 }
 
-// real is a path without symbolic links, as far as it exists.
-func real(path string) string {
+// realPath is a path without symbolic links, as far as it exists.
+func realPath(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}

@@ -105,9 +105,9 @@ func (d *declared) open() {
 		return err
 	}()
 	if err != nil {
-		d.dir = real(d.dir)
+		d.dir = realPath(d.dir)
 	}
-	d.linked = d.dir != filepath.Join(real(d.root), filepath.FromSlash(path.Dir(d.file)))
+	d.linked = d.dir != filepath.Join(realPath(d.root), filepath.FromSlash(path.Dir(d.file)))
 	switch {
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist):

@@ -30,7 +30,7 @@ func (p *Project) resolveMounts(root *os.Root) flow.Problems {
 				})
 				continue
 			}
-			p.mounts[g.Mount[guest]] = real(filepath.Join(p.Dir, host))
+			p.mounts[g.Mount[guest]] = realPath(filepath.Join(p.Dir, host))
 			leads, err := filepath.Rel(p.Dir, p.mounts[g.Mount[guest]])
 			if leads = filepath.ToSlash(leads); err == nil && leads != path.Clean(g.Mount[guest]) && !p.bounds.AllowsMount(leads) {
 				problems = append(problems, flow.Problem{

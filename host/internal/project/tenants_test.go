@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -134,9 +134,7 @@ func TestFoldersOfTenantsLieApart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			all := map[string]string{"uniflow.toml": "version = 1\n" + c.tables, "c/other.toml": ""}
-			for file, text := range files {
-				all[file] = text
-			}
+			maps.Copy(all, files)
 			_, err := project.Load(t.Context(), tree(t, all), project.Options{})
 			problems, _ := errors.AsType[flow.Problems](err)
 			var told []string
@@ -192,7 +190,7 @@ func TestHostileTenantIsRefusedAlone(t *testing.T) {
 	}{nil, flow.CodeFileKind}
 	files["uniflow.toml"], files["t/pipe/x"] = operator.String(), ""
 	path := tree(t, files)
-	if err := syscall.Mkfifo(filepath.Join(filepath.Dir(path), "t", "pipe", "uniflow.toml"), 0o600); err != nil {
+	if err := odd(filepath.Join(filepath.Dir(path), "t", "pipe", "uniflow.toml")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := project.Load(t.Context(), filepath.Join(filepath.Dir(path), "t", "good", "uniflow.toml"), project.Options{Build: true, Data: t.TempDir()}); err != nil {
@@ -277,7 +275,7 @@ func TestATenantCannotKeepTheHostReading(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, "t/big/big.wasm"), 64<<20); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mkfifo(filepath.Join(dir, "t/pipe/pipe"), 0o600); err != nil {
+	if err := odd(filepath.Join(dir, "t/pipe/pipe")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -310,12 +308,13 @@ func BenchmarkLoadTenants(b *testing.B) {
 	}
 	files := map[string]string{"uniflow.toml": "version = 1\n[tenants.all]\nmanifest = 't/*/uniflow.toml'\n"}
 	for i := range 100 {
-		text := "version = 1\n"
+		var text strings.Builder
+		text.WriteString("version = 1\n")
 		for j := range 10 {
-			text += fmt.Sprintf("[pipelines.p%d]\nwasm = 'm%d.wasm'\nschedule = 'every 1h'\n", j, j)
+			fmt.Fprintf(&text, "[pipelines.p%d]\nwasm = 'm%d.wasm'\nschedule = 'every 1h'\n", j, j)
 			files[fmt.Sprintf("t/t%d/m%d.wasm", i, j)] = string(echo)
 		}
-		files[fmt.Sprintf("t/t%d/uniflow.toml", i)] = text
+		files[fmt.Sprintf("t/t%d/uniflow.toml", i)] = text.String()
 	}
 	path := tree(b, files)
 	for b.Loop() {

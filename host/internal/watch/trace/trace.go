@@ -199,7 +199,7 @@ func (t *Tracer) put(spans ...tracetest.SpanStub) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	room := max(0, min(len(spans), mostQueued-len(t.queue)))
-	t.dropped.Add(uint64(len(spans) - room)) //nolint:gosec // not negative
+	t.dropped.Add(uint64(len(spans) - room))
 	t.queue = append(t.queue, spans[:room]...)
 	if len(t.queue) >= batch {
 		select {
