@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/uniflow-dev/uniflow/host/flow"
 )
@@ -75,5 +76,41 @@ func TestBoundsHoldForManyAtOneTime(t *testing.T) {
 	tenants, err := h.Tenants(t.Context())
 	if err != nil || len(tenants) != 2 || tenants[1].Schedules != 3 || tenants[1].Usage.State != 100 {
 		t.Error(errors.Join(err, fmt.Errorf("%+v", tenants)))
+	}
+}
+
+// A backfill of many runs holds up no apply, and with it the slots of everybody; what is left when another version comes is
+// told.
+func TestABackfillHoldsUpNoApply(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	modules := map[string][]byte{"quiet.wasm": quietModule()}
+	const steady = "[pipelines.p]\nwasm = \"quiet.wasm\"\nschedule = \"every 1m\"\n"
+	tenant(t, dir, "acme", steady, modules)
+	h, _ := operate(t, dir, "[tenants.acme]\nmanifest = \"tenants/acme/uniflow.toml\"\nisolation = \"inline\"\nquota = { queued = 10000 }\n")
+	done := make(chan error, 1)
+	go func() {
+		now := time.Now()
+		_, err := h.Backfill(t.Context(), flow.BackfillRequest{Name: "acme/p", From: now.Add(-5000 * time.Minute), To: now, Max: 10_000})
+		done <- err
+	}()
+	for began := false; !began; {
+		select {
+		case err := <-done:
+			t.Fatalf("it ends before it was seen to begin: %v", err)
+		case <-time.After(5 * time.Millisecond):
+		}
+		runs, err := h.Runs(t.Context(), flow.RunQuery{Limit: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began = len(runs) > 0
+	}
+	tenant(t, dir, "acme", steady+"with = { a = 1 }\n", modules)
+	if report := apply(t, h, flow.ApplyRequest{}); len(report.Changes) != 1 {
+		t.Errorf("%+v", report)
+	}
+	if err := <-done; flow.CodeOf(err) != flow.CodeBackfill || !strings.Contains(err.Error(), "another version") {
+		t.Errorf("the backfill under which an apply came: %v", err)
 	}
 }

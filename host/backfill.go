@@ -23,28 +23,33 @@ func (h *Host) Backfill(ctx context.Context, r flow.BackfillRequest) (flow.Backf
 	if h.config.ReadOnly && !r.DryRun {
 		return flow.BackfillReport{}, errReadOnly("backfill " + r.Name)
 	}
+	report, run, cal, err := h.planBackfill(ctx, &r)
+	if err != nil || r.DryRun {
+		return report, err
+	}
+	return report, h.offerBackfill(ctx, &report, run, cal)
+}
+
+// planBackfill finds the slots of a backfill, and makes the run that all of them are like.
+func (h *Host) planBackfill(ctx context.Context, r *flow.BackfillRequest) (report flow.BackfillReport, run flow.Run, cal *calendar.Schedule, err error) {
 	h.view.RLock()
 	defer h.view.RUnlock()
 	s, err := h.backfilled(ctx, r.Name)
 	if err != nil {
-		return flow.BackfillReport{}, err
+		return report, run, nil, err
 	}
-	run, err := h.slotContext(&s)
-	if err != nil {
-		return flow.BackfillReport{}, &flow.Error{Code: flow.CodeBackfill, Op: "backfill " + r.Name, Message: "its runs cannot be made", Err: err}
+	if run, err = h.slotContext(&s); err != nil {
+		return report, run, nil, &flow.Error{Code: flow.CodeBackfill, Op: "backfill " + r.Name, Message: "its runs cannot be made", Err: err}
 	}
-	cal, err := calendar.Of(s.Tenant, &s.PlanSchedule)
-	if err != nil {
-		return flow.BackfillReport{}, fmt.Errorf("schedule %q: %w", s.Name, err)
+	if cal, err = calendar.Of(s.Tenant, &s.PlanSchedule); err != nil {
+		return report, run, nil, fmt.Errorf("schedule %q: %w", s.Name, err)
 	}
-	if err := checkRange(&r, cal, time.Now().UTC()); err != nil {
-		return flow.BackfillReport{}, err
+	if err := checkRange(r, cal, time.Now().UTC()); err != nil {
+		return report, run, nil, err
 	}
-	report := flow.BackfillReport{Schedule: flow.ID(s.Tenant, s.Name), Pipeline: flow.ID(s.Tenant, s.Pipeline), From: r.From.UTC(), To: r.To.UTC(), DryRun: r.DryRun, Slots: []flow.BackfillSlot{}}
-	if err := h.fillSlots(ctx, &report, &r, &s, cal); err != nil || r.DryRun {
-		return report, err
-	}
-	return report, h.offerBackfill(ctx, &report, run, s.Name, cal)
+	run.Trigger.Schedule = s.Name
+	report = flow.BackfillReport{Schedule: flow.ID(s.Tenant, s.Name), Pipeline: flow.ID(s.Tenant, s.Pipeline), From: r.From.UTC(), To: r.To.UTC(), DryRun: r.DryRun, Slots: []flow.BackfillSlot{}}
+	return report, run, cal, h.fillSlots(ctx, &report, r, &s, cal)
 }
 
 // backfilled finds a schedule by its own name, or by that of a pipeline which has no other.
@@ -175,8 +180,9 @@ func (h *Host) pastRuns(ctx context.Context, s *flow.ScheduleRecord, from time.T
 	}
 }
 
-// offerBackfill asks for the runs of a report, and fills in their ids.
-func (h *Host) offerBackfill(ctx context.Context, report *flow.BackfillReport, run flow.Run, schedule string, cal *calendar.Schedule) error {
+// offerBackfill asks for the runs of a report, and fills in their ids. An apply waits for one of them at most: while it
+// waits, so do the slots of everybody.
+func (h *Host) offerBackfill(ctx context.Context, report *flow.BackfillReport, run flow.Run, cal *calendar.Schedule) error {
 	e, err := h.known(report.Pipeline)
 	if err != nil {
 		return err
@@ -188,18 +194,32 @@ func (h *Host) offerBackfill(ctx context.Context, report *flow.BackfillReport, r
 	for i := range report.Slots {
 		s := &report.Slots[i]
 		run.ID = flow.NewRunID(time.Now())
-		run.Trigger = flow.Trigger{Kind: flow.TriggerBackfill, Schedule: schedule, ScheduledAt: s.At, IntervalEnd: &s.At, Of: s.Of}
+		run.Trigger = flow.Trigger{Kind: flow.TriggerBackfill, Schedule: run.Trigger.Schedule, ScheduledAt: s.At, IntervalEnd: &s.At, Of: s.Of}
 		if start := cal.Prev(s.At); !start.IsZero() {
 			run.Trigger.IntervalStart = &start
 		}
-		offered, err := h.runner.Offer(ctx, flow.Offer{Run: run})
-		if err == nil && offered.Answer == flow.OfferRefused {
-			err = overQuota("backfill "+e.plan.ID(), offered.Message)
-		}
-		if err != nil {
+		if err := h.offerSlot(ctx, run, e.plan.ID()); err != nil {
 			return fmt.Errorf("%d of %d runs are queued; --missing-only takes up the rest: %w", i, len(report.Slots), err)
 		}
 		s.Run = run.ID
 	}
 	return nil
+}
+
+// offerSlot asks for one run of a backfill, if its version is still the one that runs.
+func (h *Host) offerSlot(ctx context.Context, run flow.Run, pipeline string) error {
+	h.view.RLock()
+	defer h.view.RUnlock()
+	e, err := h.known(pipeline)
+	if err != nil {
+		return err
+	}
+	if e.plan.Digest != run.Version {
+		return &flow.Error{Code: flow.CodeBackfill, Op: "backfill " + pipeline, Message: "another version of the pipeline was applied meanwhile", Hint: "ask again with --missing-only"}
+	}
+	offered, err := h.runner.Offer(ctx, flow.Offer{Run: run})
+	if err == nil && offered.Answer == flow.OfferRefused {
+		err = overQuota("backfill "+pipeline, offered.Message)
+	}
+	return err
 }
