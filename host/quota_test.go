@@ -78,10 +78,7 @@ min_interval  = "1s"
 	if _, err := h.Cancel(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	awaitState(t, h, waits, flow.StateEnded)
-	if r, err := h.Run(t.Context(), string(waits)); err != nil || r.Reason != flow.ReasonDenied || len(r.Steps) > 0 && r.Steps[0].StartedAt != nil {
-		t.Errorf("what waited: %+v, %v", r, err)
-	}
+	awaitState(t, h, waits, flow.StateRunning)
 	refused(t, h, token.Secret, "full/a", `quota.runs_per_hour of tenant "full" is used up: 3 of 3`)
 	all, err := h.Tenants(t.Context())
 	if err != nil || len(all) != 3 || all[0].Name != flow.DefaultTenant || all[0].Quota != nil || all[1].Usage.Running != 1 || all[1].Usage.Queued != 1 ||
@@ -169,7 +166,10 @@ func TestWhatARemovedTenantLeavesBehind(t *testing.T) {
 	if _, err := h.Cancel(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	awaitState(t, h, waits, flow.StateRunning)
+	awaitState(t, h, waits, flow.StateEnded)
+	if r, err := h.Run(t.Context(), string(waits)); err != nil || r.Reason != flow.ReasonDenied || len(r.Steps) > 0 && r.Steps[0].StartedAt != nil {
+		t.Errorf("what waited: %+v, %v", r, err)
+	}
 	if _, err := h.StartRun(t.Context(), flow.RunRequest{Pipeline: "gone/a"}); flow.CodeOf(err) != flow.CodeNotFound {
 		t.Errorf("a run of a tenant that is gone: %v", err)
 	}
