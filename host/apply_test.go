@@ -339,13 +339,12 @@ func ofTenant(word string) string {
 	return fmt.Sprintf("version = 1\n[plugins.echo]\nwasm = \"echo.wasm\"\n[plugins.echo.grant]\nclock = true\n[pipelines.hello]\nschedule = \"every 1s\"\n[pipelines.hello.steps.main]\nplugin = \"echo\"\nwith = { word = %q }\n", word)
 }
 
-// A tenant that is refused keeps what runs, across a restart too; what is beyond a lowered ceiling is stopped, and its
-// slots are skipped. No tenant is held up by another.
-func TestARefusedTenantKeepsWhatRuns(t *testing.T) {
-	t.Parallel()
+// clockTenants writes a project with the tenants acme and beta, whose plugin has the clock, and returns the path of the
+// operator's manifest and a way to write files beside it.
+func clockTenants(t *testing.T) (path string, put func(file, text string)) {
+	t.Helper()
 	dir := t.TempDir()
-	path := filepath.Join(dir, "uniflow.toml")
-	put := func(file, text string) {
+	put = func(file, text string) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(file)), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -363,6 +362,14 @@ func TestARefusedTenantKeepsWhatRuns(t *testing.T) {
 		put(name+"/uniflow.lock", strings.Replace(string(lock), `"grants":{}`, `"grants":{"plugins.echo":["clock"]}`, 1))
 	}
 	put("uniflow.toml", operator(true))
+	return filepath.Join(dir, "uniflow.toml"), put
+}
+
+// A tenant that is refused keeps what runs, across a restart too; what is beyond a lowered ceiling is stopped, and its
+// slots are skipped. No tenant is held up by another.
+func TestARefusedTenantKeepsWhatRuns(t *testing.T) {
+	t.Parallel()
+	path, put := clockTenants(t)
 	h := serving(t, path)
 	word := func(tenant string) string {
 		result, err := h.RunNow(t.Context(), tenant+"/hello", nil)
@@ -423,43 +430,6 @@ func awaitInvalid(t *testing.T, h *host.Host) {
 		return e.Reason != flow.ReasonInvalid
 	}); err != nil {
 		t.Errorf("no slot was skipped: %v", err)
-	}
-}
-
-// Where modules run is the operator's to say now: neither a rollback nor what a refused tenant keeps brings back where they
-// ran before.
-func TestAnEarlierVersionRunsWhereTheOperatorSaysNow(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	path := filepath.Join(dir, "uniflow.toml")
-	put := func(file, text string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(file)), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, name := range []string{"acme", "beta"} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		manifest(t, filepath.Join(dir, name), strings.Replace(ofTenant("one"), "clock = true", "", 1))
-	}
-	put("uniflow.toml", operator(true))
-	h := serving(t, path)
-	defer h.Close()
-	put("beta/uniflow.toml", strings.Replace(ofTenant("two"), "clock = true", "", 1))
-	apply(t, h, flow.ApplyRequest{})
-	put("acme/uniflow.toml", "no manifest")
-	put("uniflow.toml", strings.ReplaceAll(operator(true), `"inline"`, `"worker"`))
-	apply(t, h, flow.ApplyRequest{})
-	if _, err := h.Rollback(t.Context(), flow.RollbackRequest{Pipeline: "beta/hello"}); err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{"acme/hello", "beta/hello"} {
-		info, err := h.Pipeline(t.Context(), id)
-		if err != nil || info.Plan.Plugins["echo"].Isolation != flow.IsolationWorker {
-			t.Errorf("%s: %+v, %v", id, info.Plan, err)
-		}
 	}
 }
 

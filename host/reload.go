@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,15 +38,20 @@ func (h *Host) Reload(ctx context.Context, r flow.ApplyRequest) {
 	}
 }
 
-// watchEvery is the time between looks at the files. What has changed is applied once it has not changed for so long.
-const watchEvery = time.Second
+const (
+	// watchEvery is the time between looks at the files. What has changed is applied once it has not changed for so long.
+	watchEvery = time.Second
+	// tenantEvery is the least time between two applies of what one tenant has changed: each is kept.
+	tenantEvery = 10 * time.Second
+)
 
-// Watch applies the manifest when it changes, or a lock does, until ctx ends; of what changes of a tenant alone, only that.
-// One that was refused is tried again once it has changed again.
+// Watch applies the manifest when it changes, or a lock does, until ctx ends; of what changes of a tenant alone, only that,
+// and no more often than each 10 seconds. One that was refused is tried again once it has changed again.
 func (h *Host) Watch(ctx context.Context) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	applied := prints{} // nobody knows what has changed since the host has read its files: the first look applies
+	last := map[string]time.Time{}
 	before := h.prints()
 	for {
 		select {
@@ -54,11 +60,15 @@ func (h *Host) Watch(ctx context.Context) {
 			return
 		}
 		now := h.prints()
-		if settled := now.same(before); settled && !now.same(applied) {
-			for _, tenant := range now.changed(applied) {
-				h.Reload(ctx, flow.ApplyRequest{Tenant: tenant, Cause: "watch"})
+		for _, tenant := range now.changed(applied) {
+			if now[tenant] != before[tenant] || tenant != "" && time.Since(last[tenant]) < tenantEvery {
+				continue
 			}
-			applied = now
+			h.Reload(ctx, flow.ApplyRequest{Tenant: tenant, Cause: "watch"})
+			applied[tenant], last[tenant] = now[tenant], time.Now()
+			if tenant == "" { // with all that it names
+				applied = maps.Clone(now)
+			}
 		}
 		before = now
 	}
