@@ -77,8 +77,6 @@ func (h *Host) Watch(ctx context.Context) {
 // prints tell files apart by their sizes and times, by tenant; the operator's are those of the empty name.
 type prints map[string]string
 
-func (p prints) same(o prints) bool { return len(p.changed(o)) == 0 }
-
 // changed returns the tenants of which something differs; the empty name alone is all of them.
 func (p prints) changed(o prints) []string {
 	if p[""] != o[""] || len(p) != len(o) {

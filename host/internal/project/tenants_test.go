@@ -279,10 +279,10 @@ func TestATenantCannotKeepTheHostReading(t *testing.T) {
 		"uniflow.toml":        "version = 1\n[tenants.each]\nmanifest = 't/*/uniflow.toml'\nceiling = { http = ['GET https://*.b.example/*'] }\n",
 	})
 	dir := filepath.Dir(path)
-	if err := os.Truncate(filepath.Join(dir, "t/big/big.wasm"), 64<<20); err != nil {
+	if err := os.Truncate(filepath.Join(dir, "t", "big", "big.wasm"), 64<<20); err != nil {
 		t.Fatal(err)
 	}
-	if err := odd(filepath.Join(dir, "t/pipe/pipe")); err != nil {
+	if err := odd(filepath.Join(dir, "t", "pipe", "pipe")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
