@@ -117,7 +117,7 @@ func (t *Tracer) Run(ctx context.Context) {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 	defer cancel()
 	_ = t.collect(limited)
-	for t.export(limited) && limited.Err() == nil {
+	for t.export(limited, 0) && limited.Err() == nil {
 	}
 	_ = t.exporter.Shutdown(limited)
 }
@@ -218,13 +218,13 @@ func (t *Tracer) send(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for t.export(ctx) && ctx.Err() == nil {
+		for t.export(ctx, endTime) && ctx.Err() == nil {
 		}
 	}
 }
 
-// export sends one batch, and reports whether there was a whole one.
-func (t *Tracer) export(ctx context.Context) bool {
+// export sends one batch, and reports whether there was a whole one. What is under way when ctx ends has a grace to arrive.
+func (t *Tracer) export(ctx context.Context, grace time.Duration) bool {
 	t.mu.Lock()
 	n := min(len(t.queue), batch)
 	spans := t.queue[:n:n]
@@ -235,7 +235,7 @@ func (t *Tracer) export(ctx context.Context) bool {
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(endTime, cancel) })() // what is under way may arrive yet
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
 	if err := t.exporter.ExportSpans(limited, spans.Snapshots()); err != nil {
 		t.dropped.Add(uint64(n))
 		t.warn("spans not taken", err)
