@@ -100,7 +100,11 @@ func countProblems(problems flow.Problems) string {
 	}
 	text := strings.Join(parts, ", ")
 	if len(problems) > 0 && problems[0].File != "" {
-		text += " in " + line(filepath.Base(problems[0].File))
+		file := problems[0].File
+		if filepath.IsAbs(file) {
+			file = filepath.Base(file)
+		}
+		text += " in " + line(file)
 	}
 	return text
 }
