@@ -24,8 +24,8 @@ func (q queue) Plan(ctx context.Context, digest flow.Digest) (flow.Plan, error) 
 	return isolated(q.current(), p), nil
 }
 
-// isolated is a plan whose modules run where the operator's manifest says: that is no part of a version, so that none of
-// before leads out of a worker. The modules of a tenant that is declared no more run in workers.
+// isolated is a plan whose modules run where the operator's manifest says: that is no part of a version, so no earlier one
+// leads out of a worker. The modules of a tenant that is declared no more would run in workers.
 func isolated(p *project.Project, of flow.Plan) flow.Plan {
 	if p == nil {
 		return of

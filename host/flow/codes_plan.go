@@ -18,7 +18,7 @@ const (
 	CodeParam Code = "UF1212"
 	// CodeContext: a context does not fit the params.
 	CodeContext Code = "UF1213"
-	// CodeUnsupported: a part of the format that this version does not have.
+	// CodeUnsupported: what was asked for cannot be done here.
 	CodeUnsupported Code = "UF1214"
 	// CodeNotBuilt: the file of a plugin is not there yet; a warning.
 	CodeNotBuilt Code = "UF1215"
@@ -107,6 +107,6 @@ func manifestSenseCodes() []Explanation {
 		{CodeScheduleName, "two schedules have one name", "A schedule's name is unique: it is how schedules are enabled, disabled and found in history. A pipeline's own `schedule` has the name of the pipeline, so that [schedules.weather] and a schedule on [pipelines.weather] collide.\n\nRename the table under [schedules]."},
 		{CodeParam, "the param contradicts itself", "A param's type is string, integer, number, boolean, list or object. Its default and every value of enum must be of that type and lie between min and max; min and max belong to numbers; a param with a default is never missing, so `required` beside it says nothing."},
 		{CodeContext, "the context does not fit the params", "Params type the context: a value must have the param's type, lie between min and max, and be one of enum; a required param must be there. A context is complete when params' defaults, the pipeline's context, the schedule's context and --set are laid over one another, key by key.\n\nKeys without a param are passed on as they are, unless they are one or two letters away from a param's name: that is most likely a typing mistake, and refused."},
-		{CodeUnsupported, "this version does not have it", "The key is part of the format, but this version cannot do what it says, and doing something else would be worse: [tenants].\n\nRemove the key, or wait for a version that has it."},
+		{CodeUnsupported, "Not to be had here", "What was asked for is no mistake in itself, but cannot be done here, and doing something else would be worse: secrets from a source of another kind than env:, file:, dir: and age:; an apply by a host that was opened without a manifest; a rollback of a pipeline that is defined in code.\n\nThe message says which it is, and the hint what to do instead."},
 	}
 }
